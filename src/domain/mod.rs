@@ -1,0 +1,15 @@
+//! The words of the field: identifiers, instants, tokens, secrets. No I/O; imports nothing of the project.
+
+mod account_id;
+mod class;
+mod generation;
+mod secret;
+mod time;
+mod token;
+
+pub use account_id::{AccountId, InvalidAccountId};
+pub use class::{ErrorClass, ErrorInfo};
+pub use generation::Generation;
+pub use secret::Secret;
+pub use time::{BootInstant, Deadline, Now, Timestamp, human_duration};
+pub use token::{Token, TokenDocument, TokenMeta};

@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+use super::{AccountId, Generation, Secret, Timestamp};
+
+/// What the engine knows of a token: everything but the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct TokenMeta {
+    /// The count of the account's tokens, this one included.
+    pub generation: Generation,
+    /// Taken before the request was sent.
+    pub issued_at: Timestamp,
+    /// By our own wall clock, corrected for the provider's.
+    pub expires_at: Timestamp,
+}
+
+impl TokenMeta {
+    /// The token's whole life, `L` in the renewal policy.
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        self.expires_at.since(self.issued_at)
+    }
+}
+
+/// A token as the store holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Instants and generation.
+    pub meta: TokenMeta,
+    /// Printable ASCII without spaces, 1 to 16,384 characters.
+    pub access_token: Secret,
+    /// `Bearer` unless the provider says otherwise.
+    pub token_type: String,
+    /// Other fields that the provider's definition publishes, in its order.
+    pub extra: Vec<(String, serde_json::Value)>,
+}
+
+/// The token document of the contract: `json` files, templates, the socket.
+#[derive(Debug, Clone)]
+pub struct TokenDocument<'a> {
+    /// Whose token it is.
+    pub account: &'a AccountId,
+    /// The name of the provider's definition.
+    pub provider: &'a str,
+    /// The token.
+    pub token: &'a Token,
+}
+
+impl TokenDocument<'_> {
+    /// The document's fields as JSON, in the order of the contract.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let Token { meta, access_token, token_type, extra } = self.token;
+        let extra: serde_json::Map<String, serde_json::Value> = extra.iter().cloned().collect();
+        serde_json::json!({
+            "account": self.account,
+            "provider": self.provider,
+            "access_token": access_token.expose(),
+            "token_type": token_type,
+            "issued_at": meta.issued_at,
+            "expires_at": meta.expires_at,
+            "expires_at_unix": meta.expires_at.as_secs(),
+            "generation": meta.generation,
+            "extra": extra,
+        })
+    }
+}

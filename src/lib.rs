@@ -1,0 +1,5 @@
+//! renewd keeps short-lived API tokens fresh.
+
+pub mod config;
+pub mod domain;
+pub mod observe;

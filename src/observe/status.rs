@@ -1,0 +1,133 @@
+//! What `status --json`, `/api/v1/status` and the socket's `GET /v1/status` answer. Names are part of the contract.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{AccountId, ErrorInfo, Generation, Timestamp};
+
+/// The whole answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The agent's version.
+    pub version: String,
+    /// The agent's own clock when it answered; what times "left" are counted from.
+    pub now: Timestamp,
+    /// The configuration it runs.
+    pub config: ConfigStatus,
+    /// In order of name.
+    pub accounts: Vec<AccountStatus>,
+    /// In the configuration's order.
+    pub templates: Vec<TemplateStatus>,
+}
+
+/// The configuration that the agent runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigStatus {
+    /// The main file.
+    pub path: PathBuf,
+    /// 1 at start, counts successful reloads.
+    pub generation: u64,
+    /// When that one was loaded.
+    pub loaded_at: Timestamp,
+    /// Why the file as it is now is not running; `None` when it is.
+    pub error: Option<String>,
+}
+
+/// One account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountStatus {
+    /// Its name.
+    pub name: AccountId,
+    /// Its provider's name.
+    pub provider: String,
+    /// Where it stands.
+    pub state: AccountState,
+    /// Count of its tokens; 0 before the first.
+    pub generation: Generation,
+    /// Of the current token.
+    pub issued_at: Option<Timestamp>,
+    /// Of the current token.
+    pub expires_at: Option<Timestamp>,
+    /// When the agent will next ask the provider; `None` while it is asking or where it has stopped.
+    pub renew_at: Option<Timestamp>,
+    /// Failed attempts since the last success.
+    pub attempt: u32,
+    /// The last failure, `None` once healed.
+    pub error: Option<ErrorInfo>,
+    /// In the configuration's order.
+    pub sinks: Vec<SinkStatus>,
+}
+
+/// Account states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccountState {
+    /// No token yet.
+    Pending,
+    /// A valid token, nothing wrong.
+    Fresh,
+    /// A valid token, renewal failing.
+    Retrying,
+    /// The provider refuses the credentials.
+    Rejected,
+    /// The token has ended.
+    Expired,
+}
+
+impl AccountState {
+    /// Every state, in the order of the contract.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Fresh, Self::Retrying, Self::Rejected, Self::Expired];
+
+    /// The name used in JSON and metric labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Fresh => "fresh",
+            Self::Retrying => "retrying",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// One sink of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkStatus {
+    /// `file:PATH`.
+    pub sink: String,
+    /// Where it stands.
+    pub state: SinkState,
+    /// The generation that it holds; `None` where none is known.
+    pub generation: Option<Generation>,
+    /// When it was last written.
+    pub written_at: Option<Timestamp>,
+    /// The last failure, `None` once healed.
+    pub error: Option<ErrorInfo>,
+}
+
+/// Sink states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SinkState {
+    /// Not yet.
+    Unwritten,
+    /// It holds the current token.
+    Written,
+    /// It does not, and the last write failed.
+    Failed,
+}
+
+/// One template of several accounts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateStatus {
+    /// File or directory.
+    pub path: PathBuf,
+    /// Where it stands.
+    pub state: SinkState,
+    /// When it was last written.
+    pub written_at: Option<Timestamp>,
+    /// The last failure, `None` once healed.
+    pub error: Option<ErrorInfo>,
+}
