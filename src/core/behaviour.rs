@@ -427,3 +427,24 @@ fn hosts_are_told_apart() {
     let asked: Vec<&str> = bench.issues.iter().map(|issue| issue.account.as_str()).collect();
     assert_eq!(asked, ["a", "c"]);
 }
+
+#[test]
+fn nobody_asks_by_half_of_a_new_configuration() {
+    let limit = Limit { period: Some(HOUR), burst: 1, concurrency: 1 };
+    let account = |identity, host: &str, limit| {
+        let (host, identity) = (Arc::from(host), Some(identity));
+        AccountPlan { identity, host, limit, can_refresh: true, ..plan() }
+    };
+    let stored = Restored { refresh: Some(RefreshMeta { expires_at: None }), ..Restored::default() };
+    let restored: BTreeMap<_, _> = ["a", "b"].map(|name| (id(name), stored.clone())).into();
+    let before = [("0", "y", 1), ("1", "x", 1), ("a", "y", 1), ("b", "x", 1)];
+    let mut bench =
+        Bench::restored(&before.map(|(name, host, who)| (name, account(who, host, limit))), restored);
+    assert_eq!(bench.issues.len(), 2, "a and b wait, each at its host");
+    bench.issues.clear();
+    let free = Limit { period: None, burst: 1, concurrency: 9 };
+    let after = [("0", "y", 1), ("1", "x", 1), ("a", "x", 1), ("b", "x", 2)];
+    bench.configure(&after.map(|(name, host, who)| (name, account(who, host, free))), BTreeMap::new());
+    let asked: Vec<_> = bench.issues.iter().map(|issue| (issue.account.as_str(), issue.operation)).collect();
+    assert_eq!(asked, [("a", Operation::Refresh), ("b", Operation::Issue)], "b's refresh token is another's");
+}

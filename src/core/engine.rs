@@ -1,43 +1,39 @@
 //! The engine: all accounts, hosts and targets, and the way from an event to effects.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::account::{Account, Admission, Held, Phase};
+use super::account::{Account, Phase};
 use super::effect::{Effect, Issue, Note, Operation};
-use super::event::{CredentialChange, Event, FailureMeta, IssuedMeta};
-use super::host::{Gate, Host, Place, Sign, Turn};
-use super::plan::{TargetId, unit};
-use super::retry::{self, Situation};
+use super::event::{Event, FailureMeta};
+use super::host::{Gate, Host, Place, Turn};
+use super::named::Named;
+use super::plan::TargetId;
 use super::schedule::renew_after;
 use super::target::Target;
 use super::timers::Timers;
-use crate::domain::{AccountId, BootInstant, Deadline, ErrorClass, ErrorInfo, Generation, Now, Timestamp};
+use crate::domain::{AccountId, BootInstant, Deadline, Now, Timestamp};
 
 /// A request that has not answered after this gives its place to the next.
 const STALLS_AFTER: Duration = Duration::from_secs(2);
-/// After a reply with the token that we have: not sooner than this, or a quarter of what is left.
-const SAME_TOKEN_PAUSE: Duration = Duration::from_secs(60);
-/// A same token is asked for again this long after its end at the latest.
-const AFTER_THE_END: Duration = Duration::from_millis(200);
-/// However little is left, the provider is not asked again sooner.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// A stored token that claims to have been issued later than this from now shows that the clock was set back.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// The state of everything that is decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {
     pub(super) seed: u64,
-    pub(super) accounts: BTreeMap<AccountId, Account>,
-    pub(super) hosts: BTreeMap<Arc<str>, Host>,
-    pub(super) targets: BTreeMap<TargetId, Target>,
+    pub(super) accounts: Named<AccountId, Account>,
+    pub(super) hosts: Named<Arc<str>, Host>,
+    pub(super) targets: Named<TargetId, Target>,
     /// Requests that are out, also those of accounts that have left: at most one an account.
-    pub(super) flights: BTreeMap<AccountId, Flight>,
+    pub(super) flights: Named<AccountId, Flight>,
     pub(super) timers: Timers<Key>,
     pub(super) next_epoch: u64,
     pub(super) stopping: bool,
+    /// While a new configuration is being taken: hosts at which someone may leave afterwards.
+    pub(super) held_back: Option<BTreeSet<Arc<str>>>,
     pub(super) effects: Vec<Effect>,
 }
 
@@ -56,7 +52,7 @@ pub(super) struct Flight {
 }
 
 /// What a deadline is for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Key {
     /// The account's token ends.
     Expiry(AccountId),
@@ -78,13 +74,14 @@ impl Engine {
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
-            accounts: BTreeMap::new(),
-            hosts: BTreeMap::new(),
-            targets: BTreeMap::new(),
-            flights: BTreeMap::new(),
+            accounts: Named::default(),
+            hosts: Named::default(),
+            targets: Named::default(),
+            flights: Named::default(),
             timers: Timers::default(),
             next_epoch: 1,
             stopping: false,
+            held_back: None,
             effects: Vec::new(),
         }
     }
@@ -181,6 +178,10 @@ impl Engine {
 
     /// Lets those pass that the host's limits allow.
     pub(super) fn pump(&mut self, name: &Arc<str>, now: Now) {
+        if let Some(hosts) = &mut self.held_back {
+            hosts.insert(name.clone());
+            return;
+        }
         self.timers.clear(&Key::Host(name.clone()));
         while !self.stopping {
             let Some(host) = self.hosts.get_mut(name) else { return };
@@ -230,189 +231,6 @@ impl Engine {
         self.effects.push(Effect::Issue(effect));
     }
 
-    /// Ends the flight of that epoch; `None` where the result is nobody's any more.
-    fn land(&mut self, name: &AccountId, epoch: u64, sign: Sign, now: Now) -> Option<Flight> {
-        if self.flights.get(name).is_none_or(|flight| flight.epoch != epoch) {
-            return None;
-        }
-        let flight = self.flights.remove(name)?;
-        self.timers.clear(&Key::Stall(name.clone()));
-        let host = self.hosts.get_mut(&flight.host);
-        let turn = host
-            .map_or(Turn::Nothing, |host| host.finish(name, flight.stalled, sign, flight.failing_since, now));
-        let account = self.accounts.get_mut(name);
-        let current = account.is_some_and(|account| {
-            account.phase = Phase::Idle;
-            let current = account.epoch == epoch;
-            account.finished += u64::from(current);
-            account.again &= current;
-            current
-        });
-        self.turn(&flight.host, turn, now);
-        if !current {
-            // The account has left, or is another one by now. That one has waited for its predecessor's request, and
-            // goes on where its own deadline has passed meanwhile.
-            if self.timers.at(&Key::Ask(name.clone())).is_none() {
-                self.enqueue(name, now);
-            }
-            self.pump(&flight.host, now);
-        }
-        current.then_some(flight)
-    }
-
-    fn turn(&mut self, host: &Arc<str>, turn: Turn, now: Now) {
-        match turn {
-            Turn::Opens { round } => self.host_down(host, round, now),
-            Turn::Closes => self.host_back(host, now),
-            Turn::Nothing => {}
-        }
-    }
-
-    fn issued(&mut self, name: &AccountId, epoch: u64, meta: IssuedMeta, now: Now) {
-        let Some(flight) = self.land(name, epoch, Sign::Answered, now) else { return };
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        let healed = account.error.take().is_some();
-        account.again = false;
-        (account.attempt, account.rejected) = (0, 0);
-        (account.hold, account.next_try) = (None, None);
-        account.failing_since = None;
-        account.refresh = meta.refresh;
-        let held = match (meta.admission, account.token) {
-            (Admission::Same | Admission::Shorter, Some(held)) if held.meta == meta.token => held,
-            (Admission::Promoted, _) => Held::issued(meta.token, flight.left, now),
-            _ => Held::restored(meta.token, now),
-        };
-        account.token = Some(held);
-        account.generation = account.generation.max(meta.token.generation);
-        self.timers.set(Key::Expiry(name.clone()), held.expiry);
-        if meta.admission == Admission::Promoted {
-            let renew_at = self.schedule_renewal(name, now);
-            self.say(Note::Renewed {
-                account: name.clone(),
-                generation: meta.token.generation,
-                expires_at: meta.token.expires_at,
-                renew_at,
-                healed,
-            });
-        } else {
-            let left = held.expiry.left(now);
-            let pause = SAME_TOKEN_PAUSE.max(left / 4).min((left + AFTER_THE_END).max(SHORTEST_PAUSE));
-            let next = now.wall.plus(pause);
-            account.next_try = Some(next);
-            let schedule = account.schedule();
-            self.ask_at(name, now.after(pause));
-            self.effects.push(Effect::Remember { account: name.clone(), schedule });
-            self.say(Note::Unchanged { account: name.clone(), expires_at: meta.token.expires_at, next });
-        }
-        self.drive_targets(name, now);
-        self.pump(&flight.host, now);
-    }
-
-    fn failed(&mut self, name: &AccountId, epoch: u64, failure: FailureMeta, now: Now) {
-        let sign = match failure.class {
-            ErrorClass::Config => Sign::None,
-            _ if failure.host_fault => Sign::Fault,
-            _ => Sign::Answered,
-        };
-        let Some(flight) = self.land(name, epoch, sign, now) else { return };
-        if let Some(account) = self.accounts.get_mut(name) {
-            account.refresh = failure.refresh;
-            if failure.class == ErrorClass::Config {
-                account.forget_request(flight.before, now);
-                account.failing_since = account.failing_since.filter(|_| account.attempt > 0);
-            }
-            let can_issue = account.plan.can_issue;
-            if failure.class == ErrorClass::Relogin && flight.operation == Operation::Refresh && can_issue {
-                // Falling back to a login is part of the same attempt.
-                account.refresh = None;
-                account.not_before = None;
-                self.say(Note::Relogin { account: name.clone(), message: failure.message });
-                self.enqueue(name, now);
-            } else {
-                self.fail(name, failure, now);
-            }
-        }
-        self.pump(&flight.host, now);
-    }
-
-    fn fail(&mut self, name: &AccountId, failure: FailureMeta, now: Now) {
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        let FailureMeta { class, message, wait, host_pause, .. } = failure;
-        account.attempt = account.attempt.saturating_add(1);
-        let refused = matches!(class, ErrorClass::Rejected | ErrorClass::Relogin);
-        // Nothing but new credentials, a command or success forgets a refusal: a 503 in between does not.
-        account.rejected = account.rejected.saturating_add(u32::from(refused));
-        let situation = Situation {
-            class,
-            attempt: account.attempt,
-            rejected: account.rejected,
-            alive: account.alive(now),
-            hint: wait,
-        };
-        let pause = retry::delay(self.seed, name, situation).max(account.wary_pause(now));
-        let asked_for = wait.is_some() || class == ErrorClass::Throttled;
-        account.hold = asked_for.then(|| now.after(pause));
-        let news = account.error.as_ref().is_none_or(|error| error.class != class);
-        account.error = Some(ErrorInfo { class, message: message.clone(), at: now.wall });
-        let (host, attempt) = (account.plan.host.clone(), account.attempt);
-        let again = std::mem::take(&mut account.again);
-        if again {
-            account.rejected = 0;
-        }
-        self.ask_at(name, now.after(pause));
-        let next = self.timers.at(&Key::Ask(name.clone())).map_or(now.wall, |deadline| deadline.wall);
-        if let Some(account) = self.accounts.get_mut(name) {
-            account.next_try = Some(next);
-            let schedule = account.schedule();
-            self.effects.push(Effect::Remember { account: name.clone(), schedule });
-        }
-        self.say(Note::Failing { account: name.clone(), class, message, next, attempt, news });
-        if again {
-            self.enqueue(name, now);
-        }
-        if host_pause {
-            let until = now.after(pause);
-            if let Some(host) = self.hosts.get_mut(&host) {
-                host.paused = Some(host.paused.map_or(until, |paused| paused.later(until)));
-            }
-            self.say(Note::HostPaused { host, until: until.wall });
-        }
-    }
-
-    fn host_down(&mut self, name: &Arc<str>, round: u32, now: Now) {
-        let nearest = self.accounts.values().filter(|account| account.plan.host == *name);
-        let nearest = nearest.filter_map(|account| account.alive(now)).min_by_key(|(_, left)| *left);
-        let draw = unit(self.seed, name, "breaker", u64::from(round));
-        if let Some(host) = self.hosts.get_mut(name) {
-            let until = host.open(round, nearest, draw, now);
-            self.timers.set(Key::Host(name.clone()), until);
-            self.say(Note::HostDown { host: name.clone(), until: until.wall, news: round == 0 });
-        }
-    }
-
-    /// The accounts that failed by the host's fault are due; one that fails by itself keeps its own pace.
-    fn host_back(&mut self, name: &Arc<str>, now: Now) {
-        self.say(Note::HostBack { host: name.clone() });
-        let Some(host) = self.hosts.get(name) else { return };
-        let waits = |account: &Account| {
-            let error = account.error.as_ref().map(|error| error.class);
-            let alone = account.failing_since.is_some_and(|since| host.fails_alone(since));
-            account.plan.host == *name
-                && account.phase == Phase::Idle
-                && error == Some(ErrorClass::Transient)
-                && !alone
-        };
-        let waiting: Vec<AccountId> = self
-            .accounts
-            .iter()
-            .filter(|(_, account)| waits(account))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for account in waiting {
-            self.enqueue(&account, now);
-        }
-    }
-
     fn expired(&mut self, name: &AccountId, now: Now) {
         let token = self.accounts.get_mut(name).and_then(|account| account.token.as_mut());
         let Some(held) = token.filter(|held| held.expiry.reached(now)) else { return };
@@ -426,103 +244,6 @@ impl Engine {
         let account = self.accounts.get(name);
         if far && account.is_some_and(|account| account.phase == Phase::Idle && account.error.is_none()) {
             self.enqueue(name, now);
-        }
-    }
-
-    fn asked(&mut self, name: &AccountId, now: Now) {
-        if let Some(account) = self.accounts.get_mut(name) {
-            account.rejected = 0;
-            self.enqueue(name, now);
-        }
-    }
-
-    /// A reader's 401 is a reason to ask once a generation. Where asking fails, or brings the same token again, further
-    /// complaints change nothing: the next try is set.
-    fn invalidated(&mut self, name: &AccountId, generation: Generation, now: Now) {
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        let current = account.token.is_some_and(|held| held.meta.generation == generation);
-        if current && account.invalidated < generation {
-            account.invalidated = generation;
-            if account.attempt == 0 {
-                self.enqueue(name, now);
-            }
-        }
-    }
-
-    fn calendar_fired(&mut self, name: &AccountId, scheduled: Timestamp, now: Now) {
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        // What seems to have been in the future was before the clock was set back, and means nothing.
-        let known = |at: &Timestamp| *at <= now.wall.plus(CLOCK_TOLERANCE);
-        let issued_at = account.token.map(|held| held.meta.issued_at).filter(known);
-        let last = account.last_calendar.filter(known);
-        if issued_at.is_some_and(|at| at >= scheduled) || last.is_some_and(|at| at >= scheduled) {
-            return;
-        }
-        account.last_calendar = Some(scheduled);
-        if account.earliest(now).is_none() && account.error.is_none() {
-            self.enqueue(name, now);
-        }
-    }
-
-    fn credential_changed(&mut self, name: &AccountId, change: CredentialChange, now: Now) {
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        match change {
-            CredentialChange::Missing(message) => self.miss(name, message, now),
-            CredentialChange::Secret => self.forgive(name, now),
-            CredentialChange::Seed => {
-                account.refresh = Some(super::RefreshMeta { expires_at: None });
-                self.effects.push(Effect::DropRefresh { account: name.clone() });
-                self.forgive(name, now);
-            }
-            CredentialChange::Identity(identity) => {
-                if account.plan.identity.is_none() {
-                    // It was missing, not another one: whether the stored token is ours was decided by the store.
-                    account.plan.identity = Some(identity);
-                    self.forgive(name, now);
-                } else if account.plan.identity != Some(identity) {
-                    account.plan.identity = Some(identity);
-                    self.renounce(name, now);
-                }
-            }
-        }
-    }
-
-    /// A source is missing. Nothing is asked sooner or later for it: the token that is there lives on.
-    fn miss(&mut self, name: &AccountId, message: String, now: Now) {
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        if account.error.is_some() || account.phase == Phase::Asking {
-            return; // the request in flight, or the next one, will say it
-        }
-        account.error = Some(ErrorInfo { class: ErrorClass::Config, message: message.clone(), at: now.wall });
-        let attempt = account.attempt;
-        let next = self.timers.at(&Key::Ask(name.clone())).map_or(now.wall, |deadline| deadline.wall);
-        let class = ErrorClass::Config;
-        self.say(Note::Failing { account: name.clone(), class, message, next, attempt, news: true });
-    }
-
-    fn reprieve(&mut self, now: Now) {
-        let failing: Vec<AccountId> = self
-            .accounts
-            .iter()
-            .filter(|(_, account)| account.error.is_some())
-            .map(|(name, _)| name.clone())
-            .collect();
-        for account in failing {
-            self.forgive(&account, now);
-        }
-    }
-
-    /// What made the account fail may be mended: try at once.
-    pub(super) fn forgive(&mut self, name: &AccountId, now: Now) {
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        match account.phase {
-            Phase::Asking => account.again = true, // it may fail with the old credentials yet
-            _ if account.error.is_none() => {}
-            _ if account.attempt == 0 && account.live_token(now).is_some() => account.error = None, // only missed
-            _ => {
-                account.rejected = 0;
-                self.enqueue(name, now);
-            }
         }
     }
 
@@ -550,25 +271,5 @@ impl Engine {
 
     pub(super) fn say(&mut self, note: Note) {
         self.effects.push(Effect::Say(note));
-    }
-}
-
-impl FailureMeta {
-    /// A source on our side is missing; the provider was not asked.
-    #[must_use]
-    pub fn config(message: String) -> Self {
-        Self::new(ErrorClass::Config, message)
-    }
-
-    /// Nothing to log in with.
-    #[must_use]
-    pub fn relogin(message: String) -> Self {
-        Self::new(ErrorClass::Relogin, message)
-    }
-
-    /// A failure of that class that says nothing about the host.
-    #[must_use]
-    pub fn new(class: ErrorClass, message: String) -> Self {
-        Self { class, message, wait: None, host_fault: false, host_pause: false, refresh: None }
     }
 }

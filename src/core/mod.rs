@@ -13,10 +13,12 @@ mod event;
 mod host;
 #[cfg(test)]
 mod model_check;
+mod named;
 pub mod plan;
 #[cfg(test)]
 mod properties;
 mod reload;
+mod results;
 mod retry;
 #[cfg(test)]
 mod scenarios;
@@ -28,6 +30,7 @@ mod timers;
 mod view;
 #[cfg(test)]
 mod watch;
+mod wishes;
 
 pub use account::{Admission, admit};
 pub use effect::{Effect, Issue, Note, Operation, Schedule};

@@ -32,7 +32,7 @@ enum Step {
     Reprieve,
     Pass(Duration),
     PassToWake,
-    ClockStep(i64),
+    SetClock(i64),
     Shutdown,
 }
 
@@ -122,7 +122,7 @@ fn steps() -> impl Strategy<Value = Step> {
         3 => (0..5_000_u64).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
         1 => (0..9_000_u64).prop_map(|secs| Step::Pass(Duration::from_secs(secs))),
         12 => Just(Step::PassToWake),
-        2 => step.prop_map(Step::ClockStep),
+        2 => step.prop_map(Step::SetClock),
     ]
 }
 
@@ -200,7 +200,7 @@ fn play(watch: &mut Watch, step: Step) {
         }
         Step::Pass(span) => watch.pass(span),
         Step::PassToWake => watch.pass_to_wake(),
-        Step::ClockStep(secs) => watch.step_wall(secs),
+        Step::SetClock(secs) => watch.step_wall(secs),
         Step::Shutdown => watch.shut_down(),
     }
 }

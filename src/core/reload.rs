@@ -21,7 +21,8 @@ impl Engine {
         touched: &BTreeSet<AccountId>,
         now: Now,
     ) {
-        let eased = self.plan_hosts(&plan);
+        // Nobody leaves by half of a configuration: an account that is still to be changed might ask as it was.
+        self.held_back = Some(self.plan_hosts(&plan));
         let gone: Vec<AccountId> =
             self.accounts.keys().filter(|name| !plan.accounts.contains_key(*name)).cloned().collect();
         let kept: BTreeSet<TargetId> = plan
@@ -44,7 +45,9 @@ impl Engine {
                 self.add(&name, account, restored.remove(&name).unwrap_or_default(), now);
             }
         }
-        eased.iter().for_each(|host| self.pump(host, now));
+        for host in self.held_back.take().unwrap_or_default() {
+            self.pump(&host, now);
+        }
         let used: BTreeSet<&str> = self.accounts.values().map(|account| &*account.plan.host).collect();
         self.hosts.retain(|name, host| !host.is_idle(now) || used.contains(&**name));
     }
@@ -182,7 +185,7 @@ impl Engine {
     }
 
     /// A host's limit is the strictest of what its accounts bring. Gives the hosts whose limit is another now.
-    fn plan_hosts(&mut self, plan: &Plan) -> Vec<Arc<str>> {
+    fn plan_hosts(&mut self, plan: &Plan) -> BTreeSet<Arc<str>> {
         let mut limits: BTreeMap<_, Limit> = BTreeMap::new();
         for account in plan.accounts.values() {
             let limit = account.limit;
@@ -195,12 +198,15 @@ impl Engine {
                 })
                 .or_insert(limit);
         }
-        let mut changed = Vec::new();
+        let mut changed = BTreeSet::new();
         for (name, limit) in limits {
-            let host = self.hosts.entry(name.clone()).or_insert_with(|| Host::new(limit));
-            if host.limit != limit {
-                host.limit = limit;
-                changed.push(name);
+            match self.hosts.get_mut(&name) {
+                Some(host) if host.limit == limit => {}
+                Some(host) => {
+                    host.limit = limit;
+                    changed.insert(name);
+                }
+                None => self.hosts.insert(name, Host::new(limit)),
             }
         }
         changed

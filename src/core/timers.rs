@@ -1,66 +1,144 @@
-//! Deadlines as an ordered set by each clock. A timer is due as soon as either clock has reached it.
+//! Deadlines in order of each clock. A timer is due as soon as either clock has reached it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::fmt;
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
 use std::time::Duration;
 
 use crate::domain::{BootInstant, Deadline, Now, Timestamp};
 
 /// At most one deadline a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Timers<K: Ord> {
-    deadlines: BTreeMap<K, Deadline>,
-    by_wall: BTreeSet<(Timestamp, K)>,
-    by_boot: BTreeSet<(BootInstant, K)>,
+///
+/// The heaps hold numbers in place of keys, and keep what was replaced or cleared until it comes to their top or is most
+/// of them: an item counts only while its number's entry still has that very instant.
+#[derive(Clone)]
+pub(super) struct Timers<K> {
+    numbers: HashMap<K, u32, BuildHasherDefault<DefaultHasher>>,
+    entries: Vec<Option<(K, Deadline)>>,
+    free: Vec<u32>,
+    by_wall: BinaryHeap<Reverse<(Timestamp, u32)>>,
+    by_boot: BinaryHeap<Reverse<(BootInstant, u32)>>,
 }
 
-impl<K: Ord> Default for Timers<K> {
+impl<K> Default for Timers<K> {
     fn default() -> Self {
-        Self { deadlines: BTreeMap::new(), by_wall: BTreeSet::new(), by_boot: BTreeSet::new() }
+        Self {
+            numbers: HashMap::default(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            by_wall: BinaryHeap::new(),
+            by_boot: BinaryHeap::new(),
+        }
     }
 }
 
-impl<K: Ord + Clone> Timers<K> {
+impl<K: Hash + Eq + Clone> Timers<K> {
     /// Sets the key's deadline in place of the one before.
     pub(super) fn set(&mut self, key: K, deadline: Deadline) {
-        self.clear(&key);
-        self.by_wall.insert((deadline.wall, key.clone()));
-        self.by_boot.insert((deadline.boot, key.clone()));
-        self.deadlines.insert(key, deadline);
+        let number = match self.numbers.get(&key) {
+            Some(number) => *number,
+            None => {
+                let number = self.free.pop().unwrap_or_else(|| {
+                    self.entries.push(None);
+                    u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+                });
+                self.numbers.insert(key.clone(), number);
+                number
+            }
+        };
+        let Some(entry) = self.entries.get_mut(number as usize) else { return };
+        let old = entry.replace((key, deadline)).map(|(_, old)| old);
+        if old.is_none_or(|old| old.wall != deadline.wall) {
+            self.by_wall.push(Reverse((deadline.wall, number)));
+        }
+        if old.is_none_or(|old| old.boot != deadline.boot) {
+            self.by_boot.push(Reverse((deadline.boot, number)));
+        }
     }
 
     /// Forgets the key's deadline.
     pub(super) fn clear(&mut self, key: &K) {
-        if let Some((key, deadline)) = self.deadlines.remove_entry(key) {
-            let (by_wall, by_boot) = ((deadline.wall, key.clone()), (deadline.boot, key));
-            self.by_wall.remove(&by_wall);
-            self.by_boot.remove(&by_boot);
+        if let Some(number) = self.numbers.get(key) {
+            self.take(*number);
         }
     }
 
     /// The key's deadline.
     pub(super) fn at(&self, key: &K) -> Option<Deadline> {
-        self.deadlines.get(key).copied()
+        self.deadline(*self.numbers.get(key)?)
     }
 
     #[cfg(test)]
     pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
-        self.deadlines.keys()
+        self.numbers.keys()
     }
 
     /// Takes one key that is due.
     pub(super) fn pop_due(&mut self, now: Now) -> Option<K> {
-        let by_wall = self.by_wall.first().filter(|(at, _)| *at <= now.wall).map(|(_, key)| key);
-        let by_boot = self.by_boot.first().filter(|(at, _)| *at <= now.boot).map(|(_, key)| key);
-        let key = by_wall.or(by_boot)?.clone();
-        self.clear(&key);
+        self.drop_stale();
+        let by_wall = self.by_wall.peek().filter(|Reverse((at, _))| *at <= now.wall).map(|top| top.0.1);
+        let by_boot = self.by_boot.peek().filter(|Reverse((at, _))| *at <= now.boot).map(|top| top.0.1);
+        self.take(by_wall.or(by_boot)?)
+    }
+
+    /// The time until the first one is due; zero where it is. Right after [`Self::pop_due`] has given `None`; early where
+    /// something was cleared since.
+    pub(super) fn next(&self, now: Now) -> Option<Duration> {
+        let by_wall = self.by_wall.peek().map(|Reverse((at, _))| at.since(now.wall));
+        let by_boot = self.by_boot.peek().map(|Reverse((at, _))| at.since(now.boot));
+        by_wall.into_iter().chain(by_boot).min()
+    }
+
+    fn deadline(&self, number: u32) -> Option<Deadline> {
+        self.entries.get(number as usize)?.as_ref().map(|(_, deadline)| *deadline)
+    }
+
+    fn take(&mut self, number: u32) -> Option<K> {
+        let (key, _) = self.entries.get_mut(number as usize)?.take()?;
+        self.numbers.remove(&key);
+        self.free.push(number);
         Some(key)
     }
 
-    /// The time until the first one is due; zero where it is.
-    pub(super) fn next(&self, now: Now) -> Option<Duration> {
-        let by_wall = self.by_wall.first().map(|(at, _)| at.since(now.wall));
-        let by_boot = self.by_boot.first().map(|(at, _)| at.since(now.boot));
-        by_wall.into_iter().chain(by_boot).min()
+    /// Afterwards the top of each heap counts.
+    fn drop_stale(&mut self) {
+        while let Some(Reverse((at, number))) = self.by_wall.peek().copied()
+            && self.deadline(number).is_none_or(|deadline| deadline.wall != at)
+        {
+            self.by_wall.pop();
+        }
+        while let Some(Reverse((at, number))) = self.by_boot.peek().copied()
+            && self.deadline(number).is_none_or(|deadline| deadline.boot != at)
+        {
+            self.by_boot.pop();
+        }
+        let most = 64 + 4 * self.numbers.len();
+        if self.by_wall.len().max(self.by_boot.len()) > most {
+            let live = || {
+                self.entries.iter().zip(0..).filter_map(|(entry, number)| Some((entry.as_ref()?.1, number)))
+            };
+            self.by_wall = live().map(|(deadline, number)| Reverse((deadline.wall, number))).collect();
+            self.by_boot = live().map(|(deadline, number)| Reverse((deadline.boot, number))).collect();
+        }
+    }
+}
+
+/// Equal are the deadlines; which number a key has does not matter.
+impl<K: Hash + Eq + Clone> PartialEq for Timers<K> {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |(key, deadline): &(K, Deadline)| other.at(key) == Some(*deadline);
+        self.numbers.len() == other.numbers.len() && self.entries.iter().flatten().all(same)
+    }
+}
+
+impl<K: Hash + Eq + Clone> Eq for Timers<K> {}
+
+impl<K: Ord + fmt::Debug> fmt::Debug for Timers<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ordered: BTreeMap<&K, &Deadline> =
+            self.entries.iter().flatten().map(|(key, at)| (key, at)).collect();
+        f.debug_map().entries(ordered).finish()
     }
 }
 
@@ -82,6 +160,7 @@ mod tests {
         assert_eq!(timers.pop_due(boot_only), None);
         let wall_only = Now { wall: Timestamp::from_secs(2_000_000), boot: BootInstant(0) };
         assert_eq!(timers.pop_due(wall_only), Some("late"));
+        assert_eq!(timers.pop_due(wall_only), None);
         assert_eq!(timers.next(START), None);
     }
 
@@ -90,8 +169,35 @@ mod tests {
         let mut timers = Timers::default();
         timers.set("a", START.after(Duration::from_secs(1)));
         timers.set("a", START.after(Duration::from_secs(60)));
+        assert_eq!(timers.pop_due(START), None);
         assert_eq!(timers.next(START), Some(Duration::from_secs(60)));
         timers.clear(&"a");
         assert_eq!(timers, Timers::default());
+        assert_eq!(timers.pop_due(START), None);
+        assert_eq!(timers.next(START), None);
+    }
+
+    #[test]
+    fn what_was_replaced_is_not_kept_for_ever() {
+        let mut timers = Timers::default();
+        for count in 0..10_000_u64 {
+            timers.set("a", START.after(Duration::from_secs(1_000 + count)));
+            timers.set("b", START.after(Duration::from_secs(100_000 - count)));
+            assert_eq!(timers.pop_due(START), None);
+        }
+        assert!(timers.by_wall.len() < 100 && timers.by_boot.len() < 100);
+        assert_eq!(timers.next(START), Some(Duration::from_secs(10_999)));
+        assert_eq!(timers.pop_due(START.after(Duration::from_secs(10_999)).into()), Some("a"));
+    }
+
+    #[test]
+    fn a_number_that_is_used_again_does_not_wake_an_earlier_owners_deadline() {
+        let mut timers = Timers::default();
+        timers.set("a", START.after(Duration::from_secs(1)));
+        timers.clear(&"a");
+        timers.set("b", START.after(Duration::from_secs(9)));
+        let later: Now = START.after(Duration::from_secs(5)).into();
+        assert_eq!(timers.pop_due(later), None);
+        assert_eq!(timers.next(later), Some(Duration::from_secs(4)));
     }
 }

@@ -104,13 +104,9 @@ impl Watch {
         let (plan, restored, touched) = (self.plan.clone(), BTreeMap::new(), BTreeSet::new());
         assert_eq!(self.handle(Event::Configured { plan, restored, touched }), 0, "effects of the same plan");
         let mut after = self.engine.clone();
-        after.hosts.extend(
-            before
-                .hosts
-                .iter()
-                .filter(|(_, host)| host.is_idle(self.now))
-                .map(|(name, host)| (name.clone(), host.clone())),
-        );
+        for (name, host) in before.hosts.iter().filter(|(_, host)| host.is_idle(self.now)) {
+            after.hosts.insert(name.clone(), host.clone());
+        }
         assert_eq!(before, after, "the same plan changes nothing but hosts that nobody uses");
     }
 
@@ -294,7 +290,7 @@ impl Watch {
         assert_ne!(engine.next_wake(self.now), Some(Duration::ZERO), "what is due has been done");
         engine.accounts.keys().for_each(|name| self.check_account(name));
         engine.targets.keys().for_each(|target| self.check_target(target));
-        for (name, host) in &engine.hosts {
+        for (name, host) in engine.hosts.iter() {
             let flights = || engine.flights.values().filter(|flight| flight.host == *name);
             let stalled = flights().filter(|flight| flight.stalled).count();
             assert_eq!((host.active as usize, host.stalled as usize), (flights().count() - stalled, stalled));
@@ -326,12 +322,12 @@ impl Watch {
 
     fn check_account(&self, name: &AccountId) {
         let engine = &self.engine;
-        let account = &engine.accounts[name];
+        let account = engine.accounts.get(name).unwrap();
         let ask = engine.timers.at(&Key::Ask(name.clone()));
         match account.phase {
             Phase::Asking => assert!(engine.flights.contains_key(name), "{name} asks nobody"),
             Phase::Queued(place) => {
-                let host = &engine.hosts[&account.plan.host];
+                let host = engine.hosts.get(&account.plan.host).unwrap();
                 assert!(host.queued().any(|queued| queued == (name, place)), "{name} is in no queue");
                 assert_eq!(ask, None);
             }
@@ -356,7 +352,7 @@ impl Watch {
 
     fn check_target(&self, id: &TargetId) {
         let engine = &self.engine;
-        let target = &engine.targets[id];
+        let target = engine.targets.get(id).unwrap();
         assert_eq!(target.in_flight, self.writes.iter().any(|(other, ..)| other == id));
         let retry = engine.timers.at(&Key::Target(id.clone()));
         assert!(retry.is_none_or(|deadline| deadline.left(self.now) <= Duration::from_secs(60)));

@@ -1,0 +1,225 @@
+//! What the end of a request does to its account and its host.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::account::{Account, Admission, Held, Phase};
+use super::effect::{Effect, Note, Operation};
+use super::engine::{Engine, Flight, Key};
+use super::event::{FailureMeta, IssuedMeta};
+use super::host::{Sign, Turn};
+use super::plan::unit;
+use super::retry::{self, Situation};
+use crate::domain::{AccountId, ErrorClass, ErrorInfo, Now};
+
+/// After a reply with the token that we have: not sooner than this, or a quarter of what is left.
+const SAME_TOKEN_PAUSE: Duration = Duration::from_secs(60);
+/// A same token is asked for again this long after its end at the latest.
+const AFTER_THE_END: Duration = Duration::from_millis(200);
+/// However little is left, the provider is not asked again sooner.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Ends the flight of that epoch; `None` where the result is nobody's any more.
+    fn land(&mut self, name: &AccountId, epoch: u64, sign: Sign, now: Now) -> Option<Flight> {
+        if self.flights.get(name).is_none_or(|flight| flight.epoch != epoch) {
+            return None;
+        }
+        let flight = self.flights.remove(name)?;
+        self.timers.clear(&Key::Stall(name.clone()));
+        let host = self.hosts.get_mut(&flight.host);
+        let turn = host
+            .map_or(Turn::Nothing, |host| host.finish(name, flight.stalled, sign, flight.failing_since, now));
+        let account = self.accounts.get_mut(name);
+        let current = account.is_some_and(|account| {
+            account.phase = Phase::Idle;
+            let current = account.epoch == epoch;
+            account.finished += u64::from(current);
+            account.again &= current;
+            current
+        });
+        self.turn(&flight.host, turn, now);
+        if !current {
+            // The account has left, or is another one by now. That one has waited for its predecessor's request, and
+            // goes on where its own deadline has passed meanwhile.
+            if self.timers.at(&Key::Ask(name.clone())).is_none() {
+                self.enqueue(name, now);
+            }
+            self.pump(&flight.host, now);
+        }
+        current.then_some(flight)
+    }
+
+    pub(super) fn turn(&mut self, host: &Arc<str>, turn: Turn, now: Now) {
+        match turn {
+            Turn::Opens { round } => self.host_down(host, round, now),
+            Turn::Closes => self.host_back(host, now),
+            Turn::Nothing => {}
+        }
+    }
+
+    pub(super) fn issued(&mut self, name: &AccountId, epoch: u64, meta: IssuedMeta, now: Now) {
+        let Some(flight) = self.land(name, epoch, Sign::Answered, now) else { return };
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let healed = account.error.take().is_some();
+        account.again = false;
+        (account.attempt, account.rejected) = (0, 0);
+        (account.hold, account.next_try) = (None, None);
+        account.failing_since = None;
+        account.refresh = meta.refresh;
+        let held = match (meta.admission, account.token) {
+            (Admission::Same | Admission::Shorter, Some(held)) if held.meta == meta.token => held,
+            (Admission::Promoted, _) => Held::issued(meta.token, flight.left, now),
+            _ => Held::restored(meta.token, now),
+        };
+        account.token = Some(held);
+        account.generation = account.generation.max(meta.token.generation);
+        self.timers.set(Key::Expiry(name.clone()), held.expiry);
+        if meta.admission == Admission::Promoted {
+            let renew_at = self.schedule_renewal(name, now);
+            self.say(Note::Renewed {
+                account: name.clone(),
+                generation: meta.token.generation,
+                expires_at: meta.token.expires_at,
+                renew_at,
+                healed,
+            });
+        } else {
+            let left = held.expiry.left(now);
+            let pause = SAME_TOKEN_PAUSE.max(left / 4).min((left + AFTER_THE_END).max(SHORTEST_PAUSE));
+            let next = now.wall.plus(pause);
+            account.next_try = Some(next);
+            let schedule = account.schedule();
+            self.ask_at(name, now.after(pause));
+            self.effects.push(Effect::Remember { account: name.clone(), schedule });
+            self.say(Note::Unchanged { account: name.clone(), expires_at: meta.token.expires_at, next });
+        }
+        self.drive_targets(name, now);
+        self.pump(&flight.host, now);
+    }
+
+    pub(super) fn failed(&mut self, name: &AccountId, epoch: u64, failure: FailureMeta, now: Now) {
+        let sign = match failure.class {
+            ErrorClass::Config => Sign::None,
+            _ if failure.host_fault => Sign::Fault,
+            _ => Sign::Answered,
+        };
+        let Some(flight) = self.land(name, epoch, sign, now) else { return };
+        if let Some(account) = self.accounts.get_mut(name) {
+            account.refresh = failure.refresh;
+            if failure.class == ErrorClass::Config {
+                account.forget_request(flight.before, now);
+                account.failing_since = account.failing_since.filter(|_| account.attempt > 0);
+            }
+            let can_issue = account.plan.can_issue;
+            if failure.class == ErrorClass::Relogin && flight.operation == Operation::Refresh && can_issue {
+                // Falling back to a login is part of the same attempt.
+                account.refresh = None;
+                account.not_before = None;
+                self.say(Note::Relogin { account: name.clone(), message: failure.message });
+                self.enqueue(name, now);
+            } else {
+                self.fail(name, failure, now);
+            }
+        }
+        self.pump(&flight.host, now);
+    }
+
+    pub(super) fn fail(&mut self, name: &AccountId, failure: FailureMeta, now: Now) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let FailureMeta { class, message, wait, host_pause, .. } = failure;
+        account.attempt = account.attempt.saturating_add(1);
+        let refused = matches!(class, ErrorClass::Rejected | ErrorClass::Relogin);
+        // Nothing but new credentials, a command or success forgets a refusal: a 503 in between does not.
+        account.rejected = account.rejected.saturating_add(u32::from(refused));
+        let situation = Situation {
+            class,
+            attempt: account.attempt,
+            rejected: account.rejected,
+            alive: account.alive(now),
+            hint: wait,
+        };
+        let pause = retry::delay(self.seed, name, situation).max(account.wary_pause(now));
+        let asked_for = wait.is_some() || class == ErrorClass::Throttled;
+        account.hold = asked_for.then(|| now.after(pause));
+        let news = account.error.as_ref().is_none_or(|error| error.class != class);
+        account.error = Some(ErrorInfo { class, message: message.clone(), at: now.wall });
+        let (host, attempt) = (account.plan.host.clone(), account.attempt);
+        let again = std::mem::take(&mut account.again);
+        if again {
+            account.rejected = 0;
+        }
+        self.ask_at(name, now.after(pause));
+        let next = self.timers.at(&Key::Ask(name.clone())).map_or(now.wall, |deadline| deadline.wall);
+        if let Some(account) = self.accounts.get_mut(name) {
+            account.next_try = Some(next);
+            let schedule = account.schedule();
+            self.effects.push(Effect::Remember { account: name.clone(), schedule });
+        }
+        self.say(Note::Failing { account: name.clone(), class, message, next, attempt, news });
+        if again {
+            self.enqueue(name, now);
+        }
+        if host_pause {
+            let until = now.after(pause);
+            if let Some(host) = self.hosts.get_mut(&host) {
+                host.paused = Some(host.paused.map_or(until, |paused| paused.later(until)));
+            }
+            self.say(Note::HostPaused { host, until: until.wall });
+        }
+    }
+
+    fn host_down(&mut self, name: &Arc<str>, round: u32, now: Now) {
+        let nearest = self.accounts.values().filter(|account| account.plan.host == *name);
+        let nearest = nearest.filter_map(|account| account.alive(now)).min_by_key(|(_, left)| *left);
+        let draw = unit(self.seed, name, "breaker", u64::from(round));
+        if let Some(host) = self.hosts.get_mut(name) {
+            let until = host.open(round, nearest, draw, now);
+            self.timers.set(Key::Host(name.clone()), until);
+            self.say(Note::HostDown { host: name.clone(), until: until.wall, news: round == 0 });
+        }
+    }
+
+    /// The accounts that failed by the host's fault are due; one that fails by itself keeps its own pace.
+    fn host_back(&mut self, name: &Arc<str>, now: Now) {
+        self.say(Note::HostBack { host: name.clone() });
+        let Some(host) = self.hosts.get(name) else { return };
+        let waits = |account: &Account| {
+            let error = account.error.as_ref().map(|error| error.class);
+            let alone = account.failing_since.is_some_and(|since| host.fails_alone(since));
+            account.plan.host == *name
+                && account.phase == Phase::Idle
+                && error == Some(ErrorClass::Transient)
+                && !alone
+        };
+        let waiting: Vec<AccountId> = self
+            .accounts
+            .iter()
+            .filter(|(_, account)| waits(account))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for account in waiting {
+            self.enqueue(&account, now);
+        }
+    }
+}
+
+impl FailureMeta {
+    /// A source on our side is missing; the provider was not asked.
+    #[must_use]
+    pub fn config(message: String) -> Self {
+        Self::new(ErrorClass::Config, message)
+    }
+
+    /// Nothing to log in with.
+    #[must_use]
+    pub fn relogin(message: String) -> Self {
+        Self::new(ErrorClass::Relogin, message)
+    }
+
+    /// A failure of that class that says nothing about the host.
+    #[must_use]
+    pub fn new(class: ErrorClass, message: String) -> Self {
+        Self { class, message, wait: None, host_fault: false, host_pause: false, refresh: None }
+    }
+}

@@ -1,0 +1,106 @@
+//! What people, readers, calendars and secrets' sources want of an account between its own deadlines.
+
+use super::account::Phase;
+use super::effect::{Effect, Note};
+use super::engine::{CLOCK_TOLERANCE, Engine, Key};
+use super::event::CredentialChange;
+use crate::domain::{AccountId, ErrorClass, ErrorInfo, Generation, Now, Timestamp};
+
+impl Engine {
+    pub(super) fn asked(&mut self, name: &AccountId, now: Now) {
+        if let Some(account) = self.accounts.get_mut(name) {
+            account.rejected = 0;
+            self.enqueue(name, now);
+        }
+    }
+
+    /// A reader's 401 is a reason to ask once a generation. Where asking fails, or brings the same token again, further
+    /// complaints change nothing: the next try is set.
+    pub(super) fn invalidated(&mut self, name: &AccountId, generation: Generation, now: Now) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let current = account.token.is_some_and(|held| held.meta.generation == generation);
+        if current && account.invalidated < generation {
+            account.invalidated = generation;
+            if account.attempt == 0 {
+                self.enqueue(name, now);
+            }
+        }
+    }
+
+    pub(super) fn calendar_fired(&mut self, name: &AccountId, scheduled: Timestamp, now: Now) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        // What seems to have been in the future was before the clock was set back, and means nothing.
+        let known = |at: &Timestamp| *at <= now.wall.plus(CLOCK_TOLERANCE);
+        let issued_at = account.token.map(|held| held.meta.issued_at).filter(known);
+        let last = account.last_calendar.filter(known);
+        if issued_at.is_some_and(|at| at >= scheduled) || last.is_some_and(|at| at >= scheduled) {
+            return;
+        }
+        account.last_calendar = Some(scheduled);
+        if account.earliest(now).is_none() && account.error.is_none() {
+            self.enqueue(name, now);
+        }
+    }
+
+    pub(super) fn credential_changed(&mut self, name: &AccountId, change: CredentialChange, now: Now) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        match change {
+            CredentialChange::Missing(message) => self.miss(name, message, now),
+            CredentialChange::Secret => self.forgive(name, now),
+            CredentialChange::Seed => {
+                account.refresh = Some(super::RefreshMeta { expires_at: None });
+                self.effects.push(Effect::DropRefresh { account: name.clone() });
+                self.forgive(name, now);
+            }
+            CredentialChange::Identity(identity) => {
+                if account.plan.identity.is_none() {
+                    // It was missing, not another one: whether the stored token is ours was decided by the store.
+                    account.plan.identity = Some(identity);
+                    self.forgive(name, now);
+                } else if account.plan.identity != Some(identity) {
+                    account.plan.identity = Some(identity);
+                    self.renounce(name, now);
+                }
+            }
+        }
+    }
+
+    /// A source is missing. Nothing is asked sooner or later for it: the token that is there lives on.
+    pub(super) fn miss(&mut self, name: &AccountId, message: String, now: Now) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        if account.error.is_some() || account.phase == Phase::Asking {
+            return; // the request in flight, or the next one, will say it
+        }
+        account.error = Some(ErrorInfo { class: ErrorClass::Config, message: message.clone(), at: now.wall });
+        let attempt = account.attempt;
+        let next = self.timers.at(&Key::Ask(name.clone())).map_or(now.wall, |deadline| deadline.wall);
+        let class = ErrorClass::Config;
+        self.say(Note::Failing { account: name.clone(), class, message, next, attempt, news: true });
+    }
+
+    pub(super) fn reprieve(&mut self, now: Now) {
+        let failing: Vec<AccountId> = self
+            .accounts
+            .iter()
+            .filter(|(_, account)| account.error.is_some())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for account in failing {
+            self.forgive(&account, now);
+        }
+    }
+
+    /// What made the account fail may be mended: try at once.
+    pub(super) fn forgive(&mut self, name: &AccountId, now: Now) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        match account.phase {
+            Phase::Asking => account.again = true, // it may fail with the old credentials yet
+            _ if account.error.is_none() => {}
+            _ if account.attempt == 0 && account.live_token(now).is_some() => account.error = None, // only missed
+            _ => {
+                account.rejected = 0;
+                self.enqueue(name, now);
+            }
+        }
+    }
+}
