@@ -448,3 +448,21 @@ fn nobody_asks_by_half_of_a_new_configuration() {
     let asked: Vec<_> = bench.issues.iter().map(|issue| (issue.account.as_str(), issue.operation)).collect();
     assert_eq!(asked, [("a", Operation::Refresh), ("b", Operation::Issue)], "b's refresh token is another's");
 }
+
+#[test]
+fn a_refusal_that_shows_that_the_host_is_back_is_not_followed_by_another_try_at_once() {
+    let mut bench = Bench::new(&["a", "b", "c", "d", "e"].map(|name| (name, plan())));
+    while bench.issues.len() > 1 {
+        bench.fail(ErrorClass::Transient);
+    }
+    bench.fail(ErrorClass::Transient);
+    while bench.issues.is_empty() {
+        bench.pass(Duration::from_millis(100));
+    }
+    assert_eq!(bench.issues.len(), 1, "the probe");
+    let probe = bench.issues[0].account.clone();
+    bench.fail(ErrorClass::Rejected);
+    assert_eq!(bench.issues.len(), 4, "the others are due");
+    assert!(bench.issues.iter().all(|issue| issue.account != probe));
+    assert!(bench.next_ask(probe.as_str()) >= Duration::from_secs(30));
+}

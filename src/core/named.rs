@@ -3,15 +3,46 @@
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// A hasher without a random key: names come from the configuration, and the engine is the same in every run.
-type Hasher = BuildHasherDefault<DefaultHasher>;
+/// Hashes short names quickly (eight bytes a multiplication), without a random key, so that the engine is the same in
+/// every run. Names come from the configuration: nobody gains by choosing them to collide.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Quick(u64);
+
+/// [`Quick`] for a `HashMap`.
+pub(super) type Quickly = BuildHasherDefault<Quick>;
+
+impl Hasher for Quick {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.write_u64(u64::from(byte));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(26) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_isize(&mut self, word: isize) {
+        self.write_u64(word as u64); // an enum's variant
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+}
 
 /// Like a `BTreeMap`, but finding an entry costs one hash, not a comparison of names for every doubling of the map.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Named<K: Hash + Ord, V> {
-    entries: HashMap<K, V, Hasher>,
+    entries: HashMap<K, V, Quickly>,
     order: BTreeSet<K>,
 }
 
@@ -95,7 +126,23 @@ impl<K: Hash + Ord + Clone + fmt::Debug, V: fmt::Debug> fmt::Debug for Named<K, 
 
 #[cfg(test)]
 mod tests {
-    use super::Named;
+    use std::collections::HashSet;
+    use std::hash::{BuildHasher, Hash, Hasher};
+
+    use super::{Named, Quick, Quickly};
+
+    #[test]
+    fn names_that_differ_little_spread_over_all_bits() {
+        let names = (0..20_000).map(|number| format!("account-{number:07}"));
+        let hashes: Vec<u64> = names.map(|name| Quickly::default().hash_one(name.as_str())).collect();
+        let low: HashSet<u64> = hashes.iter().map(|hash| hash & 0x7fff).collect();
+        assert!(low.len() > 13_000, "{}", low.len());
+        let top: HashSet<u64> = hashes.iter().map(|hash| hash >> 57).collect();
+        assert_eq!(top.len(), 128);
+        let mut hasher = Quick::default();
+        "a".hash(&mut hasher);
+        assert_eq!(hasher.finish(), Quickly::default().hash_one("a"));
+    }
 
     #[test]
     fn it_is_walked_in_order_and_keeps_nothing_of_what_was_removed() {

@@ -49,7 +49,14 @@ impl Engine {
             self.pump(&host, now);
         }
         let used: BTreeSet<&str> = self.accounts.values().map(|account| &*account.plan.host).collect();
-        self.hosts.retain(|name, host| !host.is_idle(now) || used.contains(&**name));
+        let (hosts, timers) = (&mut self.hosts, &mut self.timers);
+        hosts.retain(|name, host| {
+            let keep = !host.is_idle(now) || used.contains(&**name);
+            if !keep {
+                timers.clear(&Key::Host(name.clone()));
+            }
+            keep
+        });
     }
 
     fn add(&mut self, name: &AccountId, plan: AccountPlan, restored: Restored, now: Now) {

@@ -30,6 +30,8 @@ impl Engine {
         let host = self.hosts.get_mut(&flight.host);
         let turn = host
             .map_or(Turn::Nothing, |host| host.finish(name, flight.stalled, sign, flight.failing_since, now));
+        // Before the account is idle: it is not one of those that the host's return makes due.
+        self.turn(&flight.host, turn, now);
         let account = self.accounts.get_mut(name);
         let current = account.is_some_and(|account| {
             account.phase = Phase::Idle;
@@ -38,7 +40,6 @@ impl Engine {
             account.again &= current;
             current
         });
-        self.turn(&flight.host, turn, now);
         if !current {
             // The account has left, or is another one by now. That one has waited for its predecessor's request, and
             // goes on where its own deadline has passed meanwhile.

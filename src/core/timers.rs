@@ -3,9 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::fmt;
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
+use std::hash::Hash;
 use std::time::Duration;
 
+use super::named::Quickly;
 use crate::domain::{BootInstant, Deadline, Now, Timestamp};
 
 /// At most one deadline a key.
@@ -14,7 +15,7 @@ use crate::domain::{BootInstant, Deadline, Now, Timestamp};
 /// of them: an item counts only while its number's entry still has that very instant.
 #[derive(Clone)]
 pub(super) struct Timers<K> {
-    numbers: HashMap<K, u32, BuildHasherDefault<DefaultHasher>>,
+    numbers: HashMap<K, u32, Quickly>,
     entries: Vec<Option<(K, Deadline)>>,
     free: Vec<u32>,
     by_wall: BinaryHeap<Reverse<(Timestamp, u32)>>,
