@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Simulator,
+    FaultError, Simulator, Target, body,
     clock::{self, http_date, later, millis_between},
     fault::{BodyFault, Fault, Redirect, Wait},
     ledger::Standing,
@@ -19,7 +19,7 @@ use super::{
     spoil,
     stats::{Outcome, Seen},
     vendor::{self, Call, Key},
-    wire::{self, Peer},
+    wire::{Busy, Peer},
     world::skew_of,
 };
 
@@ -63,6 +63,8 @@ struct Visit {
     key: Option<Key>,
     status: Option<u16>,
     granted: bool,
+    /// The connection is not idle as long.
+    _busy: Busy,
 }
 
 impl Visit {
@@ -83,22 +85,25 @@ impl Visit {
             now: clock::now(),
             skew: skew_of(None),
             fault: None,
+            turn: 0,
         };
-        let account = {
+        let (account, idle) = {
             let mut world = simulator.world();
             let account = vendor::account_of(&world, &call);
             call.fault = world.take_fault(provider, operation, &account, call.now);
             call.skew = skew_of(call.fault.as_ref());
             world.counter.arrived(provider, operation, &account, call.fault.is_some(), call.now);
-            account
+            (account, world.options.limits.bizppurio_idle)
         };
-        Self { simulator, call, account, key: None, status: None, granted: false }
+        let idle = idle.filter(|_| provider == Provider::Bizppurio);
+        let busy = peer.busy(idle);
+        Self { simulator, call, account, key: None, status: None, granted: false, _busy: busy }
     }
 
     /// Lets the vendor act; the reply's status, headers and spoilt body.
     fn process(&mut self) -> (StatusCode, HeaderMap, Vec<u8>) {
         let mut world = self.simulator.world();
-        world.replies += 1;
+        self.call.turn = world.next_turn();
         let mut processed = vendor::process(&mut world, &self.call);
         let (provider, operation) = (self.call.provider, self.call.operation);
         world.counter.decided(provider, operation, &self.account, processed.outcome);
@@ -224,10 +229,10 @@ fn streamed(
     let body = match fault {
         BodyFault::GzipBomb => {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            wire::gzip_bomb(peer, visit)
+            body::gzip_bomb(peer, visit)
         }
-        BodyFault::Slow(each) => wire::slow(peer, visit, body, *each),
-        other => wire::huge(peer, visit, *other == BodyFault::Endless),
+        BodyFault::Slow(each) => body::slow(peer, visit, body, *each),
+        other => body::huge(peer, visit, *other == BodyFault::Endless),
     };
     dated(assembled(status, headers, body), now)
 }
@@ -326,14 +331,12 @@ fn set_fault(simulator: &Simulator, body: &[u8]) -> Result<(), String> {
     let target = body.get("provider").and_then(Value::as_str).ok_or("`provider` is missing")?;
     match body.get("fault") {
         Some(Value::Null) => {
-            let target: super::Target =
-                target.parse().map_err(|error: super::FaultError| error.to_string())?;
+            let target: Target = target.parse().map_err(|error: FaultError| error.to_string())?;
             simulator.set_fault(target, None);
         }
         // The flag's own form, so that windows and counts work here too.
         Some(Value::String(fault)) => {
-            let rule =
-                format!("{target}={fault}").parse().map_err(|error: super::FaultError| error.to_string())?;
+            let rule = format!("{target}={fault}").parse().map_err(|error: FaultError| error.to_string())?;
             simulator.set_rule(rule);
         }
         _ => return Err("`fault` is a text or null".to_owned()),

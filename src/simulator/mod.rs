@@ -16,12 +16,14 @@
 //! The simulator imports nothing else of renewd: what it says of a vendor comes from the vendor's documents and not
 //! from the definitions that are tested against it.
 
+mod body;
 mod clock;
 mod fault;
 mod handle;
 mod ledger;
 mod options;
 mod provider;
+mod rule;
 mod signer;
 mod spoil;
 mod stats;
@@ -44,11 +46,10 @@ use ring::digest;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use fault::{
-    BodyFault, ExpiryFault, Fault, FaultError, FaultRule, Redirect, Refused, Target, TokenFault, Wait,
-};
+pub use fault::{BodyFault, ExpiryFault, Fault, FaultError, Redirect, Refused, TokenFault, Wait};
 pub use options::{Credential, OldToken, Options, Rotation, VendorLimits};
 pub use provider::{Operation, Provider, UnknownProvider};
+pub use rule::{FaultRule, Target};
 pub use stats::{AccountStats, ProviderStats, Seen, Stats};
 
 use ledger::Standing;

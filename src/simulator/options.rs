@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{clock, fault::FaultRule, provider::Provider};
+use super::{clock, provider::Provider, rule::FaultRule};
 
 /// What a simulator is told at its start.
 ///
@@ -30,7 +30,7 @@ pub struct Options {
     pub old_tokens: BTreeMap<Provider, OldToken>,
     /// What `oauth2-refresh-token` does with a refresh token that was used.
     pub rotation: Rotation,
-    /// The vendors' own limits on requests; none by default, as short lives need more requests than they allow.
+    /// The vendors' own limits; those on requests are off by default, as short lives need more than they allow.
     pub limits: VendorLimits,
 }
 
@@ -68,12 +68,20 @@ pub enum Rotation {
 }
 
 /// The vendors' own limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VendorLimits {
     /// `bizppurio-napi`: token requests a minute and client address; the vendor's is 10.
     pub napi_per_minute: Option<u32>,
     /// `kis`: the least time between two requests of an appkey; the vendor's is a minute.
     pub kis_interval: Option<Duration>,
+    /// `bizppurio`: after so long without a request it closes a connection; the vendor's 4 s by default.
+    pub bizppurio_idle: Option<Duration>,
+}
+
+impl Default for VendorLimits {
+    fn default() -> Self {
+        Self { napi_per_minute: None, kis_interval: None, bizppurio_idle: Some(Duration::from_secs(4)) }
+    }
 }
 
 impl Default for Options {

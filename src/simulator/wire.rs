@@ -1,27 +1,25 @@
-//! Below HTTP: connections that reset, headers that never end, and bodies that are too long or too slow.
+//! Below HTTP: connections that reset, that close when idle, and headers that never end.
 
 use std::{
-    convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{
-    body::{Body, Bytes},
     extract::connect_info::Connected,
     serve::{IncomingStream, Listener},
 };
-use futures_util::stream;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
+    time::Sleep,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -34,10 +32,6 @@ const HEADER_LINE: &[u8] = b"X-Endless: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 /// After so many writes without waiting the connection lets others run.
 const WRITES_IN_A_ROW: usize = 32;
 
-const CHUNK: usize = 64 * 1024;
-const HUGE: usize = 100 * 1024 * 1024;
-const BOMB: usize = 64 * 1024 * 1024;
-
 /// The connection that a request came by.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Peer {
@@ -45,18 +39,45 @@ pub(super) struct Peer {
     pub(super) address: Option<IpAddr>,
     /// Cancelled when the server stops.
     pub(super) closing: CancellationToken,
-    order: Arc<AtomicU8>,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    order: AtomicU8,
+    /// Requests that are not answered yet.
+    busy: AtomicUsize,
+    /// Milliseconds after which the idle connection closes; 0 for never.
+    idle: AtomicU64,
+}
+
+/// A request on a connection: while it lives, the connection is not idle.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<State>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Peer {
+    /// A request came; once it is answered, the connection closes after being idle for so long.
+    pub(super) fn busy(&self, idle: Option<Duration>) -> Busy {
+        self.state.busy.fetch_add(1, Ordering::AcqRel);
+        let idle = idle.map_or(0, |idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
+        self.state.idle.store(idle, Ordering::Release);
+        Busy(Arc::clone(&self.state))
+    }
+
     /// Whatever is written next resets the connection instead.
     pub(super) fn reset(&self) {
-        self.order.store(RESET, Ordering::Release);
+        self.state.order.store(RESET, Ordering::Release);
     }
 
     /// Whatever is written next becomes a header section without an end.
     pub(super) fn endless_headers(&self) {
-        self.order.store(ENDLESS_HEADERS, Ordering::Release);
+        self.state.order.store(ENDLESS_HEADERS, Ordering::Release);
     }
 }
 
@@ -74,8 +95,8 @@ impl Listener for Tcp {
         let (tcp, address) = Listener::accept(&mut self.listener).await;
         // A simulator's latency is not a thing to fail over.
         let _ = tcp.set_nodelay(true);
-        let peer = Peer { address: Some(address.ip()), closing: self.closing.clone(), order: Arc::default() };
-        (Stream { tcp, peer, written: 0 }, address)
+        let peer = Peer { address: Some(address.ip()), closing: self.closing.clone(), state: Arc::default() };
+        (Stream { tcp, peer, written: 0, idle: None }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -95,6 +116,8 @@ pub(super) struct Stream {
     peer: Peer,
     /// Bytes of endless headers so far.
     written: usize,
+    /// Runs while nothing is read.
+    idle: Option<Pin<Box<Sleep>>>,
 }
 
 impl AsyncRead for Stream {
@@ -103,13 +126,20 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        match Pin::new(&mut self.tcp).poll_read(cx, buf) {
+            Poll::Pending if self.is_idle_for_long(cx) => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+            ready => {
+                self.idle = None;
+                ready
+            }
+        }
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.peer.order.load(Ordering::Acquire) {
+        match self.peer.state.order.load(Ordering::Acquire) {
             PLAIN => Pin::new(&mut self.tcp).poll_write(cx, buf),
             ENDLESS_HEADERS => self.poll_endless_headers(cx),
             _ => {
@@ -130,6 +160,24 @@ impl AsyncWrite for Stream {
 }
 
 impl Stream {
+    /// Nothing was asked for the vendor's patience: to the server it looks as if the client had closed.
+    fn is_idle_for_long(&mut self, cx: &mut Context<'_>) -> bool {
+        loop {
+            let patience = self.peer.state.idle.load(Ordering::Acquire);
+            if patience == 0 {
+                return false;
+            }
+            let sleep = || Box::pin(tokio::time::sleep(Duration::from_millis(patience)));
+            if self.idle.get_or_insert_with(sleep).as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            self.idle = None;
+            if self.peer.state.busy.load(Ordering::Acquire) == 0 {
+                return true;
+            }
+        }
+    }
+
     /// Ends only with an error: when the client leaves, or the server stops.
     fn poll_endless_headers(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         for _ in 0..WRITES_IN_A_ROW {
@@ -149,98 +197,5 @@ impl Stream {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-}
-
-/// A body that is written as it is read, so that the end of the connection ends it. `guard` lives as long.
-fn streamed<G, N>(peer: Peer, guard: G, mut next: N) -> Body
-where
-    G: Send + 'static,
-    N: FnMut(usize) -> Option<(Bytes, Duration)> + Send + 'static,
-{
-    let state = (peer, guard, 0);
-    Body::from_stream(stream::unfold(state, move |(peer, guard, turn)| {
-        let chunk = next(turn);
-        async move {
-            let (bytes, wait) = chunk?;
-            tokio::select! {
-                () = peer.closing.cancelled() => None,
-                () = tokio::time::sleep(wait) => Some((Ok::<_, Infallible>(bytes), (peer, guard, turn + 1))),
-            }
-        }
-    }))
-}
-
-/// JSON of 100 MiB, or of no end.
-pub(super) fn huge<G: Send + 'static>(peer: Peer, guard: G, endless: bool) -> Body {
-    let filler = Bytes::from(vec![b'a'; CHUNK]);
-    streamed(peer, guard, move |turn| match turn {
-        0 => Some((Bytes::from_static(b"{\"padding\":\""), Duration::ZERO)),
-        turn if !endless && turn > HUGE / CHUNK + 1 => None,
-        turn if !endless && turn > HUGE / CHUNK => Some((Bytes::from_static(b"\"}"), Duration::ZERO)),
-        _ => Some((filler.clone(), Duration::ZERO)),
-    })
-}
-
-/// A byte at a time.
-pub(super) fn slow<G: Send + 'static>(peer: Peer, guard: G, body: Vec<u8>, each: Duration) -> Body {
-    let body = Bytes::from(body);
-    streamed(peer, guard, move |turn| (turn < body.len()).then(|| (body.slice(turn..=turn), each)))
-}
-
-/// 64 MiB of gzip (RFC 1952) that stand for 10 GB of JSON.
-pub(super) fn gzip_bomb<G: Send + 'static>(peer: Peer, guard: G) -> Body {
-    let (head, filler) = bomb();
-    streamed(peer, guard, move |turn| match turn {
-        0 => Some((head.clone(), Duration::ZERO)),
-        turn if turn > BOMB / CHUNK => None,
-        _ => Some((filler.clone(), Duration::ZERO)),
-    })
-}
-
-/// The beginning of the stream, and what may follow it any number of times: a fixed-Huffman block (RFC 1951 section
-/// 3.2.6) of literals and then of "258 bytes from distance 1", 13 bits each, so that it repeats every 13 bytes.
-fn bomb() -> (Bytes, Bytes) {
-    const GZIP: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-    const LITERALS: &[u8] = b"{\"padding\":\"a";
-    const PERIOD: usize = 13;
-    let period_bytes = CHUNK / PERIOD * PERIOD;
-
-    let mut bits = Bits::default();
-    bits.push(0b110, 3); // the last block, fixed codes: 1, then 01 with its low bit first
-    for literal in LITERALS {
-        bits.push(0x30 + u16::from(*literal), 8);
-    }
-    while bits.bytes.len() < LITERALS.len() + 1 + period_bytes {
-        bits.push(0b1100_0101, 8); // code 285: length 258
-        bits.push(0, 5); // distance 1
-    }
-    let mut head = GZIP.to_vec();
-    let (literals, filler) = bits.bytes.split_at(LITERALS.len() + 1);
-    head.extend(literals);
-    let filler = filler.get(..period_bytes).unwrap_or(filler);
-    (Bytes::from(head), Bytes::copy_from_slice(filler))
-}
-
-/// Bits packed into bytes from the least significant on; codes go in from their most significant bit.
-#[derive(Default)]
-struct Bits {
-    bytes: Vec<u8>,
-    partial: u8,
-    used: u8,
-}
-
-impl Bits {
-    fn push(&mut self, code: u16, length: u8) {
-        for bit in (0..length).rev() {
-            if code >> bit & 1 == 1 {
-                self.partial |= 1 << self.used;
-            }
-            self.used += 1;
-            if self.used == 8 {
-                self.bytes.push(self.partial);
-                (self.partial, self.used) = (0, 0);
-            }
-        }
     }
 }

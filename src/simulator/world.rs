@@ -10,10 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     clock::{later, millis_between},
-    fault::{Fault, FaultRule, Target},
+    fault::Fault,
     ledger::Ledger,
     options::Options,
     provider::{Operation, Provider},
+    rule::{FaultRule, Target},
     signer::Signer,
     stats::Counter,
     vendor::{Call, Keys},
@@ -28,8 +29,7 @@ pub(super) struct World {
     pub(super) signer: Signer,
     pub(super) counter: Counter,
     pub(super) keys: Keys,
-    /// Token requests so far: what alternates the quirks of `bizppurio-rcs`.
-    pub(super) replies: u64,
+    turn: u64,
     /// Set while running; these go before `options.faults`.
     set: Vec<FaultRule>,
     started: Timestamp,
@@ -44,13 +44,19 @@ impl World {
             signer: Signer::new(options.seed),
             counter: Counter::default(),
             keys: Keys::default(),
-            replies: 0,
+            turn: 0,
             set: Vec::new(),
             started,
             napi: HashMap::new(),
             kis: HashMap::new(),
             options,
         }
+    }
+
+    /// Counts the requests that reach a vendor.
+    pub(super) fn next_turn(&mut self) -> u64 {
+        self.turn += 1;
+        self.turn
     }
 
     /// The fault that hits this request, counted off where its rule counts.

@@ -165,7 +165,6 @@ async fn counts_tell_overlaps_gaps_peaks_and_probes_without_a_secret() {
     assert_eq!(portone["operations"]["issue"][&account]["granted"], 2);
     assert!(!stats.to_string().contains("very-secret"));
 
-    // The entry is made when the reply is handed to the connection, a moment after the client may have it.
     let journal = bench.simulator.journal();
     assert_eq!(journal.len(), 2);
     assert!(journal.iter().all(|seen| seen.operation == Operation::Issue && seen.status == Some(200)));

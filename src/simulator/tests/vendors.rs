@@ -4,6 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Bench, reply, token_of};
 use crate::simulator::{Credential, OldToken, Options, Provider, Rotation, VendorLimits};
@@ -31,6 +32,21 @@ async fn bizppurio_wants_its_content_type_and_a_basic_header() {
     let typed = || bench.client.post(&url).header("content-type", "application/json; charset=utf-8");
     let (status, body) = reply(typed().header("authorization", "Basic $$$")).await;
     assert_eq!((status, code(&body).as_str()), (400, "3001"));
+}
+
+#[tokio::test]
+async fn bizppurio_closes_an_idle_connection_but_not_one_that_waits_for_its_answer() {
+    let limits = VendorLimits { bizppurio_idle: Some(Duration::from_millis(200)), ..VendorLimits::default() };
+    let bench = Bench::start(Options { limits, ..Options::default() }).await;
+    bench.simulator.set_rule("bizppurio=delay:500ms".parse().unwrap());
+    let mut tcp = tokio::net::TcpStream::connect(bench.address).await.unwrap();
+    let request = "POST /bizppurio/v1/token HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                   authorization: Basic YTpi\r\n\r\n";
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let read = tcp.read_to_string(&mut answer);
+    tokio::time::timeout(Duration::from_secs(2), read).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("accesstoken"), "{answer}");
 }
 
 #[tokio::test]

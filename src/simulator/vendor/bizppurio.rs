@@ -54,7 +54,7 @@ pub(super) fn refuse(call: &Call, refusal: Refusal) -> Answer {
         Refusal::Busy => (400, 3008, "too many connections"),
         Refusal::Throttled { .. } => (429, 5002, "too many requests"),
     };
-    let as_text = call.now.as_millisecond() % 2 == 0;
+    let as_text = call.turn.is_multiple_of(2);
     let code = if as_text { Value::from(code.to_string()) } else { Value::from(code) };
     let answer = Answer::refused(status, json!({"code": code, "description": description}));
     match refusal {

@@ -46,7 +46,7 @@ pub(super) fn grant(world: &mut World, call: &Call, grantee: &Grantee) -> Answer
         mint(world, call, &grantee.account, Reuse::Never, on_the_second, |world, _, _| world.ledger.nonce());
     let refresh_token = mint_refresh(world, call, grantee, |world, _, _| world.ledger.nonce());
     let expires = call.on_vendor_clock(minted.expires_at).as_second();
-    let turn = world.replies;
+    let turn = call.turn;
     let expires =
         if turn.is_multiple_of(2) { Value::from(expires) } else { Value::from(expires.to_string()) };
     let data = json!({"accessToken": minted.token, "expiresIn": expires, "refreshToken": refresh_token});

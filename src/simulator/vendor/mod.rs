@@ -6,7 +6,9 @@
 mod bizppurio;
 mod bizppurio_napi;
 mod bizppurio_rcs;
+mod check;
 mod idempotency;
+mod mint;
 mod oauth;
 mod portone;
 mod portone_v1;
@@ -21,16 +23,18 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{
-    clock::{later, shifted, whole_second},
-    fault::{Fault, Refused, TokenFault},
+    clock::shifted,
+    fault::{Fault, Refused},
     identity_of_secret,
-    ledger::{Minted, RefreshStanding},
-    options::Rotation,
+    ledger::RefreshStanding,
     provider::{Operation, Provider},
     stats::Outcome,
     world::World,
 };
 pub(super) use idempotency::{Key, Keys};
+
+use check::{check_credentials, check_refresh_token};
+use mint::{Reuse, after_whole_seconds, mint, mint_refresh, on_the_second};
 
 /// A token request as it came in.
 #[derive(Clone, Debug)]
@@ -45,6 +49,8 @@ pub(super) struct Call {
     /// How far the vendor's clock is ahead of it.
     pub(super) skew: SignedDuration,
     pub(super) fault: Option<Fault>,
+    /// The how-manieth request this is: what alternates a vendor's inconsistencies from reply to reply.
+    pub(super) turn: u64,
 }
 
 /// What a request says, whatever its form.
@@ -206,74 +212,6 @@ pub(super) fn process(world: &mut World, call: &Call) -> Processed {
     Processed { answer, outcome, key }
 }
 
-/// A token for an account, the reply's form aside. `ends` is the vendor's own rounding of the expiry.
-///
-/// `reuse` hands out the account's newest token again while more than that share of it is left to live.
-fn mint(
-    world: &mut World,
-    call: &Call,
-    account: &str,
-    reuse: Reuse,
-    ends: fn(Timestamp, Duration) -> Timestamp,
-    render: impl FnOnce(&mut World, Timestamp, Timestamp) -> String,
-) -> Minted {
-    let life = world.options.lifetime_of(call.provider);
-    if call.fault == Some(Fault::Token(TokenFault::Same))
-        && let Some(old) = world.ledger.latest(call.provider, account)
-    {
-        return old;
-    }
-    if let Some(old) = world.ledger.newest(call.provider, account, call.now) {
-        let window = match reuse {
-            Reuse::Never => Duration::ZERO,
-            Reuse::UntilItEnds => Duration::MAX,
-            Reuse::AQuarterOfItsLife => life / 4,
-        };
-        if call.now < later(old.issued_at, window) {
-            return old;
-        }
-    }
-    let declared = ends(call.vendor_now(), life);
-    let token = render(world, call.vendor_now(), declared);
-    let minted = Minted { token, issued_at: call.now, expires_at: shifted(declared, -call.skew) };
-    let old = world.options.old_tokens.get(&call.provider).copied().unwrap_or_default();
-    world.ledger.enter(call.provider, account, &minted, old);
-    minted
-}
-
-/// When an account gets its present token once more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reuse {
-    Never,
-    UntilItEnds,
-    AQuarterOfItsLife,
-}
-
-/// For vendors that declare whole seconds: the fraction of the issue is lost.
-fn on_the_second(now: Timestamp, life: Duration) -> Timestamp {
-    whole_second(later(now, life))
-}
-
-/// For vendors that declare a number of seconds from now.
-fn after_whole_seconds(now: Timestamp, life: Duration) -> Timestamp {
-    later(now, Duration::from_secs(life.as_secs()))
-}
-
-/// A new refresh token of the account, and until when it holds on the vendor's clock.
-fn mint_refresh(
-    world: &mut World,
-    call: &Call,
-    grantee: &Grantee,
-    render: impl FnOnce(&mut World, Timestamp, Timestamp) -> String,
-) -> String {
-    let family = grantee.family.unwrap_or_else(|| world.ledger.family());
-    let declared = on_the_second(call.vendor_now(), world.options.refresh_lifetime_of(call.provider));
-    let token = render(world, call.vendor_now(), declared);
-    let ends = shifted(declared, -call.skew);
-    world.ledger.enter_refresh(call.provider, &grantee.account, &token, family, ends);
-    token
-}
-
 fn decide(world: &mut World, call: &Call) -> Result<Grantee, Refusal> {
     let ask = read(call)?;
     let rejected = match call.operation {
@@ -306,68 +244,6 @@ fn decide(world: &mut World, call: &Call) -> Result<Grantee, Refusal> {
         }
     };
     Ok(Grantee { account, family, scope: ask.scope })
-}
-
-fn check_credentials(
-    world: &World,
-    provider: Provider,
-    account: Option<&str>,
-    secret: &str,
-) -> Result<(), Refusal> {
-    let Some(known) = world.options.credentials.get(&provider) else {
-        return if secret == "wrong" { Err(Refusal::WrongSecret) } else { Ok(()) };
-    };
-    let mut of_account =
-        known.iter().filter(|known| account.is_none_or(|account| account == known.account)).peekable();
-    if of_account.peek().is_none() {
-        return Err(Refusal::UnknownAccount);
-    }
-    if of_account.any(|known| known.secret == secret) { Ok(()) } else { Err(Refusal::WrongSecret) }
-}
-
-fn check_refresh_token(
-    world: &mut World,
-    call: &Call,
-    ask: &Ask,
-    token: &str,
-) -> Result<(String, u64), Refusal> {
-    let provider = call.provider;
-    let (account, family) = match world.ledger.refresh_standing(provider, token, call.now) {
-        RefreshStanding::Live { account, family } => (account, family),
-        RefreshStanding::Dead { family, .. } => {
-            if provider == Provider::OAuthRefreshToken && world.options.rotation == Rotation::SingleUse {
-                world.ledger.end_family(provider, family);
-            }
-            return Err(Refusal::DeadRefreshToken);
-        }
-        RefreshStanding::Expired { .. } => return Err(Refusal::DeadRefreshToken),
-        RefreshStanding::Unknown => plant_seed(world, call, ask, token)?,
-    };
-    let of_another = |owner: Option<&str>| owner.is_some_and(|owner| owner != account);
-    if of_another(ask.account.as_deref()) {
-        return Err(Refusal::DeadRefreshToken);
-    }
-    if let Some(access) = &ask.access_token
-        && world.ledger.owner(provider, access) != Some(&account)
-    {
-        return Err(Refusal::DeadRefreshToken);
-    }
-    Ok((account, family))
-}
-
-/// The first refresh token of an OAuth 2.0 client comes from outside, from a person's consent: whatever a client
-/// sends that holds none yet, and later whatever starts with `seed-`.
-fn plant_seed(world: &mut World, call: &Call, ask: &Ask, token: &str) -> Result<(String, u64), Refusal> {
-    let provider = call.provider;
-    let account = ask.account.clone().ok_or(Refusal::DeadRefreshToken)?;
-    let welcome = token.starts_with("seed-") || !world.ledger.knows_refresh_of(provider, &account);
-    if provider != Provider::OAuthRefreshToken || token == "wrong" || !welcome {
-        return Err(Refusal::DeadRefreshToken);
-    }
-    let family = world.ledger.family();
-    let ends = later(call.now, world.options.refresh_lifetime_of(provider));
-    world.ledger.enter_refresh(provider, &account, token, family, ends);
-    Ok((account, family))
 }
 
 fn read(call: &Call) -> Result<Ask, Refusal> {
