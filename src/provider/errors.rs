@@ -176,7 +176,7 @@ fn sentence(class: ErrorClass, status: u16, code: Option<&str>, hint: &str) -> S
 }
 
 /// The provider's own code, from where the error rules look for it; only what cannot be anything else than a code is
-/// shown: up to 10 letters and digits, or a lower- or upper-case word such as `invalid_client`.
+/// shown, and nothing that was sent: up to 10 letters and digits, or a lower- or upper-case word such as `invalid_client`.
 fn error_code(reading: &Reading<'_>, document: Option<&Document>) -> Option<String> {
     let document = document?;
     let tests = reading.operation.errors.iter().filter_map(|rule| rule.body.as_ref());
@@ -185,7 +185,11 @@ fn error_code(reading: &Reading<'_>, document: Option<&Document>) -> Option<Stri
     let word =
         |letter: fn(&u8) -> bool| code.len() <= 40 && code.bytes().all(|byte| letter(&byte) || byte == b'_');
     let shown = short || word(u8::is_ascii_lowercase) || word(u8::is_ascii_uppercase);
-    (shown && !code.is_empty()).then_some(code)
+    let repeats = |secret: &str| {
+        (code.len() >= 4 && secret.contains(code.as_str())) || (!secret.is_empty() && code.contains(secret))
+    };
+    let repeated = reading.secrets.iter().any(|secret| repeats(secret.expose()));
+    (shown && !repeated && !code.is_empty()).then_some(code)
 }
 
 /// The longest of `Retry-After` (RFC 9110 section 10.2.3) and the definition's own headers; junk is ignored.

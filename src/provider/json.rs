@@ -136,7 +136,7 @@ fn float_millis(float: f64, unit: Unit) -> Option<i128> {
         Unit::Seconds => 1000.0,
         Unit::Millis => 1.0,
     };
-    float.is_finite().then(|| (float * factor) as i128)
+    float.is_finite().then_some((float * factor) as i128)
 }
 
 /// Clears every string.

@@ -8,11 +8,15 @@
 //! Imports `domain`, `config::model` and `config::definition` only.
 
 pub mod catalog;
+mod causes;
+mod client;
 mod errors;
 mod expiry;
 mod json;
 mod request;
 mod response;
+mod tls;
 
+pub use client::{Call, Clients};
 pub use errors::Failure;
 pub use response::{Issued, OperationKind, RawReply, Reading, read};

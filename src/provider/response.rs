@@ -48,6 +48,8 @@ pub struct Reading<'a> {
     pub t0: Timestamp,
     /// After the reply was read.
     pub received_at: Timestamp,
+    /// What was sent: never shown, even where the provider repeats it.
+    pub secrets: &'a [&'a Secret],
 }
 
 /// A token fresh from the provider.
