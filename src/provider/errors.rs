@@ -89,7 +89,7 @@ pub(super) fn without_token(reading: &Reading<'_>, reply: &RawReply, document: &
 }
 
 /// The first of the definition's rules that fits.
-pub(super) fn by_rule(
+fn by_rule(
     reading: &Reading<'_>,
     reply: &RawReply,
     document: Option<&Document>,

@@ -15,6 +15,8 @@ mod expiry;
 mod json;
 mod request;
 mod response;
+#[cfg(test)]
+mod testing;
 mod tls;
 
 pub use client::{Call, Clients};

@@ -85,9 +85,10 @@ pub fn read(reading: &Reading<'_>, reply: &RawReply) -> Result<Issued, Failure> 
     if !operation.success.status.iter().any(|pattern| pattern.matches(reply.status)) {
         return Err(errors::refused(reading, reply, document.as_ref().ok()));
     }
+    // As good as a success without a token.
     let document = document.map_err(|not_json| {
-        errors::by_rule(reading, reply, None, |_| true)
-            .unwrap_or_else(|| malformed(reading, reply, not_json.words()))
+        let words = format!("{} (HTTP {})", not_json.words(), reply.status);
+        Failure::reply(reading, reply, operation.missing_token, words)
     })?;
     if !operation.success.body.iter().all(|test| errors::passes(test, Some(&document))) {
         return Err(errors::refused(reading, reply, Some(&document)));
