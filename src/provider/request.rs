@@ -252,7 +252,10 @@ fn form(fields: &[(&str, Text)]) -> String {
 
 /// Refuses what would begin another header: line ends, other controls, and anything outside of ASCII.
 fn header_value(name: &str, value: &str) -> Result<HeaderValue, Failure> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| {
+    // http itself would let bytes beyond ASCII pass.
+    let valid =
+        Some(value).filter(|value| value.is_ascii()).and_then(|value| HeaderValue::from_str(value).ok());
+    let mut value = valid.ok_or_else(|| {
         Failure::config(format!(
             "header `{name}` would hold a line end or another character that no header may"
         ))
