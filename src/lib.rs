@@ -1,5 +1,7 @@
 //! renewd keeps short-lived API tokens fresh.
 
+pub mod atomic;
 pub mod config;
 pub mod domain;
 pub mod observe;
+pub mod store;
