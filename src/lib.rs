@@ -4,4 +4,5 @@ pub mod atomic;
 pub mod config;
 pub mod domain;
 pub mod observe;
+pub mod sink;
 pub mod store;
