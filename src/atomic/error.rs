@@ -125,7 +125,9 @@ impl Error {
                 Some("use a folder that root or the agent's own user owns, such as one below /run/renewd")
             }
             Self::NotAFile { .. } => Some("name another path, or remove what stands there"),
-            Self::ForeignFile { .. } => Some("let root or the agent's own user own it, or set `owner:` to its owner"),
+            Self::ForeignFile { .. } => {
+                Some("let root or the agent's own user own it, or set `owner:` to its owner")
+            }
             Self::HardLinked(_) => Some("remove the other name, or use a folder that others cannot write to"),
             Self::TooLarge { .. } => None,
             Self::LinkLoop(_) => Some("look at the links on the way with `namei -l`"),

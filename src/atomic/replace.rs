@@ -43,7 +43,13 @@ impl Folder {
     ///
     /// # Errors
     /// [`Error::NotAFile`] where a folder, link, FIFO or device stands there, and what the system says.
-    pub fn replace(&self, name: &OsStr, content: &[u8], attributes: Attributes, sync: Sync) -> Result<(), Error> {
+    pub fn replace(
+        &self,
+        name: &OsStr,
+        content: &[u8],
+        attributes: Attributes,
+        sync: Sync,
+    ) -> Result<(), Error> {
         let path = self.path().join(name);
         if let Some(Found { kind: Kind::Other(kind), .. }) = self.look(name)? {
             return Err(Error::NotAFile { path, kind });

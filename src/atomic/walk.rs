@@ -105,7 +105,11 @@ impl<'a> Walk<'a> {
             },
             // Linux says ENOTDIR to a link here, other systems ELOOP.
             Err(errno @ (Errno::NOTDIR | Errno::LOOP)) => {
-                if self.follow(name)? { Ok(()) } else { Err(system(self.path.join(name), errno)) }
+                if self.follow(name)? {
+                    Ok(())
+                } else {
+                    Err(system(self.path.join(name), errno))
+                }
             }
             Err(errno) => Err(system(self.path.join(name), errno)),
         }

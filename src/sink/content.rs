@@ -40,9 +40,7 @@ pub fn render(sink: &FileSink, document: &TokenDocument<'_>) -> Result<Zeroizing
         Content::Token => Ok(Zeroizing::new(token.as_bytes().to_vec())),
         Content::Header => header(document.token),
         Content::Json => Ok(json(document)),
-        Content::Template(source) => {
-            Ok(Template::for_path(source, &sink.path)?.render(&document.to_json())?)
-        }
+        Content::Template(source) => Ok(Template::for_path(source, &sink.path)?.render(&document.to_json())?),
     }
 }
 

@@ -69,7 +69,8 @@ impl Escape {
 }
 
 fn on_one_line(text: &str) -> Result<&str, Refusal> {
-    let breaks = |letter: char| (letter.is_control() && letter != '\t') || matches!(letter, '\u{2028}' | '\u{2029}');
+    let breaks =
+        |letter: char| (letter.is_control() && letter != '\t') || matches!(letter, '\u{2028}' | '\u{2029}');
     if text.contains(breaks) { Err(Refusal::ControlCharacter) } else { Ok(text) }
 }
 
@@ -95,7 +96,11 @@ fn env(text: &str) -> String {
 }
 
 fn shell(text: &str) -> String {
-    if is_bare(text) && !text.is_empty() { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if is_bare(text) && !text.is_empty() {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// `[A-Za-z0-9._~+/=:@-]`, but no `~` where a shell would put a home directory in its place.

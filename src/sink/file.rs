@@ -135,7 +135,8 @@ fn is_right(folder: &Folder, name: &OsStr, content: &[u8], wanted: Attributes) -
 
 fn empty(folder: &Folder, name: &OsStr) -> Result<bool, SinkError> {
     let Some((file, found)) = folder.open_file(name, OFlags::WRONLY)? else { return Ok(false) };
-    let system = |operation, errno| atomic::Error::System { operation, path: folder.path().join(name), errno };
+    let system =
+        |operation, errno| atomic::Error::System { operation, path: folder.path().join(name), errno };
     ftruncate(&file, 0).map_err(|errno| system(Operation::Write, errno))?;
     fsync(&file).map_err(|errno| system(Operation::Sync, errno))?;
     Ok(found.size > 0)

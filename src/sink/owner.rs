@@ -11,10 +11,8 @@ use crate::config::model::FileSink;
 pub(super) fn attributes(sink: &FileSink) -> Result<Attributes, SinkError> {
     let uid = sink.owner.as_deref().map(|name| number(name, "/etc/passwd"));
     let gid = sink.group.as_deref().map(|name| number(name, "/etc/group"));
-    let unknown = |kind, name: &Option<String>| SinkError::UnknownName {
-        kind,
-        name: name.clone().unwrap_or_default(),
-    };
+    let unknown =
+        |kind, name: &Option<String>| SinkError::UnknownName { kind, name: name.clone().unwrap_or_default() };
     Ok(Attributes {
         mode: sink.mode,
         uid: uid.map(|uid| uid.ok_or_else(|| unknown("user", &sink.owner))).transpose()?,
@@ -32,7 +30,8 @@ fn number(name: &str, database: &str) -> Option<u32> {
 /// The third field of the first line whose first is `name`.
 fn find(name: &str, database: &str) -> Option<u32> {
     let mut lines = database.lines().map(|line| line.split(':'));
-    let number = lines.find_map(|mut fields| (fields.next() == Some(name)).then(|| fields.nth(1)).flatten())?;
+    let number =
+        lines.find_map(|mut fields| (fields.next() == Some(name)).then(|| fields.nth(1)).flatten())?;
     number.parse().ok().filter(|number| *number != u32::MAX)
 }
 

@@ -80,8 +80,9 @@ impl Template {
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let template = self.engine.get_template(NAME);
-        let mut names: Vec<_> =
-            template.map(|template| template.undeclared_variables(true).into_iter().collect()).unwrap_or_default();
+        let mut names: Vec<_> = template
+            .map(|template| template.undeclared_variables(true).into_iter().collect())
+            .unwrap_or_default();
         names.sort();
         names
     }
@@ -134,7 +135,11 @@ fn engine(escape: Escape) -> Environment<'static> {
         base64::engine::general_purpose::STANDARD.encode(value.as_bytes())
     });
     engine.add_filter("sha256", |value: Cow<'_, str>| {
-        digest(&SHA256, value.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        digest(&SHA256, value.as_bytes())
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
     });
     engine.add_filter("json", move |state: &State<'_, '_>, value: Value| {
         let text = json(&value)?;
@@ -237,7 +242,8 @@ fn explain(error: &minijinja::Error, rendered: Option<(&Template, &serde_json::V
         | ErrorKind::UnknownFilter
         | ErrorKind::UnknownTest
         | ErrorKind::UnknownFunction => detail.to_owned(),
-        ErrorKind::UndefinedError => match rendered.and_then(|(template, context)| template.missing(context)) {
+        ErrorKind::UndefinedError => match rendered.and_then(|(template, context)| template.missing(context))
+        {
             Some(name) => format!("`{name}` is not defined"),
             None => "a name is not defined".to_owned(),
         },

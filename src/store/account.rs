@@ -142,7 +142,8 @@ impl Slot {
         let mut state = self.state();
         // The counts go on, so that a write still on its way does not take itself for a newer one.
         let revision = state.revision;
-        *state = State { revision, written: revision, synced: revision, to_sync: revision, ..State::default() };
+        *state =
+            State { revision, written: revision, synced: revision, to_sync: revision, ..State::default() };
         drop(state);
         directory.remove(account)
     }

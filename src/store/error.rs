@@ -38,9 +38,9 @@ impl OpenError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Locked { .. } => {
-                Some("one agent at a time owns a state directory: stop the other, or set another `agent.state_dir`")
-            }
+            Self::Locked { .. } => Some(
+                "one agent at a time owns a state directory: stop the other, or set another `agent.state_dir`",
+            ),
             Self::Newer { .. } => Some("run the newer version again, or use another `agent.state_dir`"),
             Self::NoRandomness => None,
             Self::Files(atomic::Error::ForeignFolder { .. }) => {
