@@ -6,6 +6,7 @@ pub mod core;
 pub mod domain;
 pub mod observe;
 pub mod provider;
+pub mod runtime;
 pub mod secrets;
 pub mod simulator;
 pub mod sink;

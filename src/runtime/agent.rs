@@ -20,8 +20,8 @@ use super::watch::{Change, Interest, Watch};
 use super::{clock, deliver, report, secret_paths};
 use crate::config::model::{Account, Calendar, Config, Sink};
 use crate::core::{CredentialChange, Effect, Engine, Event, FailureMeta, TargetId};
-use crate::domain::{AccountId, ErrorClass, Timestamp, TokenDocument};
-use crate::observe::Observer;
+use crate::domain::{AccountId, ErrorClass, Now, SinkState, Timestamp, TokenDocument};
+use crate::observe::{self, Observer};
 use crate::store::Durability;
 
 /// Deadlines are looked at least this often: monotonic time stops in suspend, and the wall clock may jump.
@@ -85,7 +85,12 @@ pub(crate) enum Turn {
 }
 
 impl Agent {
-    pub(crate) fn new(shared: Shared, loader: Loader, revisions: watch::Sender<u64>, observer: Observer) -> Self {
+    pub(crate) fn new(
+        shared: Shared,
+        loader: Loader,
+        revisions: watch::Sender<u64>,
+        observer: Observer,
+    ) -> Self {
         let (calendars, firings) = Calendars::new();
         let (watch, changes) = Watch::start();
         Self {
@@ -168,6 +173,36 @@ impl Agent {
         self.engine.is_busy() || self.reloading.busy
     }
 
+    /// Whether a reading of the configuration is under way.
+    pub(crate) fn is_reloading(&self) -> bool {
+        self.reloading.busy
+    }
+
+    /// Whether every account is delivered, has failed its first try or waits for a limit.
+    pub(crate) fn has_settled(&self) -> bool {
+        let now = clock::now();
+        self.engine.views(now).all(|view| {
+            let tried = view.error.is_some() || view.held_until.is_some();
+            let waits = !view.asking && view.renew_at.is_some_and(|at| at > now.wall);
+            let delivered = view.targets.iter().all(|target| target.state != SinkState::Unwritten);
+            if view.alive { delivered } else { tried && !view.asking || waits }
+        })
+    }
+
+    /// How everything stands, for the service manager.
+    pub(crate) fn sentence(&self, now: Now) -> String {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for view in self.engine.views(now) {
+            *counts.entry(view.state.as_str()).or_default() += 1;
+        }
+        let states: Vec<String> = counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        let states = if states.is_empty() { "no accounts".to_owned() } else { states.join(", ") };
+        match &self.config_error {
+            Some(_) => format!("{states}; the configuration file has errors, the one before runs on"),
+            None => states,
+        }
+    }
+
     /// The configuration that runs.
     pub(crate) fn config(&self) -> Option<&Arc<Config>> {
         self.running.config.as_ref()
@@ -216,7 +251,9 @@ impl Agent {
         match effect.clone() {
             Effect::Issue(order) => {
                 let Some(account) = self.account(&order.account) else { return };
-                let task = self.tasks.spawn(async move { Done::Exchange(issue::issue(shared, account, order).await) });
+                let task = self
+                    .tasks
+                    .spawn(async move { Done::Exchange(issue::issue(shared, account, order).await) });
                 self.about.insert(task.id(), effect);
             }
             Effect::Deliver { target, account, revision } => {
@@ -246,10 +283,10 @@ impl Agent {
                 self.save(account, move |record| record.removed_at = Some(now));
             }
             Effect::Disown { account } => {
-                let identity = self.running.probes.get(&account).and_then(|probe| probe.identity.clone());
+                let identity = self.running.probes.get(&account).and_then(|probe| probe.identity);
                 self.save(account, move |record| {
                     restore::disown(record);
-                    record.identity = identity.unwrap_or_else(|| record.identity.clone());
+                    record.identity = identity.unwrap_or_else(|| record.identity);
                 });
             }
             Effect::DropRefresh { account } => self.save(account, |record| record.refresh = None),
@@ -262,7 +299,8 @@ impl Agent {
             return; // nothing was ever stored: there is nothing to keep
         }
         let saving = self.shared.store.update(&account, Durability::Cached, change);
-        self.tasks.spawn(async move { Done::Saved(account, saving.await.map_err(|error| error.to_string())) });
+        self.tasks
+            .spawn(async move { Done::Saved(account, saving.await.map_err(|error| error.to_string())) });
     }
 
     fn account(&self, name: &AccountId) -> Option<Arc<Account>> {
@@ -277,7 +315,7 @@ impl Agent {
         self.about.remove(&id);
         match done {
             Done::Exchange(exchange) => {
-                self.observer.exchange(&exchange.facts());
+                self.exchanged(&exchange);
                 self.apply(exchange.event);
             }
             Done::Delivery(event, warnings) => {
@@ -297,6 +335,23 @@ impl Agent {
             Done::Loaded(result, since) => self.loaded(*result, since).await,
             Done::Probed(account, probe) => self.probed(account, probe),
         }
+    }
+
+    fn exchanged(&mut self, exchange: &Exchange) {
+        let (account, outcome) = match &exchange.event {
+            Event::Issued { account, .. } => (account, Ok(())),
+            Event::Failed { account, failure, .. } => (account, Err(failure.class)),
+            _ => return,
+        };
+        self.observer.exchange(&observe::Exchange {
+            account,
+            asked: exchange.asked,
+            status: exchange.status,
+            took: clock::wall().since(exchange.t0),
+            outcome,
+            clock_offset_ms: exchange.clock_offset_ms,
+            warnings: &exchange.warnings,
+        });
     }
 
     /// A task has panicked or was cancelled: its account or target goes on as after any other failure.
@@ -330,7 +385,8 @@ impl Agent {
                     self.apply(Event::Asked { account: before.name.clone() });
                 }
                 let after = self.peek(&name);
-                let asked = before.zip(after).map(|(before, after)| Peek { finished: before.finished, ..after });
+                let asked =
+                    before.zip(after).map(|(before, after)| Peek { finished: before.finished, ..after });
                 let _ = reply.send(asked);
             }
             Request::Invalidate(name, generation, reply) => {
@@ -413,7 +469,9 @@ impl Agent {
         let Some(known) = self.running.probes.get_mut(&account) else { return };
         let before = std::mem::replace(known, probe.clone());
         let mut tell = |change| self.apply(Event::CredentialChanged { account: account.clone(), change });
-        if let Some(message) = probe.missing.filter(|_| probe.content != before.content || before.missing.is_none()) {
+        if let Some(message) =
+            probe.missing.filter(|_| probe.content != before.content || before.missing.is_none())
+        {
             // What is missing says nothing about the identity: the one before stays known.
             tell(CredentialChange::Missing(message));
             if let Some(known) = self.running.probes.get_mut(&account) {
@@ -428,7 +486,9 @@ impl Agent {
             (before, Some(now)) if before.as_ref() != Some(&now) => {
                 tell(CredentialChange::Identity(now.as_u128()));
             }
-            _ if probe.content != before.content || before.missing.is_some() => tell(CredentialChange::Secret),
+            _ if probe.content != before.content || before.missing.is_some() => {
+                tell(CredentialChange::Secret)
+            }
             _ => {}
         }
     }
@@ -447,7 +507,8 @@ impl Agent {
         self.observer.reloading();
         self.tasks.spawn(async move {
             let loaded = tokio::task::spawn_blocking(move || loader()).await;
-            let loaded = loaded.unwrap_or_else(|_| Err("internal fault while reading the configuration".to_owned()));
+            let loaded =
+                loaded.unwrap_or_else(|_| Err("internal fault while reading the configuration".to_owned()));
             let loaded = match (loaded, running.config.as_ref()) {
                 (Ok(new), Some(old)) if new.agent.state_dir != old.agent.state_dir => Err(format!(
                     "agent.state_dir cannot change in a running agent (it is {}); hint: restart renewd",
@@ -504,7 +565,8 @@ impl Agent {
                 && let Some(saving) = restore::adopt(&self.shared.store, name, account, probe)
             {
                 let name = name.clone();
-                self.tasks.spawn(async move { Done::Saved(name, saving.await.map_err(|error| error.to_string())) });
+                self.tasks
+                    .spawn(async move { Done::Saved(name, saving.await.map_err(|error| error.to_string())) });
             }
             for sink in &account.sinks {
                 let id: TargetId = sink.id().into();
