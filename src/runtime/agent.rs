@@ -76,12 +76,10 @@ enum Done {
     Probed(AccountId, Probe),
 }
 
-/// Why the loop has turned.
-pub(crate) enum Turn {
-    /// Something happened.
-    Went,
-    /// A signal or the caller wants it to end.
-    Stop,
+/// What comes from outside into the loop.
+pub(crate) struct Inbox {
+    pub(crate) signals: mpsc::Receiver<Signal>,
+    pub(crate) requests: mpsc::Receiver<Request>,
 }
 
 impl Agent {
@@ -127,36 +125,32 @@ impl Agent {
         });
     }
 
-    /// One turn of the loop.
-    pub(crate) async fn turn(
-        &mut self,
-        signals: &mut (impl Future<Output = Signal> + Unpin),
-        requests: &mut mpsc::Receiver<Request>,
-    ) -> (Turn, Option<Signal>) {
+    /// One turn of the loop; gives the signal, where it was one that made it turn.
+    pub(crate) async fn turn(&mut self, inbox: &mut Inbox) -> Option<Signal> {
         let nap = self.engine.next_wake(clock::now()).unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
+        let mut taken = None;
         tokio::select! {
             biased;
-            signal = signals => {
-                let turn = self.signalled(signal);
-                return (turn, Some(signal));
+            Some(signal) = inbox.signals.recv() => {
+                self.signalled(signal);
+                taken = Some(signal);
             }
             Some(done) = self.tasks.join_next_with_id() => self.done(done).await,
-            Some(request) = requests.recv() => self.answer(request),
+            Some(request) = inbox.requests.recv() => self.answer(request),
             Some(change) = self.changes.recv() => self.changed(change),
             Some(calendar) = self.firings.recv() => self.fired(calendar).await,
             () = sleep(nap) => self.tick(),
         }
         self.revisions.send_modify(|revision| *revision += 1);
-        (Turn::Went, None)
+        taken
     }
 
     /// Ends what is in flight, within the grace; then makes durable what is not yet.
-    pub(crate) async fn drain(&mut self, requests: &mut mpsc::Receiver<Request>, grace: Duration) -> bool {
+    pub(crate) async fn drain(&mut self, inbox: &mut Inbox, grace: Duration) -> bool {
         self.apply(Event::Shutdown);
-        let mut never = Box::pin(std::future::pending());
         let drained = tokio::time::timeout(grace, async {
             while self.engine.is_busy() {
-                let _ = self.turn(&mut never, requests).await;
+                let _ = self.turn(inbox).await;
             }
         });
         let in_time = drained.await.is_ok();
@@ -208,19 +202,17 @@ impl Agent {
         self.running.config.as_ref()
     }
 
-    fn signalled(&mut self, signal: Signal) -> Turn {
+    fn signalled(&mut self, signal: Signal) {
         match signal {
-            Signal::Stop => Turn::Stop,
+            Signal::Stop => {} // the caller's affair
             Signal::Reload => {
                 self.reload(None);
                 self.look_at_secrets(|_| true);
                 self.apply(Event::Reprieve);
-                Turn::Went
             }
             Signal::RenewAll => {
                 let names: Vec<AccountId> = self.engine.names().cloned().collect();
                 names.into_iter().for_each(|account| self.apply(Event::Asked { account }));
-                Turn::Went
             }
         }
     }
@@ -286,7 +278,7 @@ impl Agent {
                 let identity = self.running.probes.get(&account).and_then(|probe| probe.identity);
                 self.save(account, move |record| {
                     restore::disown(record);
-                    record.identity = identity.unwrap_or_else(|| record.identity);
+                    record.identity = identity.unwrap_or(record.identity);
                 });
             }
             Effect::DropRefresh { account } => self.save(account, |record| record.refresh = None),

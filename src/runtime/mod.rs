@@ -19,7 +19,7 @@ mod watch;
 use std::path::PathBuf;
 
 pub use run::{Once, Options, Outcome, StartError, once, run};
-pub use signals::{Signal, Signals};
+pub use signals::{Signal, take as take_signals};
 
 use crate::config::model::Account;
 
