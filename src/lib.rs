@@ -1,5 +1,6 @@
 //! renewd keeps short-lived API tokens fresh.
 
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod observe;

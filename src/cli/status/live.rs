@@ -1,0 +1,242 @@
+//! The live view of `status --watch` and `demo`: the table, redrawn in place, and a feed of what happens.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
+use signal_hook_tokio::Signals;
+
+use super::feed::{self, Happening};
+use super::table::{self, Block, Notes};
+use super::{detail, overview, page, with_newline};
+use crate::cli::args::Globals;
+use crate::cli::client::Agent;
+use crate::cli::exit::Exit;
+use crate::cli::out;
+use crate::cli::report::Failure;
+use crate::cli::screen::{Line, Look, Screen, Tone, rows, sanitise};
+use crate::domain::AccountId;
+use crate::observe::status::Status;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// What happened longer ago is forgotten.
+const REMEMBERED: usize = 64;
+/// The table gives way to this many lines of the feed, at most.
+const FEED: usize = 8;
+
+/// What the live view is of.
+#[derive(Debug, Clone, Default)]
+pub(in crate::cli) struct View {
+    /// This account alone.
+    pub(in crate::cli) account: Option<AccountId>,
+    /// Stands above everything.
+    pub(in crate::cli) banner: Vec<Line>,
+    /// Without a terminal: only what happens, a line each, instead of the table each time.
+    pub(in crate::cli) feed_only: bool,
+    /// Leave the last picture on the terminal.
+    pub(in crate::cli) keep: bool,
+}
+
+/// `status --watch`: looks every second until Ctrl-C.
+pub(super) async fn watch(
+    agent: &Agent,
+    account: Option<AccountId>,
+    json: bool,
+    globals: &Globals,
+) -> Result<Exit, Failure> {
+    // Without an agent at the first look there is nothing to watch; later its absence is worth watching.
+    let first = agent.status_text().await.map_err(|trouble| trouble.into_failure(globals))?;
+    if json {
+        return watch_documents(agent, first, globals).await;
+    }
+    let first: Status = crate::cli::client::read(&first).map_err(|trouble| trouble.into_failure(globals))?;
+    if let Some(name) = &account {
+        super::find(&first, name)?;
+    }
+    let later = stream::unfold((), |()| async {
+        tokio::time::sleep(SECOND).await;
+        Some((agent.status().await.map_err(|trouble| trouble.words()), ()))
+    });
+    let looks = std::pin::pin!(stream::once(async { Ok(first) }).chain(later));
+    show(looks, View { account, ..View::default() }).await?;
+    Ok(Exit::Done)
+}
+
+/// Draws each look at the agent, an error being words on why there is none, until the looks end or a signal comes.
+///
+/// # Errors
+/// Standard output cannot be written, or signals cannot be heard.
+pub(in crate::cli) async fn show(
+    mut looks: impl Stream<Item = Result<Status, String>> + Unpin,
+    view: View,
+) -> Result<(), Failure> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGWINCH]).map_err(|error| deaf(&error))?;
+    let mut live = Live { view, last: None, silence: None, feed: VecDeque::new() };
+    let mut screen = if Look::of_stdout().is_terminal() { Some(Screen::enter()?) } else { None };
+    loop {
+        let news = tokio::select! {
+            signal = signals.next() => match signal {
+                Some(SIGWINCH) => Vec::new(),
+                _ => break,
+            },
+            look = looks.next() => match look {
+                Some(look) => live.take(look),
+                None => break,
+            },
+        };
+        let look = Look::of_stdout();
+        match &mut screen {
+            Some(screen) => screen.draw(&live.frame(look, rows()), look)?,
+            None => out::print(&live.plain(&news, look))?,
+        }
+    }
+    drop(screen);
+    if live.view.keep && Look::of_stdout().is_terminal() {
+        out::print(&live.last_picture(Look::of_stdout()))?;
+    }
+    Ok(())
+}
+
+async fn watch_documents(agent: &Agent, first: String, globals: &Globals) -> Result<Exit, Failure> {
+    let mut document = first;
+    loop {
+        out::print(&with_newline(document))?;
+        tokio::time::sleep(SECOND).await;
+        document = agent.status_text().await.map_err(|trouble| trouble.into_failure(globals))?;
+    }
+}
+
+/// The last look, and what led to it.
+struct Live {
+    view: View,
+    last: Option<Status>,
+    silence: Option<String>,
+    feed: VecDeque<Happening>,
+}
+
+impl Live {
+    /// Takes a look over; what is new in it.
+    fn take(&mut self, look: Result<Status, String>) -> Vec<Happening> {
+        let status = match look {
+            Ok(status) => status,
+            Err(words) => {
+                self.silence = Some(words);
+                return Vec::new();
+            }
+        };
+        self.silence = None;
+        let mut news = match &self.last {
+            Some(before) => feed::happenings(before, &status),
+            None => feed::beginnings(&status),
+        };
+        if let Some(name) = &self.view.account {
+            news.retain(|each| each.account.as_ref() == Some(name));
+        }
+        self.feed.extend(news.iter().cloned());
+        while self.feed.len() > REMEMBERED {
+            self.feed.pop_front();
+        }
+        self.last = Some(status);
+        news
+    }
+
+    /// What a screen of that height shows.
+    fn frame(&self, look: Look, rows: usize) -> Vec<Line> {
+        let mut lines = self.view.banner.clone();
+        if !lines.is_empty() {
+            lines.push(Line::new());
+        }
+        let Some(status) = &self.last else { return lines };
+        if let Some(words) = &self.silence {
+            let said = format!("{} no answer: {}", look.either("▲", "!"), sanitise(words));
+            lines.push(Line::new().with(Tone::Warn, said));
+        }
+        let feed_lines = self.feed.len().min(FEED);
+        let below = if feed_lines == 0 { 0 } else { feed_lines + 2 };
+        match &self.view.account {
+            Some(name) => lines.extend(self.account_lines(status, name, look)),
+            None => {
+                lines.extend(table::header(status, look));
+                lines.push(Line::new());
+                let room = rows.saturating_sub(lines.len() + below);
+                lines.extend(table_lines(status, look, room));
+            }
+        }
+        if feed_lines > 0 {
+            lines.push(Line::new());
+            lines.push(Line::new().with(Tone::Dim, "  LATELY (UTC)"));
+            lines.extend(self.feed.iter().rev().take(feed_lines).map(|each| each.line(look)));
+        }
+        lines.truncate(rows);
+        match look.width {
+            Some(columns) => lines.into_iter().map(|line| line.cut(columns, look)).collect(),
+            None => lines,
+        }
+    }
+
+    fn account_lines(&self, status: &Status, name: &AccountId, look: Look) -> Vec<Line> {
+        match status.accounts.iter().find(|account| account.name == *name) {
+            Some(account) => detail::lines(account, status.now, look),
+            None => vec![Line::new().with(Tone::Warn, format!("{name} is no longer configured"))],
+        }
+    }
+
+    /// What is printed where there is no terminal.
+    fn plain(&self, news: &[Happening], look: Look) -> String {
+        if self.view.feed_only {
+            let lines: Vec<Line> = news.iter().map(|each| each.line(look)).collect();
+            return page(&lines, look);
+        }
+        match (&self.silence, &self.last, &self.view.account) {
+            (Some(words), _, _) => format!("no answer: {}\n\n", sanitise(words)),
+            (None, Some(status), None) => page(&overview(status, look), look) + "\n",
+            (None, Some(status), Some(name)) => page(&self.account_lines(status, name, look), look) + "\n",
+            (None, None, _) => String::new(),
+        }
+    }
+
+    fn last_picture(&self, look: Look) -> String {
+        self.last.as_ref().map(|status| page(&overview(status, look), look)).unwrap_or_default()
+    }
+}
+
+/// As many accounts as fit into `room` lines, in order; where not all fit, those with trouble come first.
+fn table_lines(status: &Status, look: Look, room: usize) -> Vec<Line> {
+    if status.accounts.is_empty() {
+        return overview(status, Look { width: None, ..look });
+    }
+    let (headings, mut blocks) = table::accounts(&status.accounts, status.now, look, Notes::OneLine);
+    let templates = table::templates(&status.templates, status.now, look, Notes::OneLine);
+    let lines = |blocks: &[Block]| blocks.iter().map(|block| block.lines.len()).sum::<usize>();
+    let mut shown = vec![headings];
+    let of_templates = if templates.is_empty() { 0 } else { lines(&templates) + 1 };
+    if lines(&blocks) + of_templates < room {
+        shown.extend(blocks.into_iter().flat_map(|block| block.lines));
+        if !templates.is_empty() {
+            shown.push(Line::new());
+            shown.extend(templates.into_iter().flat_map(|block| block.lines));
+        }
+        return shown;
+    }
+    blocks.sort_by_key(|block| !block.ailing);
+    let all = blocks.len();
+    let mut told = 0;
+    for block in blocks {
+        // One line is kept for the words on what is missing.
+        if shown.len() + block.lines.len() + 1 > room {
+            break;
+        }
+        told += 1;
+        shown.extend(block.lines);
+    }
+    let missing =
+        format!("  {} {} more accounts; a taller window shows them", look.either("…", "..."), all - told);
+    shown.push(Line::new().with(Tone::Dim, missing));
+    shown
+}
+
+fn deaf(error: &io::Error) -> Failure {
+    Failure::new(Exit::Internal, "cannot listen for signals").because(error)
+}

@@ -1,0 +1,372 @@
+//! The table of accounts: a row each, and a line below for each thing that is wrong.
+
+use super::words;
+use crate::cli::screen::{Line, Look, Tone, fit, pad, sanitise, width, wrap};
+use crate::domain::{ErrorInfo, Timestamp};
+use crate::observe::status::{AccountState, AccountStatus, Status, TemplateStatus};
+
+/// An account's name is never cut below this, and below the next one only where nothing else is left to give up.
+const SHORTEST_NAME: usize = 10;
+const LONG_NAME: usize = 24;
+/// A provider's name is not cut below this: rather left out.
+const LONG_PROVIDER: usize = 16;
+/// Cells of the bar of life, where there is room.
+const BARS: [usize; 3] = [12, 8, 5];
+const GAP: usize = 2;
+
+/// How much of what is wrong is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notes {
+    /// Everything, in as many lines as it takes.
+    Whole,
+    /// One line each: the screen is redrawn and has an end.
+    OneLine,
+}
+
+/// A row and what stands below it; kept together when a screen is too short for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Block {
+    /// Whether something is wrong here.
+    pub(super) ailing: bool,
+    /// The row, then the notes.
+    pub(super) lines: Vec<Line>,
+}
+
+/// Agent, configuration, and how many accounts are in which state.
+pub(super) fn header(status: &Status, look: Look) -> Vec<Line> {
+    let config = &status.config;
+    let dot = look.either(" · ", " - ");
+    let mut lines = vec![
+        Line::new()
+            .with(Tone::Strong, format!("renewd {}", sanitise(&status.version)))
+            .with(Tone::Dim, format!("{dot}{}", sanitise(&config.path.to_string_lossy())))
+            .with(Tone::Dim, format!("{dot}generation {}", config.generation))
+            .with(Tone::Dim, format!(", loaded {}", words::ago(config.loaded_at, status.now))),
+    ];
+    if let Some(error) = &config.error {
+        let sign = look.either("▲", "!");
+        let said =
+            format!("{sign} the file as it is now cannot run; generation {} goes on", config.generation);
+        lines.push(Line::new().with(Tone::Warn, said));
+        let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(4));
+        for line in error.lines().flat_map(|line| wrap_keeping_indent(&sanitise(line), room)) {
+            lines.push(Line::new().with(Tone::Plain, format!("    {line}")));
+        }
+    }
+    if !status.accounts.is_empty() {
+        lines.push(tally(status, look));
+    }
+    fitted(lines, look)
+}
+
+/// `● 3 fresh   ▲ 1 retrying`.
+fn tally(status: &Status, look: Look) -> Line {
+    let mut line = Line::new();
+    for state in AccountState::ALL {
+        let count = status.accounts.iter().filter(|account| account.state == state).count();
+        if count > 0 {
+            let (tone, sign) = words::account_sign(state, look);
+            line.push(tone, format!("{sign} {count} {}", state.as_str()));
+            line.push(Tone::Plain, "   ");
+        }
+    }
+    line
+}
+
+/// The headings and a block an account.
+pub(super) fn accounts(
+    accounts: &[AccountStatus],
+    now: Timestamp,
+    look: Look,
+    notes: Notes,
+) -> (Line, Vec<Block>) {
+    let rows: Vec<Row> = accounts.iter().map(|account| Row::of(account, now, look)).collect();
+    let layout = Layout::of(&rows, look);
+    let blocks = accounts.iter().zip(&rows).map(|(account, row)| {
+        let mut lines = vec![layout.row(row, look)];
+        let mut below = Vec::new();
+        if let Some(error) = &account.error {
+            below.extend(note(
+                &words::error_head(error, account.attempt, now),
+                Tone::Warn,
+                error,
+                look,
+                notes,
+            ));
+        }
+        for sink in words::ailing(&account.sinks) {
+            below.extend(sink_notes(&sink.sink, sink.error.as_ref(), now, look, notes));
+        }
+        let ailing = account.state != AccountState::Fresh || !below.is_empty();
+        lines.extend(below);
+        Block { ailing, lines }
+    });
+    (layout.headings(look), blocks.collect())
+}
+
+/// The templates of several accounts, a block each; nothing where there are none.
+pub(super) fn templates(
+    templates: &[TemplateStatus],
+    now: Timestamp,
+    look: Look,
+    notes: Notes,
+) -> Vec<Block> {
+    let paths: Vec<String> = templates.iter().map(|each| sanitise(&each.path.to_string_lossy())).collect();
+    let widest = paths.iter().map(|path| width(path)).max().unwrap_or(0);
+    let columns = look.width.map_or(widest, |all| widest.min(all.saturating_sub(30).max(SHORTEST_NAME)));
+    let block = |(template, path): (&TemplateStatus, &String)| {
+        let (tone, sign, word) = words::sink_sign(template.state, look);
+        let mut row = Line::new();
+        if look.is_terminal() {
+            row.push(tone, format!("{sign} "));
+        }
+        row.push(Tone::Plain, pad(&fit_start(path, columns, look), columns + GAP));
+        row.push(tone, pad(word, 9 + GAP));
+        row.push(Tone::Dim, template.written_at.map(|at| words::ago(at, now)).unwrap_or_default());
+        let mut lines = vec![row];
+        if let Some(error) = &template.error {
+            lines.extend(note(&words::error_head(error, 0, now), Tone::Warn, error, look, notes));
+        }
+        Block { ailing: template.error.is_some(), lines: fitted(lines, look) }
+    };
+    templates.iter().zip(&paths).map(block).collect()
+}
+
+/// `FILE failed:` and the error, as the lines below a row.
+fn sink_notes(sink: &str, error: Option<&ErrorInfo>, now: Timestamp, look: Look, notes: Notes) -> Vec<Line> {
+    let sink = sanitise(sink);
+    match error {
+        Some(error) => {
+            note(&format!("{sink} {}", words::error_head(error, 0, now)), Tone::Bad, error, look, notes)
+        }
+        None => fitted(vec![Line::new().with(Tone::Bad, format!("{}{sink} failed", corner(look)))], look),
+    }
+}
+
+/// `└ HEAD: MESSAGE`, on further lines under its beginning where it is long.
+pub(super) fn note(head: &str, tone: Tone, error: &ErrorInfo, look: Look, notes: Notes) -> Vec<Line> {
+    let corner = corner(look);
+    let message = sanitise(&error.message);
+    let whole =
+        Line::new().with(Tone::Dim, corner).with(tone, head).with(Tone::Plain, format!(": {message}"));
+    let Some(columns) = look.width.filter(|columns| whole.width() > *columns) else { return vec![whole] };
+    if notes == Notes::OneLine {
+        return vec![whole.cut(columns, look)];
+    }
+    let indent = width(corner);
+    let mut rest = wrap(&format!("{head}: {message}"), columns.saturating_sub(indent)).into_iter();
+    let first = rest.next().unwrap_or_default();
+    let mut line = Line::new().with(Tone::Dim, corner);
+    match first.strip_prefix(head) {
+        Some(tail) => {
+            line.push(tone, head);
+            line.push(Tone::Plain, tail);
+        }
+        None => line.push(tone, first),
+    }
+    let mut lines = vec![line];
+    lines.extend(rest.map(|text| Line::new().with(Tone::Plain, format!("{}{text}", " ".repeat(indent)))));
+    lines
+}
+
+fn corner(look: Look) -> &'static str {
+    match look.is_terminal() {
+        true => look.either("  └ ", "  \\ "),
+        false => "    ",
+    }
+}
+
+/// The cells of one row, not yet cut.
+struct Row {
+    tone: Tone,
+    sign: &'static str,
+    name: String,
+    provider: String,
+    state: &'static str,
+    life: u64,
+    left: String,
+    next: String,
+    sinks: (Tone, String),
+}
+
+impl Row {
+    fn of(account: &AccountStatus, now: Timestamp, look: Look) -> Self {
+        let (tone, sign) = words::account_sign(account.state, look);
+        Self {
+            tone,
+            sign,
+            name: account.name.to_string(),
+            provider: sanitise(&account.provider),
+            state: account.state.as_str(),
+            life: words::life_left(account, now),
+            left: words::left(account, now),
+            next: words::next(account, now),
+            sinks: words::sinks(account),
+        }
+    }
+}
+
+/// How wide each column is; 0 where there is no room for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Layout {
+    sign: usize,
+    name: usize,
+    provider: usize,
+    state: usize,
+    bar: usize,
+    left: usize,
+    next: usize,
+    sinks: usize,
+}
+
+impl Layout {
+    fn of(rows: &[Row], look: Look) -> Self {
+        let widest = |heading: &str, cell: fn(&Row) -> &str| {
+            rows.iter().map(|row| width(cell(row))).max().unwrap_or(0).max(width(heading))
+        };
+        let mut layout = Self {
+            sign: 0,
+            name: widest("ACCOUNT", |row| &row.name),
+            provider: widest("PROVIDER", |row| &row.provider),
+            state: widest("STATE", |row| row.state),
+            bar: 0,
+            left: widest("LEFT", |row| &row.left),
+            next: widest("NEXT", |row| &row.next),
+            sinks: widest("SINKS", |row| &row.sinks.1),
+        };
+        if let Some(columns) = look.width {
+            layout.sign = 1;
+            layout.fit(columns);
+        }
+        layout
+    }
+
+    /// Gives up what matters least until the rest fits: cells of the bar, the ends of long names, the provider, the
+    /// bar, the next renewal, the sinks (failed ones are told below the row anyway), then more of the name.
+    fn fit(&mut self, columns: usize) {
+        const STEPS: [fn(&mut Layout); 5] = [
+            |_| (),
+            |layout| layout.provider = 0,
+            |layout| layout.bar = 0,
+            |layout| layout.next = 0,
+            |layout| layout.sinks = 0,
+        ];
+        for bar in BARS {
+            self.bar = bar;
+            if self.total() <= columns {
+                return;
+            }
+        }
+        for give_up in STEPS {
+            give_up(self);
+            if self.shorten_names(columns) {
+                return;
+            }
+        }
+        let excess = self.total().saturating_sub(columns);
+        self.name = self.name.saturating_sub(excess).max(SHORTEST_NAME);
+    }
+
+    /// Cuts account and provider names where that alone makes the row fit.
+    fn shorten_names(&mut self, columns: usize) -> bool {
+        let excess = self.total().saturating_sub(columns);
+        let of_name = excess.min(self.name.saturating_sub(LONG_NAME));
+        let of_provider = (excess - of_name).min(self.provider.saturating_sub(LONG_PROVIDER));
+        let enough = of_name + of_provider == excess;
+        if enough {
+            self.name -= of_name;
+            self.provider -= of_provider;
+        }
+        enough
+    }
+
+    fn total(&self) -> usize {
+        let left = if self.bar == 0 { self.left } else { self.bar + 1 + self.left };
+        let columns = [self.sign, self.name, self.provider, self.state, left, self.next, self.sinks];
+        let shown = columns.iter().filter(|columns| **columns > 0).count();
+        let gaps = GAP * shown.saturating_sub(1);
+        // One column only stands between the sign and the name.
+        columns.iter().sum::<usize>() + gaps - self.sign
+    }
+
+    fn headings(&self, look: Look) -> Line {
+        let mut line = Line::new();
+        let bar = if self.bar == 0 { 0 } else { self.bar + 1 };
+        let cells = [
+            ("ACCOUNT", self.name),
+            ("PROVIDER", self.provider),
+            ("STATE", self.state),
+            ("LEFT", bar + self.left),
+            ("NEXT", self.next),
+            ("SINKS", self.sinks),
+        ];
+        line.push(Tone::Plain, " ".repeat(self.sign * 2));
+        for (heading, columns) in cells {
+            if columns > 0 {
+                line.push(Tone::Dim, pad(heading, columns + GAP));
+            }
+        }
+        trimmed(line, look)
+    }
+
+    fn row(&self, row: &Row, look: Look) -> Line {
+        let mark = look.either("…", "~");
+        let mut line = Line::new();
+        let cell = |line: &mut Line, tone: Tone, text: &str, columns: usize| {
+            if columns > 0 {
+                line.push(tone, fit(text, columns, mark));
+                line.push(Tone::Plain, " ".repeat(columns.saturating_sub(width(text)) + GAP));
+            }
+        };
+        if self.sign > 0 {
+            line.push(row.tone, row.sign);
+            line.push(Tone::Plain, " ");
+        }
+        cell(&mut line, Tone::Strong, &row.name, self.name);
+        cell(&mut line, Tone::Dim, &row.provider, self.provider);
+        cell(&mut line, row.tone, row.state, self.state);
+        if self.bar > 0 {
+            let (full, rest) = words::bar(row.life, self.bar, look);
+            line.push(row.tone, full);
+            line.push(Tone::Dim, rest);
+            line.push(Tone::Plain, " ");
+        }
+        cell(&mut line, Tone::Plain, &row.left, self.left);
+        cell(&mut line, Tone::Plain, &row.next, self.next);
+        cell(&mut line, row.sinks.0, &row.sinks.1, self.sinks);
+        trimmed(line, look)
+    }
+}
+
+/// What is still too long is cut; spaces at the end are nothing to look at.
+fn trimmed(line: Line, look: Look) -> Line {
+    let line = line.without_end();
+    match look.width {
+        Some(columns) => line.cut(columns, look),
+        None => line,
+    }
+}
+
+fn fitted(lines: Vec<Line>, look: Look) -> Vec<Line> {
+    lines.into_iter().map(|line| trimmed(line, look)).collect()
+}
+
+/// The end of a path says more than its beginning.
+fn fit_start(path: &str, columns: usize, look: Look) -> String {
+    if width(path) <= columns {
+        return path.to_owned();
+    }
+    let mark = look.either("…", "~");
+    let mut tail = path;
+    while width(tail) + width(mark) > columns {
+        let mut letters = tail.chars();
+        letters.next();
+        tail = letters.as_str();
+    }
+    format!("{mark}{tail}")
+}
+
+/// A source line of a configuration error keeps its indentation: it points at a column.
+fn wrap_keeping_indent(line: &str, columns: usize) -> Vec<String> {
+    if width(line) <= columns || line.starts_with(' ') { vec![line.to_owned()] } else { wrap(line, columns) }
+}
