@@ -12,6 +12,9 @@ use crate::observe::status::Status;
 
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// Of many things that are missing, the first say enough.
+const TOLD: usize = 20;
+
 /// Looks at the agent, which need not be running yet, until all is delivered or the time is up.
 pub(super) async fn wait(args: WaitArgs, globals: &Globals) -> Result<Exit, Failure> {
     let agent = Agent::locate(globals)?;
@@ -48,7 +51,12 @@ impl Look {
             Self::Never => {
                 Failure::new(Exit::Unavailable, up).cause("the agent has not answered in that time")
             }
-            Self::Missing(what) => what.into_iter().fold(Failure::new(Exit::Unavailable, up), Failure::cause),
+            Self::Missing(what) => {
+                let more = what.len().saturating_sub(TOLD);
+                let failure =
+                    what.into_iter().take(TOLD).fold(Failure::new(Exit::Unavailable, up), Failure::cause);
+                if more > 0 { failure.cause(format!("and {more} more: `renewd status`")) } else { failure }
+            }
             Self::Failed(failure) => failure,
         }
     }

@@ -32,6 +32,11 @@ impl Line {
         self.0.push(Span { text: text.into(), tone });
     }
 
+    /// Adds another line's stretches.
+    pub(in crate::cli) fn append(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// Its columns.
     #[must_use]
     pub(in crate::cli) fn width(&self) -> usize {

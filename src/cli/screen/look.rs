@@ -33,6 +33,7 @@ pub(in crate::cli) enum Tone {
 
 impl Look {
     /// No terminal: words alone.
+    #[cfg(test)]
     #[must_use]
     pub(in crate::cli) const fn plain() -> Self {
         Self { width: None, colour: false, unicode: true }

@@ -1,7 +1,7 @@
 //! What happened between two looks at the agent, as lines for people.
 
 use super::words;
-use crate::cli::screen::{Line, Look, Tone, sanitise};
+use crate::cli::screen::{Line, Look, Tone, pad, sanitise};
 use crate::domain::{AccountId, Timestamp};
 use crate::observe::status::{AccountState, AccountStatus, SinkState, Status};
 
@@ -17,19 +17,23 @@ pub(super) struct Happening {
 }
 
 impl Happening {
-    /// `12:00:03  messaging  new token ...`; instants are UTC.
-    pub(super) fn line(&self, look: Look) -> Line {
+    /// Whose it is, in a word.
+    pub(super) fn who(&self) -> &str {
+        self.account.as_ref().map_or("configuration", AccountId::as_str)
+    }
+
+    /// `12:00:03  ● messaging  token 8, lives 1h`; instants are UTC, names take `columns`.
+    pub(super) fn line(&self, columns: usize, look: Look) -> Line {
         let sign = match self.tone {
             Tone::Good => look.either("●", "*"),
             Tone::Warn => look.either("▲", "!"),
             Tone::Bad => look.either("✗", "x"),
             Tone::Plain | Tone::Dim | Tone::Strong | Tone::Note => look.either("○", "o"),
         };
-        let who = self.account.as_ref().map_or("configuration", AccountId::as_str);
         let line = Line::new()
             .with(Tone::Dim, format!("{}  ", clock(self.at)))
             .with(self.tone, format!("{sign} "))
-            .with(Tone::Strong, who)
+            .with(Tone::Strong, pad(self.who(), columns))
             .with(Tone::Plain, format!("  {}", self.text));
         match look.width {
             Some(columns) => line.cut(columns, look),
@@ -38,7 +42,12 @@ impl Happening {
     }
 }
 
-/// The difference of two looks, in the order of the accounts.
+fn in_order(mut all: Vec<Happening>) -> Vec<Happening> {
+    all.sort_by_key(|each| each.at);
+    all
+}
+
+/// The difference of two looks, in the order of time.
 pub(super) fn happenings(before: &Status, after: &Status) -> Vec<Happening> {
     let mut all = configuration(before, after);
     for account in &after.accounts {
@@ -52,7 +61,7 @@ pub(super) fn happenings(before: &Status, after: &Status) -> Vec<Happening> {
             all.push(about(old, after.now, Tone::Note, "removed".to_owned()));
         }
     }
-    all
+    in_order(all)
 }
 
 /// What the first look tells: nothing happened yet, but what is wrong is worth a line.
@@ -62,7 +71,7 @@ pub(super) fn beginnings(status: &Status) -> Vec<Happening> {
         let text = format!("{}: {}", error.class, sanitise(&error.message));
         Some(Happening { at: error.at, ..about(account, status.now, Tone::Warn, text) })
     };
-    status.accounts.iter().filter_map(first).collect()
+    in_order(status.accounts.iter().filter_map(first).collect())
 }
 
 fn configuration(before: &Status, after: &Status) -> Vec<Happening> {
@@ -133,4 +142,83 @@ fn about(account: &AccountStatus, at: Timestamp, tone: Tone, text: String) -> Ha
 fn clock(at: Timestamp) -> String {
     let second = at.as_secs().rem_euclid(86_400);
     format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::status::tests::{account, at, error, sink, status_of};
+    use crate::domain::{ErrorClass, Generation};
+
+    fn said(before: &AccountStatus, after: &AccountStatus) -> Vec<String> {
+        let (before, mut after) = (status_of(vec![before.clone()]), status_of(vec![after.clone()]));
+        after.now = at(1);
+        let lines = happenings(&before, &after).into_iter().map(|each| each.line(4, Look::plain()));
+        lines.map(|line| line.render(Look::plain())).collect()
+    }
+
+    #[test]
+    fn a_renewal_is_told_with_its_life() {
+        let before = account("shop", "portone");
+        let after = AccountStatus {
+            generation: Generation(8),
+            issued_at: Some(at(0)),
+            expires_at: Some(at(10)),
+            ..before.clone()
+        };
+        assert_eq!(said(&before, &after), ["10:00:00  ● shop  token 8, lives 10s"]);
+    }
+
+    #[test]
+    fn a_failure_is_told_once_and_the_recovery_too() {
+        let well = account("shop", "portone");
+        let failing = AccountStatus {
+            state: AccountState::Retrying,
+            attempt: 1,
+            error: Some(error(ErrorClass::Transient, "503", 0)),
+            renew_at: Some(at(4)),
+            ..well.clone()
+        };
+        assert_eq!(said(&well, &failing), ["10:00:00  ▲ shop  transient: 503; next try in 3s"]);
+        assert_eq!(said(&failing, &failing), Vec::<String>::new());
+        let healed = AccountStatus { generation: Generation(8), issued_at: Some(at(1)), ..well };
+        assert_eq!(
+            said(&failing, &healed),
+            ["10:00:01  ● shop  token 8, lives 37m, recovered after a failure"]
+        );
+    }
+
+    #[test]
+    fn a_sink_that_fails_and_heals_is_told() {
+        let well = account("shop", "portone");
+        let broken = sink(
+            "file:/run/renewd/shop.token",
+            SinkState::Failed,
+            Some(error(ErrorClass::Config, "no space left", 0)),
+        );
+        let failing = AccountStatus { sinks: vec![broken], ..well.clone() };
+        assert_eq!(
+            said(&well, &failing),
+            ["10:00:01  ✗ shop  file:/run/renewd/shop.token failed: no space left"]
+        );
+        assert_eq!(said(&failing, &well), ["10:00:01  ● shop  file:/run/renewd/shop.token written again"]);
+    }
+
+    #[test]
+    fn accounts_come_and_go_and_the_configuration_speaks_for_itself() {
+        let before = status_of(vec![account("kis", "kis")]);
+        let mut after = status_of(vec![account("shop", "portone")]);
+        after.config.generation = 4;
+        let lines = happenings(&before, &after)
+            .into_iter()
+            .map(|each| each.line(13, Look::plain()).render(Look::plain()));
+        assert_eq!(
+            lines.collect::<Vec<_>>(),
+            [
+                "10:00:00  ● configuration  reloaded, generation 4",
+                "10:00:00  ○ shop           added",
+                "10:00:00  ○ kis            removed"
+            ]
+        );
+    }
 }

@@ -16,15 +16,17 @@ use crate::cli::client::Agent;
 use crate::cli::exit::Exit;
 use crate::cli::out;
 use crate::cli::report::Failure;
-use crate::cli::screen::{Line, Look, Screen, Tone, rows, sanitise};
+use crate::cli::screen::{Line, Look, Screen, Tone, rows, sanitise, width};
 use crate::domain::AccountId;
 use crate::observe::status::Status;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// What happened longer ago is forgotten.
 const REMEMBERED: usize = 64;
-/// The table gives way to this many lines of the feed, at most.
+/// This much of it is shown, at most.
 const FEED: usize = 8;
+/// The gap and the heading above it.
+const FEED_HEAD: usize = 2;
 
 /// What the live view is of.
 #[derive(Debug, Clone, Default)]
@@ -153,27 +155,42 @@ impl Live {
             let said = format!("{} no answer: {}", look.either("▲", "!"), sanitise(words));
             lines.push(Line::new().with(Tone::Warn, said));
         }
-        let feed_lines = self.feed.len().min(FEED);
-        let below = if feed_lines == 0 { 0 } else { feed_lines + 2 };
-        match &self.view.account {
-            Some(name) => lines.extend(self.account_lines(status, name, look)),
+        let table = match &self.view.account {
+            Some(name) => self.account_lines(status, name, look),
             None => {
                 lines.extend(table::header(status, look));
                 lines.push(Line::new());
-                let room = rows.saturating_sub(lines.len() + below);
-                lines.extend(table_lines(status, look, room));
+                let room = rows.saturating_sub(lines.len());
+                table_lines(status, look, room.saturating_sub(self.feed_height(room, room)))
             }
-        }
-        if feed_lines > 0 {
-            lines.push(Line::new());
-            lines.push(Line::new().with(Tone::Dim, "  LATELY (UTC)"));
-            lines.extend(self.feed.iter().rev().take(feed_lines).map(|each| each.line(look)));
-        }
+        };
+        let room = rows.saturating_sub(lines.len());
+        let feed = self.feed_height(room, table.len());
+        lines.extend(table);
+        lines.extend(self.feed_lines(feed, look));
         lines.truncate(rows);
         match look.width {
             Some(columns) => lines.into_iter().map(|line| line.cut(columns, look)).collect(),
             None => lines,
         }
+    }
+
+    /// The lines that the feed takes of `room`: what `others` leave, a quarter at least.
+    fn feed_height(&self, room: usize, others: usize) -> usize {
+        let wanted = if self.feed.is_empty() { 0 } else { self.feed.len().min(FEED) + FEED_HEAD };
+        let least = if room < FEED_HEAD * 6 { 0 } else { room / 4 };
+        wanted.min(room.saturating_sub(others).max(least))
+    }
+
+    fn feed_lines(&self, height: usize, look: Look) -> Vec<Line> {
+        let shown = height.saturating_sub(FEED_HEAD);
+        if shown == 0 {
+            return Vec::new();
+        }
+        let columns = self.feed.iter().rev().take(shown).map(|each| width(each.who())).max().unwrap_or(0);
+        let mut lines = vec![Line::new(), Line::new().with(Tone::Dim, "LATELY (UTC)")];
+        lines.extend(self.feed.iter().rev().take(shown).map(|each| each.line(columns, look)));
+        lines
     }
 
     fn account_lines(&self, status: &Status, name: &AccountId, look: Look) -> Vec<Line> {
@@ -186,7 +203,13 @@ impl Live {
     /// What is printed where there is no terminal.
     fn plain(&self, news: &[Happening], look: Look) -> String {
         if self.view.feed_only {
-            let lines: Vec<Line> = news.iter().map(|each| each.line(look)).collect();
+            let columns = self
+                .last
+                .iter()
+                .flat_map(|status| &status.accounts)
+                .map(|each| width(each.name.as_str()))
+                .max();
+            let lines: Vec<Line> = news.iter().map(|each| each.line(columns.unwrap_or(0), look)).collect();
             return page(&lines, look);
         }
         match (&self.silence, &self.last, &self.view.account) {
@@ -239,4 +262,84 @@ fn table_lines(status: &Status, look: Look, room: usize) -> Vec<Line> {
 
 fn deaf(error: &io::Error) -> Failure {
     Failure::new(Exit::Internal, "cannot listen for signals").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::status::tests::{account, at, mixed, status_of, terminal};
+    use crate::domain::Generation;
+
+    fn live() -> Live {
+        Live { view: View::default(), last: None, silence: None, feed: VecDeque::new() }
+    }
+
+    #[test]
+    fn a_frame_never_exceeds_the_screen() {
+        let mut live = live();
+        live.take(Ok(mixed()));
+        for rows in 1..40 {
+            for columns in [20, 40, 80, 200] {
+                let frame = live.frame(terminal(columns), rows);
+                assert!(frame.len() <= rows, "{} lines in {rows} rows", frame.len());
+                assert!(frame.iter().all(|line| line.width() <= columns));
+            }
+        }
+    }
+
+    #[test]
+    fn where_not_all_accounts_fit_those_with_trouble_come_first() {
+        let mut status = mixed();
+        status.accounts.splice(0..0, (0..50).map(|n| account(&format!("a{n}"), "kis")));
+        let mut live = live();
+        live.take(Ok(status));
+        let look = terminal(80);
+        let picture = page(&live.frame(look, 24), look);
+        assert!(picture.contains("trade") && picture.contains("more accounts"), "{picture}");
+        assert!(!picture.contains("a49"), "{picture}");
+    }
+
+    #[test]
+    fn the_feed_stands_below_the_table_with_the_latest_first() {
+        let before = status_of(vec![account("kis", "kis"), account("messaging", "bizppurio")]);
+        let mut after = before.clone();
+        for (age, account) in after.accounts.iter_mut().enumerate() {
+            account.generation = Generation(8);
+            account.issued_at = Some(at(i64::try_from(age).unwrap() + 1));
+        }
+        let mut live = live();
+        live.take(Ok(before));
+        live.take(Ok(after));
+        let look = terminal(60);
+        insta::assert_snapshot!(page(&live.frame(look, 24), look), @r#"
+    renewd 0.1.0 · /etc/renewd/renewd.yaml · generation 3
+    loaded 2h ago
+    ● 2 fresh
+
+      ACCOUNT    PROVIDER   STATE  LEFT            NEXT    SINKS
+    ● kis        kis        fresh  █████ 38m left  in 12m  1/1
+    ● messaging  bizppurio  fresh  █████ 38m left  in 12m  1/1
+
+    LATELY (UTC)
+    10:00:02  ● messaging  token 8, lives 37m
+    10:00:01  ● kis        token 8, lives 37m
+    "#);
+    }
+
+    #[test]
+    fn an_agent_that_falls_silent_leaves_its_last_word_on_the_screen() {
+        let mut live = live();
+        live.take(Ok(status_of(vec![account("kis", "kis")])));
+        live.take(Err("no agent at /run/renewd/renewd.sock".to_owned()));
+        let look = terminal(60);
+        insta::assert_snapshot!(page(&live.frame(look, 24), look), @r#"
+    ▲ no answer: no agent at /run/renewd/renewd.sock
+    renewd 0.1.0 · /etc/renewd/renewd.yaml · generation 3
+    loaded 2h ago
+    ● 1 fresh
+
+      ACCOUNT  PROVIDER  STATE  LEFT            NEXT    SINKS
+    ● kis      kis       fresh  ███▎░ 38m left  in 12m  1/1
+    "#);
+    }
 }

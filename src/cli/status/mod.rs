@@ -4,6 +4,8 @@ mod detail;
 mod feed;
 mod live;
 mod table;
+#[cfg(test)]
+mod tests;
 mod verdict;
 mod words;
 

@@ -10,9 +10,39 @@ const SHORTEST_NAME: usize = 10;
 const LONG_NAME: usize = 24;
 /// A provider's name is not cut below this: rather left out.
 const LONG_PROVIDER: usize = 16;
-/// Cells of the bar of life, where there is room.
-const BARS: [usize; 3] = [12, 8, 5];
 const GAP: usize = 2;
+
+/// What a row shows, from roomy to narrow. Failed sinks are told below the row in any case.
+const SHAPES: [Shape; 10] = [
+    Shape { cut_names: false, provider: true, bar: 12, next: true, sinks: Sinks::Words },
+    Shape { cut_names: false, provider: true, bar: 8, next: true, sinks: Sinks::Words },
+    Shape { cut_names: true, provider: true, bar: 5, next: true, sinks: Sinks::Words },
+    Shape { cut_names: true, provider: true, bar: 5, next: true, sinks: Sinks::Count },
+    Shape { cut_names: true, provider: false, bar: 8, next: true, sinks: Sinks::Words },
+    Shape { cut_names: true, provider: false, bar: 5, next: true, sinks: Sinks::Words },
+    Shape { cut_names: true, provider: false, bar: 5, next: true, sinks: Sinks::Count },
+    Shape { cut_names: true, provider: false, bar: 0, next: true, sinks: Sinks::Count },
+    Shape { cut_names: true, provider: false, bar: 5, next: false, sinks: Sinks::Count },
+    Shape { cut_names: true, provider: false, bar: 0, next: false, sinks: Sinks::None },
+];
+
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    cut_names: bool,
+    provider: bool,
+    bar: usize,
+    next: bool,
+    sinks: Sinks,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Sinks {
+    /// `2/2 written`
+    Words,
+    /// `2/2`
+    Count,
+    None,
+}
 
 /// How much of what is wrong is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,42 +65,54 @@ pub(super) struct Block {
 /// Agent, configuration, and how many accounts are in which state.
 pub(super) fn header(status: &Status, look: Look) -> Vec<Line> {
     let config = &status.config;
-    let dot = look.either(" · ", " - ");
-    let mut lines = vec![
-        Line::new()
-            .with(Tone::Strong, format!("renewd {}", sanitise(&status.version)))
-            .with(Tone::Dim, format!("{dot}{}", sanitise(&config.path.to_string_lossy())))
-            .with(Tone::Dim, format!("{dot}generation {}", config.generation))
-            .with(Tone::Dim, format!(", loaded {}", words::ago(config.loaded_at, status.now))),
+    let dim = |text: String| Line::new().with(Tone::Dim, text);
+    let about = vec![
+        Line::new().with(Tone::Strong, format!("renewd {}", sanitise(&status.version))),
+        dim(sanitise(&config.path.to_string_lossy())),
+        dim(format!("generation {}", config.generation)),
+        dim(format!("loaded {}", words::ago(config.loaded_at, status.now))),
     ];
+    let mut lines = flow(about, look.either(" · ", " - "), look);
     if let Some(error) = &config.error {
         let sign = look.either("▲", "!");
         let said =
-            format!("{sign} the file as it is now cannot run; generation {} goes on", config.generation);
+            format!("{sign} the file as it is now cannot run; generation {} goes on:", config.generation);
         lines.push(Line::new().with(Tone::Warn, said));
         let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(4));
         for line in error.lines().flat_map(|line| wrap_keeping_indent(&sanitise(line), room)) {
             lines.push(Line::new().with(Tone::Plain, format!("    {line}")));
         }
     }
-    if !status.accounts.is_empty() {
-        lines.push(tally(status, look));
-    }
+    lines.extend(flow(tally(status, look), "   ", look));
     fitted(lines, look)
 }
 
-/// `● 3 fresh   ▲ 1 retrying`.
-fn tally(status: &Status, look: Look) -> Line {
-    let mut line = Line::new();
-    for state in AccountState::ALL {
-        let count = status.accounts.iter().filter(|account| account.state == state).count();
-        if count > 0 {
-            let (tone, sign) = words::account_sign(state, look);
-            line.push(tone, format!("{sign} {count} {}", state.as_str()));
-            line.push(Tone::Plain, "   ");
+/// `● 3 fresh`, `▲ 1 retrying`: the states that there are.
+fn tally(status: &Status, look: Look) -> Vec<Line> {
+    let counts = AccountState::ALL
+        .into_iter()
+        .map(|state| (state, status.accounts.iter().filter(|account| account.state == state).count()));
+    let part = |(state, count): (AccountState, usize)| {
+        let (tone, sign) = words::account_sign(state, look);
+        Line::new().with(tone, format!("{sign} {count} {}", state.as_str()))
+    };
+    counts.filter(|(_, count)| *count > 0).map(part).collect()
+}
+
+/// Puts parts beside each other, on as many lines as they take.
+fn flow(parts: Vec<Line>, gap: &str, look: Look) -> Vec<Line> {
+    let columns = look.width.unwrap_or(usize::MAX);
+    let mut lines: Vec<Line> = Vec::new();
+    for part in parts {
+        match lines.last_mut() {
+            Some(line) if line.width() + width(gap) + part.width() <= columns => {
+                line.push(Tone::Dim, gap);
+                line.append(part);
+            }
+            _ => lines.push(part),
         }
     }
-    line
+    lines
 }
 
 /// The headings and a block an account.
@@ -137,7 +179,8 @@ fn sink_notes(sink: &str, error: Option<&ErrorInfo>, now: Timestamp, look: Look,
     let sink = sanitise(sink);
     match error {
         Some(error) => {
-            note(&format!("{sink} {}", words::error_head(error, 0, now)), Tone::Bad, error, look, notes)
+            let head = format!("{sink} failed {} ({})", words::ago(error.at, now), error.class);
+            note(&head, Tone::Bad, error, look, notes)
         }
         None => fitted(vec![Line::new().with(Tone::Bad, format!("{}{sink} failed", corner(look)))], look),
     }
@@ -206,6 +249,13 @@ impl Row {
     }
 }
 
+impl Row {
+    /// `2/2` of `2/2 written`.
+    fn sinks_short(&self) -> &str {
+        self.sinks.1.split(' ').next().unwrap_or_default()
+    }
+}
+
 /// How wide each column is; 0 where there is no room for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Layout {
@@ -217,6 +267,7 @@ struct Layout {
     left: usize,
     next: usize,
     sinks: usize,
+    sinks_short: usize,
 }
 
 impl Layout {
@@ -233,6 +284,7 @@ impl Layout {
             left: widest("LEFT", |row| &row.left),
             next: widest("NEXT", |row| &row.next),
             sinks: widest("SINKS", |row| &row.sinks.1),
+            sinks_short: widest("SINKS", |row| row.sinks_short()),
         };
         if let Some(columns) = look.width {
             layout.sign = 1;
@@ -241,34 +293,32 @@ impl Layout {
         layout
     }
 
-    /// Gives up what matters least until the rest fits: cells of the bar, the ends of long names, the provider, the
-    /// bar, the next renewal, the sinks (failed ones are told below the row anyway), then more of the name.
+    /// Takes the first of [`SHAPES`] that fits, with long names cut where that is all it takes.
     fn fit(&mut self, columns: usize) {
-        const STEPS: [fn(&mut Layout); 5] = [
-            |_| (),
-            |layout| layout.provider = 0,
-            |layout| layout.bar = 0,
-            |layout| layout.next = 0,
-            |layout| layout.sinks = 0,
-        ];
-        for bar in BARS {
-            self.bar = bar;
-            if self.total() <= columns {
-                return;
+        let whole = self.clone();
+        for shape in SHAPES {
+            *self = Self { bar: shape.bar, ..whole.clone() };
+            if !shape.provider {
+                self.provider = 0;
             }
-        }
-        for give_up in STEPS {
-            give_up(self);
-            if self.shorten_names(columns) {
+            if !shape.next {
+                self.next = 0;
+            }
+            match shape.sinks {
+                Sinks::Words => {}
+                Sinks::Count => self.sinks = self.sinks_short,
+                Sinks::None => self.sinks = 0,
+            }
+            if self.total() <= columns || shape.cut_names && self.cut_names(columns) {
                 return;
             }
         }
         let excess = self.total().saturating_sub(columns);
-        self.name = self.name.saturating_sub(excess).max(SHORTEST_NAME);
+        self.name -= excess.min(self.name.saturating_sub(SHORTEST_NAME));
     }
 
     /// Cuts account and provider names where that alone makes the row fit.
-    fn shorten_names(&mut self, columns: usize) -> bool {
+    fn cut_names(&mut self, columns: usize) -> bool {
         let excess = self.total().saturating_sub(columns);
         let of_name = excess.min(self.name.saturating_sub(LONG_NAME));
         let of_provider = (excess - of_name).min(self.provider.saturating_sub(LONG_PROVIDER));
@@ -333,7 +383,8 @@ impl Layout {
         }
         cell(&mut line, Tone::Plain, &row.left, self.left);
         cell(&mut line, Tone::Plain, &row.next, self.next);
-        cell(&mut line, row.sinks.0, &row.sinks.1, self.sinks);
+        let sinks = if width(&row.sinks.1) <= self.sinks { &row.sinks.1 } else { row.sinks_short() };
+        cell(&mut line, row.sinks.0, sinks, self.sinks);
         trimmed(line, look)
     }
 }

@@ -2,8 +2,8 @@
 
 use super::words;
 use crate::cli::screen::sanitise;
-use crate::domain::Timestamp;
-use crate::observe::status::{AccountState, AccountStatus, SinkState, Status};
+use crate::domain::{ErrorInfo, Timestamp};
+use crate::observe::status::{AccountState, AccountStatus, SinkState, SinkStatus, Status};
 
 /// Why not all is well; empty when it is: every account fresh, every sink and template written, and the
 /// configuration running as it is in the file.
@@ -34,45 +34,39 @@ pub(crate) fn undelivered(account: &AccountStatus, now: Timestamp) -> Vec<String
 pub(crate) fn template_complaints(status: &Status) -> impl Iterator<Item = String> {
     status.templates.iter().filter(|template| template.state != SinkState::Written).map(|template| {
         let path = sanitise(&template.path.to_string_lossy());
-        let (_, _, word) = words::sink_sign(template.state, crate::cli::screen::Look::plain());
         match &template.error {
-            Some(error) => format!("{path}: {word}: {}: {}", error.class, sanitise(&error.message)),
-            None => format!("{path}: {word}"),
+            Some(error) => format!("{path} failed: {}", told(error, status.now)),
+            None => format!("{path} is not yet written"),
         }
     })
 }
 
+/// `shop is retrying: connection reset (transient, 12s ago)`.
 fn state_complaint(account: &AccountStatus, now: Timestamp) -> String {
-    let head = format!("{}: {}", account.name, account.state.as_str());
+    let head = format!("{} is {}", account.name, account.state.as_str());
     match &account.error {
-        Some(error) => {
-            format!("{head}: {} {}: {}", error.class, words::ago(error.at, now), sanitise(&error.message))
-        }
+        Some(error) => format!("{head}: {}", told(error, now)),
         None if account.renew_at.is_none() => format!("{head}: the provider is being asked"),
         None => head,
     }
 }
 
 fn sink_complaints(account: &AccountStatus, now: Timestamp) -> Vec<String> {
-    let held_back = account.sinks.iter().filter(|sink| {
-        sink.state != SinkState::Written || sink.generation.is_some_and(|held| held < account.generation)
-    });
+    let stale = |sink: &SinkStatus| sink.generation.is_some_and(|held| held < account.generation);
+    let held_back = account.sinks.iter().filter(|sink| sink.state != SinkState::Written || stale(sink));
     held_back
         .map(|sink| {
             let head = format!("{}: {}", account.name, sanitise(&sink.sink));
             match (&sink.error, sink.state) {
-                (Some(error), _) => {
-                    format!(
-                        "{head}: {} {}: {}",
-                        error.class,
-                        words::ago(error.at, now),
-                        sanitise(&error.message)
-                    )
-                }
-                (None, SinkState::Failed) => format!("{head}: failed"),
-                (None, SinkState::Unwritten) => format!("{head}: not yet written"),
-                (None, SinkState::Written) => format!("{head}: still holds the token before"),
+                (Some(error), _) => format!("{head} failed: {}", told(error, now)),
+                (None, SinkState::Failed) => format!("{head} failed"),
+                (None, SinkState::Unwritten) => format!("{head} is not yet written"),
+                (None, SinkState::Written) => format!("{head} still holds the token before"),
             }
         })
         .collect()
+}
+
+fn told(error: &ErrorInfo, now: Timestamp) -> String {
+    format!("{} ({}, {})", sanitise(&error.message), error.class, words::ago(error.at, now))
 }
