@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod core;
 pub mod domain;
 pub mod observe;
 pub mod simulator;
