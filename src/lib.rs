@@ -5,4 +5,5 @@ pub mod config;
 pub mod core;
 pub mod domain;
 pub mod observe;
+pub mod provider;
 pub mod simulator;
