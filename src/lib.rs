@@ -1,5 +1,6 @@
 //! renewd keeps short-lived API tokens fresh.
 
+pub mod atomic;
 pub mod cli;
 pub mod config;
 pub mod core;
@@ -7,3 +8,5 @@ pub mod domain;
 pub mod observe;
 pub mod provider;
 pub mod simulator;
+pub mod sink;
+pub mod store;
