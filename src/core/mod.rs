@@ -12,8 +12,11 @@ mod host;
 pub mod plan;
 mod reload;
 mod retry;
+#[cfg(test)]
+mod scenarios;
 mod schedule;
 pub mod simulation;
+mod tally;
 mod target;
 mod timers;
 mod view;
