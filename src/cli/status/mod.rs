@@ -2,6 +2,7 @@
 
 mod detail;
 mod feed;
+mod layout;
 mod live;
 mod table;
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! The command line's words. Their names are part of the contract.
 
+mod help;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::OsStringValueParser, builder::TypedValueParser};
@@ -9,25 +12,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::OsStringValueParser, bu
 use super::duration::parse_duration;
 use crate::config::model::LogLevel;
 use crate::domain::AccountId;
-
-const EXAMPLES: &str = "\
-First steps:
-  renewd demo                          watch it work: no network, no accounts, no set-up
-  renewd init --provider bizppurio     a configuration to start from
-  renewd check                         is it right?
-  renewd run                           keep the tokens fresh
-
-Day by day:
-  renewd status                        how each account stands
-  renewd renew messaging               a new token now
-  curl -H \"Authorization: Bearer $(renewd token messaging)\" https://...
-
-Exit status: 0 done; 1 some account or sink failed; 2 usage; 70 internal fault;
-75 cannot reach the running agent, or timed out; 78 configuration.";
+use crate::simulator::FaultRule;
 
 /// Keeps short-lived API tokens fresh: issues once, renews shortly before expiry, delivers atomically.
 #[derive(Debug, Parser)]
-#[command(name = "renewd", version, after_help = EXAMPLES, propagate_version = false, max_term_width = 100)]
+#[command(name = "renewd", version, after_help = help::EXAMPLES, propagate_version = false, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(super) struct Cli {
     /// What goes for every command.
@@ -67,51 +56,51 @@ pub(super) enum Level {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run the agent: keep every account's token fresh and delivered
-    #[command(after_help = RUN)]
+    #[command(after_help = help::RUN)]
     Run,
     /// Issue what is due, deliver, exit (for init containers and cron)
-    #[command(after_help = ONCE)]
+    #[command(after_help = help::ONCE)]
     Once(OnceArgs),
     /// Validate the configuration, its templates and where its secrets come from; issues nothing
-    #[command(after_help = CHECK)]
+    #[command(after_help = help::CHECK)]
     Check(CheckArgs),
     /// Show what `run` would do, and what a reload would change in a running agent
     Plan,
     /// Show how each account stands: state, time left, next renewal, last error, sinks
-    #[command(after_help = STATUS)]
+    #[command(after_help = help::STATUS)]
     Status(StatusArgs),
     /// Renew accounts now and report; never past `min_interval` or a vendor's wait
-    #[command(after_help = RENEW)]
+    #[command(after_help = help::RENEW)]
     Renew(RenewArgs),
     /// Print an account's token from the running agent
-    #[command(after_help = TOKEN)]
+    #[command(after_help = help::TOKEN)]
     Token(TokenArgs),
     /// Return once accounts are fresh and delivered
-    #[command(after_help = WAIT)]
+    #[command(after_help = help::WAIT)]
     Wait(WaitArgs),
     /// List the providers, or print one's definition
-    #[command(after_help = PROVIDERS)]
+    #[command(after_help = help::PROVIDERS)]
     Providers(ProvidersArgs),
     /// Print a commented configuration to start from
-    #[command(after_help = INIT)]
+    #[command(after_help = help::INIT)]
     Init(InitArgs),
     /// Print the JSON Schema of the configuration
-    #[command(after_help = SCHEMA)]
+    #[command(after_help = help::SCHEMA)]
     Schema,
     /// Watch the agent work against embedded stand-ins of the vendors; no network, no set-up
-    #[command(after_help = DEMO)]
+    #[command(after_help = help::DEMO)]
     Demo(DemoArgs),
     /// Serve the stand-ins of the vendors alone, for your own tests
-    #[command(after_help = SIMULATOR)]
+    #[command(after_help = help::SIMULATOR)]
     Simulator(SimulatorArgs),
     /// Run the renewal policy in virtual time: load on the provider, lateness, expired minutes under outages
-    #[command(after_help = SIMULATE)]
+    #[command(after_help = help::SIMULATE)]
     Simulate(SimulateArgs),
     /// Print shell completions
-    #[command(after_help = COMPLETIONS)]
+    #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
     /// Print the man page
-    #[command(after_help = MAN)]
+    #[command(after_help = help::MAN)]
     Man(ManArgs),
 }
 
@@ -220,8 +209,8 @@ pub(super) struct SimulatorArgs {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     pub(super) lifetime: Duration,
     /// A fault to inject; may be given again
-    #[arg(long = "fault", value_name = "FAULT")]
-    pub(super) faults: Vec<String>,
+    #[arg(long = "fault", value_name = "TARGET=FAULT", value_parser = FaultRule::from_str)]
+    pub(super) faults: Vec<FaultRule>,
 }
 
 /// Options of `simulate`.
@@ -297,109 +286,6 @@ fn parse_outage(text: &str) -> Result<Outage, String> {
         text.split_once('+').ok_or("an outage is its start and its length, like `6h+40m`")?;
     Ok(Outage { start: parse_duration(start)?, length: parse_duration(length)? })
 }
-
-const RUN: &str = "\
-Reloads when the configuration changes, or on HUP; USR1 renews every account; TERM ends it in good order.
-
-Examples:
-  renewd run
-  renewd run --config ./renewd.yaml --socket /tmp/renewd.sock";
-
-const ONCE: &str = "\
-Exits 0 only if every account is fresh and delivered, 1 where some failed, 75 where the time was up
-or a running agent holds the state directory.
-
-Examples:
-  renewd once --timeout 2m && exec my-app";
-
-const CHECK: &str = "\
-All problems are told at once, as FILE:LINE:COLUMN with a hint. Exits 78 where there is one.
-
-Examples:
-  renewd check --config ./renewd.yaml
-  renewd check --online        before the first run on a new host";
-
-const STATUS: &str = "\
-Exits 0 whenever the agent answered. Without a terminal it is plain aligned text: no colour, no bars.
-
-Examples:
-  renewd status --watch
-  renewd status messaging
-  renewd status --check || alert
-  renewd status --json | jq -r '.accounts[] | select(.state != \"fresh\") | .name'";
-
-const RENEW: &str = "\
-Asks at once and waits for the outcome: a line an account. An account that `min_interval` or the vendor
-holds back is told with the instant and the reason, and is no failure. Exits 1 where one failed.
-
-Examples:
-  renewd renew messaging
-  renewd renew --all --timeout 5m";
-
-const TOKEN: &str = "\
-Prints the token that is valid now; asks no provider. Allowed to root, the agent's user and the socket's group.
-
-Examples:
-  curl -H \"Authorization: Bearer $(renewd token messaging)\" https://api.example.com/me
-  renewd token messaging --json | jq -r .expires_at";
-
-const WAIT: &str = "\
-Waits for an agent that is only just starting, too. Exits 75 when the time is up, and says what is missing.
-
-Examples:
-  renewd wait --timeout 1m
-  renewd wait messaging payments && exec my-app";
-
-const PROVIDERS: &str = "\
-The definitions are data: copy one under `providers:` and change it to describe a token API of your own.
-
-Examples:
-  renewd providers
-  renewd providers portone > my-portone.yaml";
-
-const INIT: &str = "\
-Examples:
-  renewd init --provider bizppurio > renewd.yaml
-  renewd init --provider portone --output /etc/renewd/renewd.yaml";
-
-const SCHEMA: &str = "\
-For editors that complete and check YAML (yaml-language-server):
-  renewd schema > renewd.schema.json
-  # and as the first line of the configuration:
-  # yaml-language-server: $schema=renewd.schema.json";
-
-const DEMO: &str = "\
-The stand-ins hand out tokens that live for seconds; one of them fails for a while and recovers.
-The tokens appear in a folder that the demo names and removes at its end.
-
-Examples:
-  renewd demo
-  renewd demo --for 30s";
-
-const SIMULATOR: &str = "\
-Point an account at it with `base_url: http://ADDR/PROVIDER`.
-
-Examples:
-  renewd simulator --listen 127.0.0.1:9999
-  renewd simulator --listen 127.0.0.1:9999 --lifetime 10s";
-
-const SIMULATE: &str = "\
-It is the very engine of the agent, with a clock that runs as fast as it can.
-
-Examples:
-  renewd simulate --accounts 1000 --days 7
-  renewd simulate --accounts 1000 --days 2 --lifetime 1h --outage 6h+40m";
-
-const COMPLETIONS: &str = "\
-Examples:
-  renewd completions bash > /usr/share/bash-completion/completions/renewd
-  renewd completions zsh > \"${fpath[1]}/_renewd\"
-  renewd completions fish > ~/.config/fish/completions/renewd.fish";
-
-const MAN: &str = "\
-Examples:
-  renewd man | man -l -
-  renewd man --dir /usr/local/share/man/man1";
 
 #[cfg(test)]
 mod tests {
