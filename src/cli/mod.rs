@@ -5,11 +5,14 @@ mod client;
 mod completions;
 mod duration;
 mod exit;
+mod interrupt;
 mod out;
 mod renew;
 mod report;
 mod screen;
 mod settings;
+mod simulate;
+mod simulator;
 mod socket;
 mod status;
 mod suggest;
@@ -46,6 +49,8 @@ fn dispatch(Cli { globals, command }: Cli) -> Result<Exit, Failure> {
         Command::Renew(args) => soon(renew::renew(args, &globals)),
         Command::Token(args) => soon(token::token(args, &globals)),
         Command::Wait(args) => soon(wait::wait(args, &globals)),
+        Command::Simulator(args) => soon(simulator::simulator(args)),
+        Command::Simulate(args) => simulate::simulate(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),
         _ => Err(unfinished(&globals)),

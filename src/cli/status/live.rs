@@ -1,12 +1,9 @@
 //! The live view of `status --watch` and `demo`: the table, redrawn in place, and a feed of what happens.
 
 use std::collections::VecDeque;
-use std::io;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
-use signal_hook_tokio::Signals;
 
 use super::feed::{self, Happening};
 use super::table::{self, Block, Notes};
@@ -14,6 +11,7 @@ use super::{detail, overview, page, with_newline};
 use crate::cli::args::Globals;
 use crate::cli::client::Agent;
 use crate::cli::exit::Exit;
+use crate::cli::interrupt::{Interrupt, Interrupts};
 use crate::cli::out;
 use crate::cli::report::Failure;
 use crate::cli::screen::{Line, Look, Screen, Tone, rows, sanitise, width};
@@ -74,14 +72,14 @@ pub(in crate::cli) async fn show(
     mut looks: impl Stream<Item = Result<Status, String>> + Unpin,
     view: View,
 ) -> Result<(), Failure> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGWINCH]).map_err(|error| deaf(&error))?;
+    let mut interrupts = Interrupts::take()?;
     let mut live = Live { view, last: None, silence: None, feed: VecDeque::new() };
     let mut screen = if Look::of_stdout().is_terminal() { Some(Screen::enter()?) } else { None };
     loop {
         let news = tokio::select! {
-            signal = signals.next() => match signal {
-                Some(SIGWINCH) => Vec::new(),
-                _ => break,
+            interrupt = interrupts.next() => match interrupt {
+                Interrupt::Resized => Vec::new(),
+                Interrupt::End => break,
             },
             look = looks.next() => match look {
                 Some(look) => live.take(look),
@@ -258,10 +256,6 @@ fn table_lines(status: &Status, look: Look, room: usize) -> Vec<Line> {
         format!("  {} {} more accounts; a taller window shows them", look.either("…", "..."), all - told);
     shown.push(Line::new().with(Tone::Dim, missing));
     shown
-}
-
-fn deaf(error: &io::Error) -> Failure {
-    Failure::new(Exit::Internal, "cannot listen for signals").because(error)
 }
 
 #[cfg(test)]
