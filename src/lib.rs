@@ -7,6 +7,8 @@ pub mod core;
 pub mod domain;
 pub mod observe;
 pub mod provider;
+pub mod runtime;
+pub mod secrets;
 pub mod simulator;
 pub mod sink;
 pub mod store;

@@ -290,7 +290,7 @@ impl Found {
             uid: stat.st_uid,
             gid: stat.st_gid,
             size: u64::try_from(stat.st_size).unwrap_or(0),
-            links: stat.st_nlink.into(),
+            links: stat.st_nlink,
         }
     }
 }

@@ -197,6 +197,7 @@ impl Engine {
         let Some(account) = self.accounts.get_mut(name) else { return };
         let Some(operation) = account.operation(now) else {
             account.phase = Phase::Idle;
+            account.finished += 1;
             let message =
                 "no refresh token is left and this provider gives none for credentials; hint: configure \
                            a new first refresh token"

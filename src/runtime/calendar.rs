@@ -34,7 +34,8 @@ impl Calendars {
 
     /// Exactly these calendars have a job from now on.
     pub(crate) async fn set(&mut self, wanted: &BTreeSet<Calendar>) -> Result<(), JobSchedulerError> {
-        let gone: Vec<Calendar> = self.jobs.keys().filter(|known| !wanted.contains(*known)).cloned().collect();
+        let gone: Vec<Calendar> =
+            self.jobs.keys().filter(|known| !wanted.contains(*known)).cloned().collect();
         for calendar in gone {
             self.remove(&calendar).await?;
         }
@@ -56,7 +57,8 @@ impl Calendars {
     }
 
     async fn add(&mut self, calendar: &Calendar) -> Result<(), JobSchedulerError> {
-        let zone = chrono_tz::Tz::from_str(&calendar.timezone).map_err(|_| JobSchedulerError::ParseSchedule)?;
+        let zone =
+            chrono_tz::Tz::from_str(&calendar.timezone).map_err(|_| JobSchedulerError::ParseSchedule)?;
         let (firings, fired) = (self.firings.clone(), calendar.clone());
         let job = Job::new_tz(calendar.expression.as_str(), zone, move |_, _| {
             // A full channel means a thousand firings that nobody has looked at: one less does not matter.
@@ -149,7 +151,8 @@ mod tests {
         let every_second = calendar("* * * * * *", "UTC");
         calendars.set(&BTreeSet::from([every_second.clone()])).await.unwrap();
         for _ in 0..2 {
-            let fired = tokio::time::timeout(std::time::Duration::from_secs(10), firings.recv()).await.unwrap();
+            let fired =
+                tokio::time::timeout(std::time::Duration::from_secs(10), firings.recv()).await.unwrap();
             assert_eq!(fired.as_ref(), Some(&every_second));
             calendars.renew(&every_second).await.unwrap();
         }

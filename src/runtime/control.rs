@@ -17,7 +17,7 @@ use tokio::net::UnixListener;
 
 use super::handle::{Handle, Peek, Request, TokenReply};
 use crate::config::model::Socket;
-use crate::sink::users;
+use crate::sink::owner;
 
 /// The longest that a caller of `renew` is kept waiting unless it says otherwise.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,7 +42,8 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 /// In words, with the path.
 pub(crate) fn bind(socket: &Socket) -> Result<(UnixListener, u32), String> {
     let path = &socket.path;
-    let failed = |what: &str, error: &dyn std::fmt::Display| format!("cannot {what} {}: {error}", path.display());
+    let failed =
+        |what: &str, error: &dyn std::fmt::Display| format!("cannot {what} {}: {error}", path.display());
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(|error| failed("make the folder of", &error))?;
     }
@@ -55,7 +56,8 @@ pub(crate) fn bind(socket: &Socket) -> Result<(UnixListener, u32), String> {
     }
     let listener = UnixListener::bind(path).map_err(|error| failed("listen on", &error))?;
     if let Some(group) = &socket.group {
-        let gid = users::group_id(group).map_err(|error| failed("give a group to", &error))?;
+        let unknown = || failed("give a group to", &format!("/etc/group has no `{group}`"));
+        let gid = owner::group_id(group).ok_or_else(unknown)?;
         std::os::unix::fs::chown(path, None, Some(gid)).map_err(|error| failed("give a group to", &error))?;
     }
     let mode = std::fs::Permissions::from_mode(socket.mode);
@@ -94,24 +96,23 @@ struct Shared {
 }
 
 impl Shared {
-    fn permits(&self, peer: Peer) -> Result<(), Response> {
+    /// The answer for those who may not.
+    fn refuses(&self, peer: Peer) -> Option<Response> {
         let own = rustix::process::geteuid().as_raw();
         let permitted = peer.ids.is_some_and(|(uid, gid)| {
-            uid == 0 || uid == own || gid == self.group || users::is_member(uid, self.group)
+            uid == 0 || uid == own || gid == self.group || owner::is_member(uid, self.group)
         });
         if permitted {
-            return Ok(());
+            return None;
         }
         let hint = "run as root, as the agent's user, or as a member of the socket's group";
-        Err(refuse(StatusCode::FORBIDDEN, "tokens and renewals are not for this user", Some(hint)))
+        Some(refuse(StatusCode::FORBIDDEN, "tokens and renewals are not for this user", Some(hint)))
     }
 }
 
 async fn status(State(shared): State<Shared>) -> Response {
     match shared.handle.ask(Request::Status).await {
-        Some(status) => {
-            ([(axum::http::header::CONTENT_TYPE, "application/json")], status).into_response()
-        }
+        Some(status) => ([(axum::http::header::CONTENT_TYPE, "application/json")], status).into_response(),
         None => stopping(),
     }
 }
@@ -121,7 +122,7 @@ async fn token(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Segment(name): Segment<String>,
 ) -> Response {
-    if let Err(refusal) = shared.permits(peer) {
+    if let Some(refusal) = shared.refuses(peer) {
         return refusal;
     }
     match shared.handle.ask(|reply| Request::Token(name.clone(), reply)).await {
@@ -143,7 +144,7 @@ async fn renew(
     Segment(name): Segment<String>,
     Query(query): Query<RenewQuery>,
 ) -> Response {
-    if let Err(refusal) = shared.permits(peer) {
+    if let Some(refusal) = shared.refuses(peer) {
         return refusal;
     }
     let limit = query.timeout.map_or(RENEW_TIMEOUT, Duration::from_secs).min(Duration::from_secs(3600));
@@ -158,17 +159,20 @@ async fn renew(
     }
     let ended = shared.handle.until(&name, |now: &Peek| now.finished > before.finished);
     match tokio::time::timeout(limit, ended).await {
-        Ok(Some(now)) => match now.error.filter(|_| now.generation == before.generation) {
-            Some(error) => {
-                (StatusCode::BAD_GATEWAY, Json(json!({ "account": name, "error": error }))).into_response()
+        Ok(Some(now)) => {
+            match now.error.filter(|_| now.generation == before.generation) {
+                Some(error) => (StatusCode::BAD_GATEWAY, Json(json!({ "account": name, "error": error })))
+                    .into_response(),
+                None => {
+                    let body = json!({ "account": name, "generation": now.generation, "expires_at": now.expires_at });
+                    Json(body).into_response()
+                }
             }
-            None => {
-                let body = json!({ "account": name, "generation": now.generation, "expires_at": now.expires_at });
-                Json(body).into_response()
-            }
-        },
+        }
         Ok(None) => unknown(&name),
-        Err(_) => refuse(StatusCode::GATEWAY_TIMEOUT, "the renewal has not ended yet", Some("see `renewd status`")),
+        Err(_) => {
+            refuse(StatusCode::GATEWAY_TIMEOUT, "the renewal has not ended yet", Some("see `renewd status`"))
+        }
     }
 }
 
@@ -183,7 +187,7 @@ async fn invalidate(
     Segment(name): Segment<String>,
     body: axum::body::Bytes,
 ) -> Response {
-    if let Err(refusal) = shared.permits(peer) {
+    if let Some(refusal) = shared.refuses(peer) {
         return refusal;
     }
     let Ok(Invalidation { generation }) = serde_json::from_slice(&body) else {
@@ -197,12 +201,14 @@ async fn invalidate(
 }
 
 async fn reload(State(shared): State<Shared>, ConnectInfo(peer): ConnectInfo<Peer>) -> Response {
-    if let Err(refusal) = shared.permits(peer) {
+    if let Some(refusal) = shared.refuses(peer) {
         return refusal;
     }
     match shared.handle.ask(Request::Reload).await {
         Some(Ok(generation)) => Json(json!({ "generation": generation })).into_response(),
-        Some(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error, Some("the old configuration runs on")),
+        Some(Err(error)) => {
+            refuse(StatusCode::UNPROCESSABLE_ENTITY, &error, Some("the old configuration runs on"))
+        }
         None => stopping(),
     }
 }

@@ -41,9 +41,9 @@ pub(crate) async fn resolve(account: &Account, store: &Store) -> Result<Credenti
         values.insert(name.clone(), read(name, source).await?);
     }
     let seed = account.provider.credentials.iter().find(|credential| credential.refresh_seed);
-    let seed = seed.and_then(|credential| values.get(&credential.name)).map(|secret| {
-        (secret.clone(), seed_fingerprint(store, secret))
-    });
+    let seed = seed
+        .and_then(|credential| values.get(&credential.name))
+        .map(|secret| (secret.clone(), seed_fingerprint(store, secret)));
     Ok(Credentials {
         identity: identity(account, &values, store),
         content: content(&values, store),
@@ -94,8 +94,12 @@ async fn read(name: &str, source: &SecretSource) -> Result<Secret, String> {
 
 fn identity(account: &Account, values: &BTreeMap<String, Secret>, store: &Store) -> Fingerprint {
     let base_url = account.base_url.as_ref().map_or("", url::Url::as_str);
-    let mut parts: Vec<&[u8]> =
-        vec![b"identity", account.provider.name.as_bytes(), base_url.as_bytes(), account.environment.as_bytes()];
+    let mut parts: Vec<&[u8]> = vec![
+        b"identity",
+        account.provider.name.as_bytes(),
+        base_url.as_bytes(),
+        account.environment.as_bytes(),
+    ];
     for (name, value) in &account.params {
         parts.extend([name.as_bytes(), value.as_bytes()]);
     }

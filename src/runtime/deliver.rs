@@ -34,7 +34,7 @@ pub(crate) async fn deliver(
     };
     match patiently(&shared, work).await {
         Ok((generation, put)) => {
-            let written = put.change == file::Change::Written;
+            let written = put.outcome == file::Outcome::Written;
             let warnings = put.warnings.iter().map(ToString::to_string).collect();
             (Event::Delivered { target, revision, held: Some(generation), written }, warnings)
         }
@@ -82,7 +82,7 @@ fn undelivered(target: TargetId, revision: u64, message: &str) -> Event {
     Event::Undelivered { target, revision, message: message.to_owned() }
 }
 
-fn worded(error: &file::Error) -> String {
+fn worded(error: &file::SinkError) -> String {
     match error.hint() {
         Some(hint) => format!("{error}; hint: {hint}"),
         None => error.to_string(),

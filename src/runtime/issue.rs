@@ -70,9 +70,11 @@ pub(crate) fn refresh_meta(record: &Record) -> Option<RefreshMeta> {
 
 /// Whether the configuration gives a first refresh token.
 pub(crate) fn seeded(account: &Account) -> bool {
-    account.provider.credentials.iter().any(|credential| {
-        credential.refresh_seed && account.credentials.contains_key(&credential.name)
-    })
+    account
+        .provider
+        .credentials
+        .iter()
+        .any(|credential| credential.refresh_seed && account.credentials.contains_key(&credential.name))
 }
 
 enum Refusal {
@@ -102,9 +104,11 @@ async fn attempt(
         Operation::Refresh => Some(refresh_token(before.as_deref(), &credentials, &order.account)?),
         Operation::Issue => None,
     };
-    let spent_print = spent.as_ref().map(|(token, _)| shared.store.fingerprint(&[b"refresh", token.expose().as_bytes()]));
+    let spent_print =
+        spent.as_ref().map(|(token, _)| shared.store.fingerprint(&[b"refresh", token.expose().as_bytes()]));
     let intent = intend(shared, account, order, &credentials, spent_print).await?;
-    let access_token = before.as_ref().and_then(|record| record.current.as_ref()).map(|token| &token.access_token);
+    let access_token =
+        before.as_ref().and_then(|record| record.current.as_ref()).map(|token| &token.access_token);
     let call = Call {
         account,
         operation: match order.operation {
@@ -120,24 +124,31 @@ async fn attempt(
     };
     let t0 = clock::wall();
     match shared.clients.exchange(call).await {
-        Ok(issued) => keep(shared, account, order, &credentials, spent.map(|(_, seed)| seed), t0, issued).await,
+        Ok(issued) => {
+            keep(shared, account, order, &credentials, spent.map(|(_, seed)| seed), t0, issued).await
+        }
         Err(failure) => Err(Refusal::Theirs(note_failure(shared, order, &credentials, t0, failure).await)),
     }
 }
 
 /// A reply whose state could not be made durable is not lost: once the disk takes it, it counts as issued now.
 async fn rescued(shared: &Shared, order: &core::Issue) -> Result<Option<IssuedMeta>, Refusal> {
-    if !shared.store.is_hidden(&order.account) {
+    if !shared.hides(&order.account) {
         return Ok(None);
     }
-    shared.store.flush(&order.account).await.map_err(|error| {
-        Refusal::Ours(format!("a new refresh token is not durable yet: {error}"))
-    })?;
+    shared
+        .flush()
+        .await
+        .map_err(|error| Refusal::Ours(format!("a new refresh token is not durable yet: {error}")))?;
     let record = shared.store.snapshot(&order.account);
     Ok(record.and_then(|record| {
         let meta = record.current.as_ref()?.meta;
         let newer = meta.generation >= order.generation && meta.expires_at > clock::wall();
-        newer.then(|| IssuedMeta { token: meta, admission: Admission::Promoted, refresh: refresh_meta(&record) })
+        newer.then(|| IssuedMeta {
+            token: meta,
+            admission: Admission::Promoted,
+            refresh: refresh_meta(&record),
+        })
     }))
 }
 
@@ -151,9 +162,9 @@ fn refresh_token(
     match (stored, &credentials.seed) {
         // The stored, rotated one wins until the configured one itself changes.
         (Some(slot), Some((_, seed))) if slot.seed.as_ref() == Some(seed) => {
-            Ok((slot.token.clone(), Some(seed.clone())))
+            Ok((slot.token.clone(), Some(*seed)))
         }
-        (_, Some((token, seed))) => Ok((token.clone(), Some(seed.clone()))),
+        (_, Some((token, seed))) => Ok((token.clone(), Some(*seed))),
         (Some(slot), None) => Ok((slot.token.clone(), None)),
         (None, None) => Err(Refusal::Ours(format!("no refresh token is stored for {account}"))),
     }
@@ -183,8 +194,8 @@ async fn intend(
     let spends = order.operation == Operation::Refresh && account.provider.refresh_single_use;
     let durability = if spends { Durability::Durable } else { Durability::Cached };
     let (noted, schedule) = (intent.clone(), order.intent.clone());
-    let (provider, identity) = (account.provider.name.clone(), credentials.identity.clone());
-    let content = credentials.content.clone();
+    let (provider, identity) = (account.provider.name.clone(), credentials.identity);
+    let content = credentials.content;
     let saved = shared.store.update(&order.account, durability, move |record| {
         record.provider = provider;
         record.identity = identity;
@@ -197,7 +208,9 @@ async fn intend(
         Ok(()) => Ok(intent),
         // What can be asked for again needs no state on disk; the store says that it is dirty.
         Err(_) if !spends => Ok(intent),
-        Err(error) => Err(Refusal::Ours(format!("the refresh token is not spent, because that cannot be noted: {error}"))),
+        Err(error) => Err(Refusal::Ours(format!(
+            "the refresh token is not spent, because that cannot be noted: {error}"
+        ))),
     }
 }
 
@@ -210,7 +223,8 @@ async fn keep(
     t0: Timestamp,
     issued: Issued,
 ) -> Result<(IssuedMeta, Remarks), Refusal> {
-    let Issued { access_token, token_type, refresh_token, refresh_expires_at, expires_at, extra, .. } = issued;
+    let Issued { access_token, token_type, refresh_token, refresh_expires_at, expires_at, extra, .. } =
+        issued;
     let remarks = Remarks { asked: true, clock_offset_ms: issued.clock_offset_ms, warnings: issued.warnings };
     let before = shared.store.latest(&order.account);
     let current = before.as_ref().filter(|record| record.identity == credentials.identity);
@@ -222,9 +236,10 @@ async fn keep(
         _ => TokenMeta { generation: order.generation, issued_at: t0, expires_at },
     };
     let precious = refresh_token.is_some() && account.provider.refresh_single_use;
-    let seed = seed.flatten().or_else(|| credentials.seed.as_ref().map(|(_, seed)| seed.clone()));
-    let slot = refresh_token.map(|token| RefreshSlot { token, issued_at: t0, expires_at: refresh_expires_at, seed });
-    let identity = credentials.identity.clone();
+    let seed = seed.flatten().or_else(|| credentials.seed.as_ref().map(|(_, seed)| *seed));
+    let slot =
+        refresh_token.map(|token| RefreshSlot { token, issued_at: t0, expires_at: refresh_expires_at, seed });
+    let identity = credentials.identity;
     let saved = shared.store.update(
         &order.account,
         if precious { Durability::Precious } else { Durability::Cached },
@@ -264,8 +279,8 @@ async fn note_failure(
 ) -> Failure {
     let dead = failure.class == ErrorClass::Relogin && order.operation == Operation::Refresh;
     let rotated = failure.refresh_token.take();
-    let (ambiguous, seed) = (failure.ambiguous, credentials.seed.as_ref().map(|(_, seed)| seed.clone()));
-    let identity = credentials.identity.clone();
+    let (ambiguous, seed) = (failure.ambiguous, credentials.seed.as_ref().map(|(_, seed)| *seed));
+    let identity = credentials.identity;
     let precious = rotated.is_some();
     let saved = shared.store.update(
         &order.account,
@@ -287,7 +302,8 @@ async fn note_failure(
     if let Err(error) = saved.await
         && precious
     {
-        failure.message = format!("{}; and its new refresh token is not durable yet: {error}", failure.message);
+        failure.message =
+            format!("{}; and its new refresh token is not durable yet: {error}", failure.message);
     }
     failure
 }

@@ -47,7 +47,7 @@ pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store)
                 credentials::probe(account, store).await
             }
         };
-        let known = running.probes.get(name).filter(|_| before.is_some()).and_then(|probe| probe.identity.clone());
+        let known = running.probes.get(name).filter(|_| before.is_some()).and_then(|probe| probe.identity);
         let moved = matches!((&known, &probe.identity), (Some(one), Some(other)) if one != other);
         if before.is_none() || moved {
             let stored = recall(name, account, &probe, store, &mut remarks);
@@ -89,9 +89,13 @@ fn recall(
     let reseeded = reseeded(&record, probe);
     let refresh = if reseeded { None } else { refresh_meta(&record) };
     // A changed credential is tried at once: the backoff belonged to the old one.
-    let mended = reseeded || matches!((&probe.content, &record.credentials), (Some(now), Some(then)) if now != then);
-    let Schedule { attempt, rejected, next_try, last_request, error } =
-        if mended { Schedule { last_request: record.schedule.last_request, ..Schedule::default() } } else { record.schedule.clone() };
+    let mended =
+        reseeded || matches!((&probe.content, &record.credentials), (Some(now), Some(then)) if now != then);
+    let Schedule { attempt, rejected, next_try, last_request, error } = if mended {
+        Schedule { last_request: record.schedule.last_request, ..Schedule::default() }
+    } else {
+        record.schedule.clone()
+    };
     Restored {
         token: record.current.as_ref().map(|token| token.meta),
         generation,
@@ -112,14 +116,19 @@ fn reseeded(record: &Record, probe: &Probe) -> bool {
 
 /// Makes the record that of another identity, keeping only the count of its tokens.
 pub(crate) fn disown(record: &mut Record) {
-    let fresh = Record::new(record.account.clone(), record.provider.clone(), record.identity.clone());
+    let fresh = Record::new(record.account.clone(), record.provider.clone(), record.identity);
     let generation = record.generation;
     *record = Record { generation, ..fresh };
 }
 
 /// As [`disown`], for a stored record that turns out to be of another identity than the configuration's.
-pub(crate) fn adopt(store: &Store, name: &AccountId, account: &Account, probe: &Probe) -> Option<crate::store::Saving> {
-    let identity = probe.identity.clone()?;
+pub(crate) fn adopt(
+    store: &Store,
+    name: &AccountId,
+    account: &Account,
+    probe: &Probe,
+) -> Option<crate::store::Saving> {
+    let identity = probe.identity?;
     let record = store.latest(name)?;
     if record.identity == identity && record.removed_at.is_none() {
         return None;

@@ -247,7 +247,8 @@ impl Seen {
     }
 
     fn keeping(mut self, before: Self) -> Self {
-        let keep = |new: &mut BTreeMap<PathBuf, Option<Signature>>, old: BTreeMap<PathBuf, Option<Signature>>| {
+        let keep = |new: &mut BTreeMap<PathBuf, Option<Signature>>,
+                    old: BTreeMap<PathBuf, Option<Signature>>| {
             for (path, signature) in old {
                 new.entry(path).and_modify(|entry| *entry = signature);
             }
@@ -265,7 +266,9 @@ impl Seen {
         if self.config != before.config || self.folders != before.folders {
             changes.push(Change::Config);
         }
-        let differs = |(path, signature): &(&PathBuf, &Option<Signature>)| before.secrets.get(*path) != Some(*signature);
+        let differs = |(path, signature): &(&PathBuf, &Option<Signature>)| {
+            before.secrets.get(*path) != Some(*signature)
+        };
         let secrets: BTreeSet<PathBuf> =
             self.secrets.iter().filter(differs).map(|(path, _)| path.clone()).collect();
         if !secrets.is_empty() {
@@ -277,7 +280,15 @@ impl Seen {
 
 fn signature(path: &Path) -> Option<Signature> {
     let look = std::fs::metadata(path).ok()?;
-    Some((look.dev(), look.ino(), look.mtime(), look.mtime_nsec(), look.ctime(), look.ctime_nsec(), look.size()))
+    Some((
+        look.dev(),
+        look.ino(),
+        look.mtime(),
+        look.mtime_nsec(),
+        look.ctime(),
+        look.ctime_nsec(),
+        look.size(),
+    ))
 }
 
 fn yaml_names(folder: &Path) -> BTreeSet<OsString> {
@@ -294,12 +305,17 @@ mod tests {
     const LONG_AGO: Timestamp = Timestamp::from_millis_const(253_402_000_000_000); // nothing is doubted
 
     async fn next(changes: &mut mpsc::Receiver<Change>) -> Change {
-        timeout(Duration::from_secs(10), changes.recv()).await.expect("a change within 10 s").expect("a watcher")
+        timeout(Duration::from_secs(10), changes.recv())
+            .await
+            .expect("a change within 10 s")
+            .expect("a watcher")
     }
 
     fn put(path: &Path, text: &str) {
         let temp = path.with_extension("temp");
-        std::fs::File::create(&temp).and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes())).unwrap();
+        std::fs::File::create(&temp)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+            .unwrap();
         std::fs::rename(&temp, path).unwrap();
     }
 

@@ -5,7 +5,7 @@
 
 pub mod content;
 pub mod file;
-mod owner;
+pub mod owner;
 pub mod template;
 
 mod escape;

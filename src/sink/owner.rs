@@ -20,6 +20,28 @@ pub(super) fn attributes(sink: &FileSink) -> Result<Attributes, SinkError> {
     })
 }
 
+/// The number of a group, by name or as written.
+#[must_use]
+pub fn group_id(name: &str) -> Option<u32> {
+    number(name, "/etc/group")
+}
+
+/// Whether `/etc/group` lists the user of that number as a member of the group of that number.
+#[must_use]
+pub fn is_member(uid: u32, gid: u32) -> bool {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    lists(uid, gid, &read("/etc/passwd"), &read("/etc/group"))
+}
+
+fn lists(uid: u32, gid: u32, users: &str, groups: &str) -> bool {
+    let name_of = |line: &str| line.split(':').next().map(str::to_owned);
+    let user =
+        users.lines().find(|line| line.split(':').nth(2) == Some(uid.to_string().as_str())).and_then(name_of);
+    let group = groups.lines().find(|line| line.split(':').nth(2) == Some(gid.to_string().as_str()));
+    let members = group.and_then(|line| line.split(':').nth(3)).unwrap_or_default();
+    user.is_some_and(|user| members.split(',').any(|member| member == user))
+}
+
 fn number(name: &str, database: &str) -> Option<u32> {
     if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
         return name.parse().ok().filter(|number| *number != u32::MAX);
@@ -47,6 +69,16 @@ mod tests {
         assert_eq!(find("990", database), None);
         assert_eq!(find("bad", database), None);
         assert_eq!(find("nobody", database), None);
+    }
+
+    #[test]
+    fn members_of_a_group_are_found_by_numbers() {
+        let users = "root:x:0:0::/:\napp:x:990:990::/:\nann:x:1000:1000::/:\n";
+        let groups = "root:x:0:\nreaders:x:77:app,ann\n";
+        assert!(lists(990, 77, users, groups) && lists(1000, 77, users, groups));
+        assert!(
+            !lists(0, 77, users, groups) && !lists(990, 0, users, groups) && !lists(5, 77, users, groups)
+        );
     }
 
     #[test]

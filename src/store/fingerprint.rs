@@ -8,6 +8,12 @@ use ring::hmac;
 pub struct Fingerprint([u8; 16]);
 
 impl Fingerprint {
+    /// The mark as a number.
+    #[must_use]
+    pub fn as_u128(self) -> u128 {
+        u128::from_be_bytes(self.0)
+    }
+
     /// The mark of `parts` under `key`; each part is preceded by its length.
     pub(super) fn of(key: &hmac::Key, parts: &[&[u8]]) -> Self {
         let mut context = hmac::Context::with_key(key);
