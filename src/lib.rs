@@ -1,6 +1,7 @@
 //! renewd keeps short-lived API tokens fresh.
 
 pub mod atomic;
+pub mod cli;
 pub mod config;
 pub mod core;
 pub mod domain;
