@@ -18,6 +18,7 @@ use super::shared::Shared;
 use super::signals::Signal;
 use super::watch::{Change, Interest, Watch};
 use super::{clock, deliver, report, secret_paths};
+use crate::config::Watched;
 use crate::config::model::{Account, Calendar, Config, Sink};
 use crate::core::{CredentialChange, Effect, Engine, Event, FailureMeta, TargetId};
 use crate::domain::{AccountId, ErrorClass, Now, SinkState, Timestamp, TokenDocument};
@@ -29,8 +30,12 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 /// State of accounts that have left the configuration is kept this long.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
-/// How a configuration is read; the loop calls it off the loop.
-pub(crate) type Loader = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
+/// How a configuration is read; never on the loop.
+#[derive(Clone)]
+pub(crate) struct Loader {
+    pub(crate) load: Arc<dyn Fn() -> Result<Config, String> + Send + Sync>,
+    pub(crate) watched: Arc<dyn Fn() -> Watched + Send + Sync>,
+}
 
 /// The agent in motion.
 pub(crate) struct Agent {
@@ -72,8 +77,22 @@ enum Done {
     Saved(AccountId, Result<(), String>),
     Flushed(Vec<String>),
     Purged(Result<Vec<AccountId>, String>),
-    Loaded(Box<Result<Prepared, String>>, Timestamp),
+    Loaded(Box<Result<Prepared, Broken>>, Timestamp),
     Probed(AccountId, Probe),
+}
+
+/// A configuration that cannot run.
+#[derive(Debug)]
+struct Broken {
+    error: String,
+    /// Files to watch for its mending, beside those of the one that runs.
+    watched: Watched,
+}
+
+impl Broken {
+    fn new(error: &str) -> Self {
+        Self { error: error.to_owned(), watched: Watched::default() }
+    }
 }
 
 /// What comes from outside into the loop.
@@ -494,18 +513,21 @@ impl Agent {
         }
         self.reloading.busy = true;
         self.reloading.waiting.extend(reply);
-        let (loader, running) = (Arc::clone(&self.loader), self.running.clone());
+        let (loader, running) = (self.loader.clone(), self.running.clone());
         let (shared, since) = (Arc::clone(&self.shared), clock::wall());
         self.observer.reloading();
         self.tasks.spawn(async move {
-            let loaded = tokio::task::spawn_blocking(move || loader()).await;
+            let read = move || (loader.load)().map_err(|error| Broken { error, watched: (loader.watched)() });
+            let loaded = tokio::task::spawn_blocking(read).await;
             let loaded =
-                loaded.unwrap_or_else(|_| Err("internal fault while reading the configuration".to_owned()));
+                loaded.unwrap_or_else(|_| Err(Broken::new("internal fault while reading the configuration")));
             let loaded = match (loaded, running.config.as_ref()) {
-                (Ok(new), Some(old)) if new.agent.state_dir != old.agent.state_dir => Err(format!(
-                    "agent.state_dir cannot change in a running agent (it is {}); hint: restart renewd",
-                    old.agent.state_dir.display()
-                )),
+                (Ok(new), Some(old)) if new.agent.state_dir != old.agent.state_dir => {
+                    Err(Broken::new(&format!(
+                        "agent.state_dir cannot change in a running agent (it is {}); hint: restart renewd",
+                        old.agent.state_dir.display()
+                    )))
+                }
                 (loaded, _) => loaded,
             };
             let result = match loaded {
@@ -516,7 +538,7 @@ impl Agent {
         });
     }
 
-    async fn loaded(&mut self, result: Result<Prepared, String>, since: Timestamp) {
+    async fn loaded(&mut self, result: Result<Prepared, Broken>, since: Timestamp) {
         self.reloading.busy = false;
         let answer = match result {
             Ok(prepared) => {
@@ -524,11 +546,19 @@ impl Agent {
                 let healed = self.config_error.take().is_some();
                 if !same {
                     self.adopt(prepared, since).await;
+                } else if healed {
+                    self.watch.set(interest(&prepared.config), since);
                 }
                 self.observer.reloaded(self.generation, !same, healed);
                 Ok(self.generation)
             }
-            Err(error) => {
+            Err(Broken { error, watched }) => {
+                if let Some(config) = &self.running.config {
+                    let mut interest = interest(config);
+                    interest.config.extend(watched.files);
+                    interest.folders.extend(watched.include_folders);
+                    self.watch.set(interest, since);
+                }
                 if self.config_error.as_ref() != Some(&error) {
                     self.observer.reload_failed(&error);
                 }

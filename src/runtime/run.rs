@@ -12,6 +12,7 @@ use super::handle::Handle;
 use super::shared::Shared;
 use super::signals::Signal;
 use super::{clock, control};
+use crate::config::Watched;
 use crate::config::model::{Config, LogLevel};
 use crate::domain::{AccountState, ErrorClass, SinkState};
 use crate::observe::{LevelHandle, Observer};
@@ -26,6 +27,8 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 pub struct Options {
     /// Reads the configuration: at a reload, off the loop. Problems come as text for people.
     pub loader: Arc<dyn Fn() -> Result<Config, String> + Send + Sync>,
+    /// What to watch while the configuration has mistakes.
+    pub watched: Arc<dyn Fn() -> Watched + Send + Sync>,
     /// Changes the log's level at a reload; `None`: the command line's `--log-level` wins.
     pub log: Option<LevelHandle>,
 }
@@ -167,7 +170,7 @@ async fn start(
             "temporary files of an agent that was killed were removed"
         );
     }
-    let loader: Loader = Arc::clone(&options.loader);
+    let loader = Loader { load: Arc::clone(&options.loader), watched: Arc::clone(&options.watched) };
     Ok(Agent::new(Shared::new(store, Clients::new()), loader, revisions, Observer::new()))
 }
 
@@ -229,7 +232,7 @@ impl Progress {
         if self.config != agent.generation {
             self.config = agent.generation;
             if let (Some(log), Some(config)) = (log, agent.config()) {
-                log.set(level(config.agent.log.level));
+                log.set(level_name(config.agent.log.level));
             }
         }
         let now = clock::now();
@@ -259,7 +262,7 @@ impl Progress {
 
 /// The level's name.
 #[must_use]
-pub(super) fn level(level: LogLevel) -> &'static str {
+pub fn level_name(level: LogLevel) -> &'static str {
     match level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",
