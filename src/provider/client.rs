@@ -132,7 +132,10 @@ impl Clients {
     fn nonce(&self) -> Result<(String, String), Failure> {
         let mut bytes = [0; 32];
         self.random.fill(&mut bytes).map_err(|_| Failure::config("the system gives no random numbers"))?;
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+        let hex = |bytes: &[u8]| {
+            bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect::<String>()
+        };
         let (nonce, uuid) = bytes.split_at_mut(16);
         uuid[6] = uuid[6] & 0x0f | 0x40;
         uuid[8] = uuid[8] & 0x3f | 0x80;
@@ -228,7 +231,7 @@ fn private(url: &Url) -> Result<(), Failure> {
     if url.scheme() == "https" || (url.scheme() == "http" && local) {
         Ok(())
     } else {
-        Err(Failure::config("the token API's URL must begin with https:// (http:// only on this host)"))
+        Err(Failure::config("the token API must be reached by https (by http on this host only)"))
     }
 }
 
@@ -263,4 +266,8 @@ fn stamps(http: &Http) -> Stamps {
 }
 
 #[cfg(test)]
+mod stand_in;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
