@@ -112,3 +112,56 @@ fn documented_lives_and_limits_are_the_vendors() {
     assert!(built_in("bizppurio").allow_list && built_in("rcs-biz-center").allow_list);
     assert_eq!(built_in("bizppurio-napi").limits.period, Some(std::time::Duration::from_secs(6)));
 }
+
+#[test]
+fn accounts_of_every_definition_load_and_know_their_urls() {
+    let text = "
+accounts:
+  bizppurio: { provider: bizppurio, credentials: { account: a, password: p } }
+  bizppurio-staging: { provider: bizppurio, environment: staging, credentials: { account: a, password: p } }
+  napi: { provider: bizppurio-napi, credentials: { bizId: a, apiKey: p } }
+  rcs: { provider: bizppurio-rcs, credentials: { bizId: a, apiKey: p } }
+  center: { provider: rcs-biz-center, credentials: { clientId: a, clientSecret: p } }
+  portone: { provider: portone, credentials: { apiSecret: p } }
+  portone-v1: { provider: portone-v1, credentials: { imp_key: a, imp_secret: p } }
+  kis: { provider: kis, environment: virtual, credentials: { appkey: a, appsecret: p } }
+  kiwoom: { provider: kiwoom, base_url: http://127.0.0.1:9/x, credentials: { appkey: a, secretkey: p } }
+  client:
+    provider: oauth2-client-credentials
+    credentials: { client_id: a, client_secret: p }
+    params: { token_url: https://id.example/oauth/token, scope: send read }
+  client-base:
+    provider: oauth2-client-credentials
+    base_url: https://id.example/oauth2/token
+    credentials: { client_id: a, client_secret: p }
+  public: { provider: oauth2-refresh-token, credentials: { client_id: a, refresh_token: r }, params: { token_url: https://id.example/t } }
+";
+    let path = std::path::Path::new("/etc/renewd/renewd.yaml");
+    let loaded = renewd::config::load_text(path, text, &|_| None, catalog::texts());
+    let config = loaded.unwrap_or_else(|problems| panic!("{problems}")).config;
+    for (name, issue, refresh) in [
+        ("bizppurio", "https://api.bizppurio.com/v1/token", ""),
+        ("bizppurio-staging", "https://dev-api.bizppurio.com/v1/token", ""),
+        ("napi", "https://napi.bizppurio.com/token/refresh", "https://napi.bizppurio.com/token/access"),
+        (
+            "rcs",
+            "https://rapi.bizppurio.com/rcsapi/v1/token",
+            "https://rapi.bizppurio.com/rcsapi/v1/refresh_token",
+        ),
+        ("center", "https://api.rcsbizcenter.com/api/1.1/token", ""),
+        ("portone", "https://api.portone.io/login/api-secret", "https://api.portone.io/token/refresh"),
+        ("portone-v1", "https://api.iamport.kr/users/getToken", ""),
+        ("kis", "https://openapivts.koreainvestment.com:29443/oauth2/tokenP", ""),
+        ("kiwoom", "http://127.0.0.1:9/x/oauth2/token", ""),
+        ("client", "https://id.example/oauth/token", ""),
+        ("client-base", "https://id.example/oauth2/token", ""),
+        ("public", "", "https://id.example/t"),
+    ] {
+        let account = &config.accounts[name];
+        let text = |url: &Option<url::Url>| url.as_ref().map_or_else(String::new, ToString::to_string);
+        assert_eq!(
+            (text(&account.issue_url), text(&account.refresh_url)),
+            (issue.to_owned(), refresh.to_owned())
+        );
+    }
+}

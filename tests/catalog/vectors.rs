@@ -115,3 +115,43 @@ fn new_refresh_token(vector: &Value) -> Option<&str> {
     let pointers = ["/refresh_token", "/refreshToken", "/data/refreshToken", "/data/0/refreshToken"];
     pointers.iter().find_map(|pointer| vector["b"].pointer(pointer)?.as_str())
 }
+
+#[test]
+fn bent_vectors_never_panic_and_never_yield_a_bad_token() {
+    let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
+    let t0 = Timestamp::from_secs(1_500_000_000);
+    for vector in &vectors {
+        let definition = definition(vector["provider"].as_str().unwrap());
+        let kind = if definition.issue.is_some() { OperationKind::Issue } else { OperationKind::Refresh };
+        let original = reply(vector);
+        for at in 0..original.body.len() {
+            let cut = original.body[..at].to_vec();
+            let bent = [b'"', b'\n', b'0', b'9', b'}', 0xff].map(|byte| {
+                let mut body = original.body.to_vec();
+                body[at] = byte;
+                body
+            });
+            for body in bent.into_iter().chain([cut]) {
+                let shown = String::from_utf8_lossy(&body).into_owned();
+                let reply = RawReply {
+                    status: original.status,
+                    headers: original.headers.clone(),
+                    body: body.into(),
+                };
+                match read_at(&definition, kind, t0, &reply) {
+                    Ok(issued) => {
+                        let token = issued.access_token.expose();
+                        assert!(
+                            !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()),
+                            "{shown}"
+                        );
+                        assert!(issued.expires_at > t0, "{shown}");
+                    }
+                    Err(failure) => {
+                        assert!(!failure.message.contains(['\n', '"', '{']), "{}", failure.message)
+                    }
+                }
+            }
+        }
+    }
+}

@@ -185,6 +185,28 @@ async fn a_refused_connection_is_not_ambiguous() {
 }
 
 #[tokio::test]
+async fn a_connection_that_never_stands_is_not_ambiguous() {
+    // A listener whose queue is full answers no more connections.
+    let listener =
+        rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&listener, &"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap()).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let listener = TcpListener::from(listener);
+    let address = listener.local_addr().unwrap();
+    let _queued: Vec<_> = (0..4)
+        .map_while(|_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok())
+        .collect();
+    let mut account = plain(&format!("http://{address}/"));
+    account.http.timeout = Duration::from_millis(900);
+    let failure = exchange(&Clients::new(), &account).await.unwrap_err();
+    assert_eq!(
+        (failure.class, failure.message.as_str()),
+        (ErrorClass::Transient, "timed out while connecting")
+    );
+    assert!(!failure.ambiguous && failure.host_fault);
+}
+
+#[tokio::test]
 async fn redirects_are_not_followed() {
     let (elsewhere, seen) = serve(|out| out.write_all(&http("200 OK", "", GOOD.as_bytes())));
     for status in [
