@@ -108,6 +108,10 @@ fn tls_words(error: &rustls::Error) -> String {
                 "is signed by nobody that this host trusts: http.ca_file names another root"
             }
             CertificateError::Revoked => "has been revoked",
+            // webpki's own error type is not ours to name.
+            CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+                "is a CA's own: let that CA sign one for the server, and name the CA in http.ca_file"
+            }
             _ => "is not valid",
         }),
         rustls::Error::AlertReceived(_) => "the provider refuses the TLS connection".to_owned(),

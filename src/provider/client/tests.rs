@@ -292,6 +292,13 @@ async fn a_proxy_and_a_source_address_are_used_where_configured() {
 }
 
 #[test]
+fn an_exchange_may_run_on_any_thread() {
+    fn sendable<T: Send>(_: T) {}
+    let (clients, account) = (Clients::new(), plain("http://localhost/"));
+    sendable(exchange(&clients, &account));
+}
+
+#[test]
 fn nonces_differ_and_uuids_have_their_version() {
     let clients = Clients::new();
     let ((nonce, uuid), (other, _)) = (clients.nonce().unwrap(), clients.nonce().unwrap());

@@ -58,6 +58,10 @@ async fn a_named_root_is_trusted_and_nothing_else_is() {
             system,
             "the provider's certificate is signed by nobody that this host trusts: http.ca_file names another root",
         ),
+        (
+            trusting(server("selfsigned", false).port()),
+            "the provider's certificate is a CA's own: let that CA sign one for the server, and name the CA in http.ca_file",
+        ),
         (trusting(server("expired", false).port()), "the provider's certificate has expired"),
         (trusting(server("other", false).port()), "the provider's certificate is for another name"),
     ] {

@@ -13,6 +13,9 @@ leaf() { # name, subjectAltName, usage, notBefore, notAfter
 }
 key ca
 openssl req -x509 -new -key ca.key -subj "/CN=renewd test root" -days 36500 -addext 'keyUsage=critical,keyCertSign' -out ca.pem
+# As `openssl req -x509` makes them: a leaf that calls itself a CA.
+key selfsigned
+openssl req -x509 -new -key selfsigned.key -subj "/CN=localhost" -days 36500 -addext 'subjectAltName=DNS:localhost' -out selfsigned.pem
 leaf good 'DNS:localhost,IP:127.0.0.1' serverAuth 20200101000000Z 21200101000000Z
 leaf expired 'DNS:localhost,IP:127.0.0.1' serverAuth 20200101000000Z 20210101000000Z
 leaf other 'DNS:other.example' serverAuth 20200101000000Z 21200101000000Z
