@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::directory::Directory;
 use super::{Durability, Record, StoreError, Unreadable};
-use crate::atomic::Sync;
+use crate::atomic::SyncLevel;
 use crate::domain::AccountId;
 
 /// One account's record and what of it is on disk.
@@ -154,16 +154,16 @@ impl Slot {
             let state = self.state();
             let Some(record) = state.latest.clone() else { return Ok(()) };
             let sync = match () {
-                () if state.to_sync > state.synced => Sync::Full,
-                () if record.is_precious() => Sync::Content,
-                () => Sync::None,
+                () if state.to_sync > state.synced => SyncLevel::Full,
+                () if record.is_precious() => SyncLevel::Content,
+                () => SyncLevel::None,
             };
             (record, state.revision, sync)
         };
         directory.write(&record, sync)?;
         let mut state = self.state();
         state.written = revision;
-        if sync == Sync::Full {
+        if sync == SyncLevel::Full {
             state.synced = revision;
             state.visible = Some(record);
         }
