@@ -60,12 +60,13 @@ impl Slot {
         account: &AccountId,
         directory: &Directory,
     ) -> Result<Option<Arc<Record>>, Unreadable> {
+        // Asked twice: the first time without waiting for a write that is under way.
+        if let Some(record) = self.restored() {
+            return Ok(record);
+        }
         let _disk = self.disk();
-        {
-            let state = self.state();
-            if state.restored {
-                return Ok(state.latest.clone());
-            }
+        if let Some(record) = self.restored() {
+            return Ok(record);
         }
         let read = directory.read(account);
         let mut state = self.state();
@@ -73,6 +74,12 @@ impl Slot {
         state.latest = read?.map(Arc::new);
         state.visible = state.latest.clone();
         Ok(state.latest.clone())
+    }
+
+    /// The record, where the file was looked at.
+    fn restored(&self) -> Option<Option<Arc<Record>>> {
+        let state = self.state();
+        state.restored.then(|| state.latest.clone())
     }
 
     /// Makes the change in memory.
