@@ -5,8 +5,10 @@ mod client;
 mod completions;
 mod duration;
 mod exit;
+mod init;
 mod interrupt;
 mod out;
+mod providers;
 mod renew;
 mod report;
 mod screen;
@@ -51,6 +53,8 @@ fn dispatch(Cli { globals, command }: Cli) -> Result<Exit, Failure> {
         Command::Wait(args) => soon(wait::wait(args, &globals)),
         Command::Simulator(args) => soon(simulator::simulator(args)),
         Command::Simulate(args) => simulate::simulate(&args),
+        Command::Providers(args) => providers::providers(&args),
+        Command::Init(args) => init::init(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),
         _ => Err(unfinished(&globals)),
