@@ -7,10 +7,12 @@ mod duration;
 mod exit;
 mod init;
 mod interrupt;
+mod load;
 mod out;
 mod providers;
 mod renew;
 mod report;
+mod run;
 mod screen;
 mod settings;
 mod simulate;
@@ -47,6 +49,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(Cli { globals, command }: Cli) -> Result<Exit, Failure> {
     match command {
+        Command::Run => run::run(&globals),
+        Command::Once(args) => run::once(&args, &globals),
         Command::Status(args) => soon(status::status(args, &globals)),
         Command::Renew(args) => soon(renew::renew(args, &globals)),
         Command::Token(args) => soon(token::token(args, &globals)),

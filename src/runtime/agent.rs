@@ -18,6 +18,7 @@ use super::shared::Shared;
 use super::signals::Signal;
 use super::watch::{Change, Interest, Watch};
 use super::{clock, deliver, report, secret_paths};
+use crate::config::Watched;
 use crate::config::model::{Account, Calendar, Config, Sink};
 use crate::core::{CredentialChange, Effect, Engine, Event, FailureMeta, TargetId};
 use crate::domain::{AccountId, ErrorClass, Now, SinkState, Timestamp, TokenDocument};
@@ -29,8 +30,12 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 /// State of accounts that have left the configuration is kept this long.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
-/// How a configuration is read; the loop calls it off the loop.
-pub(crate) type Loader = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
+/// How a configuration is read; never on the loop.
+#[derive(Clone)]
+pub(crate) struct Loader {
+    pub(crate) load: Arc<dyn Fn() -> Result<Config, String> + Send + Sync>,
+    pub(crate) watched: Arc<dyn Fn() -> Watched + Send + Sync>,
+}
 
 /// The agent in motion.
 pub(crate) struct Agent {
@@ -72,16 +77,28 @@ enum Done {
     Saved(AccountId, Result<(), String>),
     Flushed(Vec<String>),
     Purged(Result<Vec<AccountId>, String>),
-    Loaded(Box<Result<Prepared, String>>, Timestamp),
+    Loaded(Box<Result<Prepared, Broken>>, Timestamp),
     Probed(AccountId, Probe),
 }
 
-/// Why the loop has turned.
-pub(crate) enum Turn {
-    /// Something happened.
-    Went,
-    /// A signal or the caller wants it to end.
-    Stop,
+/// A configuration that cannot run.
+#[derive(Debug)]
+struct Broken {
+    error: String,
+    /// Files to watch for its mending, beside those of the one that runs.
+    watched: Watched,
+}
+
+impl Broken {
+    fn new(error: &str) -> Self {
+        Self { error: error.to_owned(), watched: Watched::default() }
+    }
+}
+
+/// What comes from outside into the loop.
+pub(crate) struct Inbox {
+    pub(crate) signals: mpsc::Receiver<Signal>,
+    pub(crate) requests: mpsc::Receiver<Request>,
 }
 
 impl Agent {
@@ -127,36 +144,32 @@ impl Agent {
         });
     }
 
-    /// One turn of the loop.
-    pub(crate) async fn turn(
-        &mut self,
-        signals: &mut (impl Future<Output = Signal> + Unpin),
-        requests: &mut mpsc::Receiver<Request>,
-    ) -> (Turn, Option<Signal>) {
+    /// One turn of the loop; gives the signal, where it was one that made it turn.
+    pub(crate) async fn turn(&mut self, inbox: &mut Inbox) -> Option<Signal> {
         let nap = self.engine.next_wake(clock::now()).unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
+        let mut taken = None;
         tokio::select! {
             biased;
-            signal = signals => {
-                let turn = self.signalled(signal);
-                return (turn, Some(signal));
+            Some(signal) = inbox.signals.recv() => {
+                self.signalled(signal);
+                taken = Some(signal);
             }
             Some(done) = self.tasks.join_next_with_id() => self.done(done).await,
-            Some(request) = requests.recv() => self.answer(request),
+            Some(request) = inbox.requests.recv() => self.answer(request),
             Some(change) = self.changes.recv() => self.changed(change),
             Some(calendar) = self.firings.recv() => self.fired(calendar).await,
             () = sleep(nap) => self.tick(),
         }
         self.revisions.send_modify(|revision| *revision += 1);
-        (Turn::Went, None)
+        taken
     }
 
     /// Ends what is in flight, within the grace; then makes durable what is not yet.
-    pub(crate) async fn drain(&mut self, requests: &mut mpsc::Receiver<Request>, grace: Duration) -> bool {
+    pub(crate) async fn drain(&mut self, inbox: &mut Inbox, grace: Duration) -> bool {
         self.apply(Event::Shutdown);
-        let mut never = Box::pin(std::future::pending());
         let drained = tokio::time::timeout(grace, async {
             while self.engine.is_busy() {
-                let _ = self.turn(&mut never, requests).await;
+                let _ = self.turn(inbox).await;
             }
         });
         let in_time = drained.await.is_ok();
@@ -208,19 +221,17 @@ impl Agent {
         self.running.config.as_ref()
     }
 
-    fn signalled(&mut self, signal: Signal) -> Turn {
+    fn signalled(&mut self, signal: Signal) {
         match signal {
-            Signal::Stop => Turn::Stop,
+            Signal::Stop => {} // the caller's affair
             Signal::Reload => {
                 self.reload(None);
                 self.look_at_secrets(|_| true);
                 self.apply(Event::Reprieve);
-                Turn::Went
             }
             Signal::RenewAll => {
                 let names: Vec<AccountId> = self.engine.names().cloned().collect();
                 names.into_iter().for_each(|account| self.apply(Event::Asked { account }));
-                Turn::Went
             }
         }
     }
@@ -286,7 +297,7 @@ impl Agent {
                 let identity = self.running.probes.get(&account).and_then(|probe| probe.identity);
                 self.save(account, move |record| {
                     restore::disown(record);
-                    record.identity = identity.unwrap_or_else(|| record.identity);
+                    record.identity = identity.unwrap_or(record.identity);
                 });
             }
             Effect::DropRefresh { account } => self.save(account, |record| record.refresh = None),
@@ -502,18 +513,21 @@ impl Agent {
         }
         self.reloading.busy = true;
         self.reloading.waiting.extend(reply);
-        let (loader, running) = (Arc::clone(&self.loader), self.running.clone());
+        let (loader, running) = (self.loader.clone(), self.running.clone());
         let (shared, since) = (Arc::clone(&self.shared), clock::wall());
         self.observer.reloading();
         self.tasks.spawn(async move {
-            let loaded = tokio::task::spawn_blocking(move || loader()).await;
+            let read = move || (loader.load)().map_err(|error| Broken { error, watched: (loader.watched)() });
+            let loaded = tokio::task::spawn_blocking(read).await;
             let loaded =
-                loaded.unwrap_or_else(|_| Err("internal fault while reading the configuration".to_owned()));
+                loaded.unwrap_or_else(|_| Err(Broken::new("internal fault while reading the configuration")));
             let loaded = match (loaded, running.config.as_ref()) {
-                (Ok(new), Some(old)) if new.agent.state_dir != old.agent.state_dir => Err(format!(
-                    "agent.state_dir cannot change in a running agent (it is {}); hint: restart renewd",
-                    old.agent.state_dir.display()
-                )),
+                (Ok(new), Some(old)) if new.agent.state_dir != old.agent.state_dir => {
+                    Err(Broken::new(&format!(
+                        "agent.state_dir cannot change in a running agent (it is {}); hint: restart renewd",
+                        old.agent.state_dir.display()
+                    )))
+                }
                 (loaded, _) => loaded,
             };
             let result = match loaded {
@@ -524,7 +538,7 @@ impl Agent {
         });
     }
 
-    async fn loaded(&mut self, result: Result<Prepared, String>, since: Timestamp) {
+    async fn loaded(&mut self, result: Result<Prepared, Broken>, since: Timestamp) {
         self.reloading.busy = false;
         let answer = match result {
             Ok(prepared) => {
@@ -532,11 +546,19 @@ impl Agent {
                 let healed = self.config_error.take().is_some();
                 if !same {
                     self.adopt(prepared, since).await;
+                } else if healed {
+                    self.watch.set(interest(&prepared.config), since);
                 }
                 self.observer.reloaded(self.generation, !same, healed);
                 Ok(self.generation)
             }
-            Err(error) => {
+            Err(Broken { error, watched }) => {
+                if let Some(config) = &self.running.config {
+                    let mut interest = interest(config);
+                    interest.config.extend(watched.files);
+                    interest.folders.extend(watched.include_folders);
+                    self.watch.set(interest, since);
+                }
                 if self.config_error.as_ref() != Some(&error) {
                     self.observer.reload_failed(&error);
                 }

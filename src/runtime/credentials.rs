@@ -86,7 +86,7 @@ pub(crate) async fn probe(account: &Account, store: &Store) -> Probe {
 }
 
 async fn read(name: &str, source: &SecretSource) -> Result<Secret, String> {
-    secrets::resolve(source).await.map_err(|error| match error.hint() {
+    secrets::resolve(source, &secrets::process_environment).await.map_err(|error| match error.hint() {
         Some(hint) => format!("credential `{name}`: {error}; hint: {hint}"),
         None => format!("credential `{name}`: {error}"),
     })

@@ -18,12 +18,14 @@ mod watch;
 
 use std::path::PathBuf;
 
-pub use run::{Once, Options, Outcome, StartError, once, run};
-pub use signals::{Signal, Signals};
+pub use run::{Once, Options, Outcome, StartError, level_name, once, run};
+pub use signals::{Signal, take as take_signals};
 
 use crate::config::model::Account;
+use crate::secrets;
 
 /// The files that an account's secrets come from.
 fn secret_paths(account: &Account) -> impl Iterator<Item = PathBuf> {
-    account.credentials.values().flat_map(crate::secrets::watch_paths)
+    let paths = |source| secrets::watch_paths(source, &secrets::process_environment);
+    account.credentials.values().flat_map(paths)
 }

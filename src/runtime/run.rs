@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::sync::mpsc;
 
-use super::agent::{Agent, Loader, Turn};
+use super::agent::{Agent, Inbox, Loader};
 use super::handle::Handle;
 use super::shared::Shared;
 use super::signals::Signal;
 use super::{clock, control};
+use crate::config::Watched;
 use crate::config::model::{Config, LogLevel};
 use crate::domain::{AccountState, ErrorClass, SinkState};
 use crate::observe::{LevelHandle, Observer};
@@ -25,6 +27,8 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 pub struct Options {
     /// Reads the configuration: at a reload, off the loop. Problems come as text for people.
     pub loader: Arc<dyn Fn() -> Result<Config, String> + Send + Sync>,
+    /// What to watch while the configuration has mistakes.
+    pub watched: Arc<dyn Fn() -> Watched + Send + Sync>,
     /// Changes the log's level at a reload; `None`: the command line's `--log-level` wins.
     pub log: Option<LevelHandle>,
 }
@@ -60,16 +64,17 @@ pub enum Once {
     TimedOut(Vec<String>),
 }
 
-/// Runs until `signals` gives [`Signal::Stop`].
+/// Runs until [`Signal::Stop`] comes.
 ///
 /// # Errors
 /// [`StartError`]; after the start nothing is an error, everything is a state.
-pub async fn run<S, F>(config: Config, options: Options, mut signals: S) -> Result<Outcome, StartError>
-where
-    S: FnMut() -> F,
-    F: Future<Output = Signal>,
-{
-    let (handle, mut requests, revisions) = Handle::new();
+pub async fn run(
+    config: Config,
+    options: Options,
+    signals: mpsc::Receiver<Signal>,
+) -> Result<Outcome, StartError> {
+    let (handle, requests, revisions) = Handle::new();
+    let mut inbox = Inbox { signals, requests };
     let mut agent = start(&config, &options, revisions).await?;
     let socket = config.agent.socket.clone();
     let server = match &socket {
@@ -88,23 +93,17 @@ where
     );
     let mut progress = Progress::new();
     agent.begin(config).await;
-    let mut signal = Box::pin(signals());
     loop {
         progress.tell(&agent, options.log.as_ref());
-        let (turn, taken) = agent.turn(&mut signal, &mut requests).await;
-        if let Some(taken) = taken {
-            signal = Box::pin(signals());
-            if taken == Signal::Reload {
-                progress.reloading();
-            }
-        }
-        if matches!(turn, Turn::Stop) {
-            break;
+        match agent.turn(&mut inbox).await {
+            Some(Signal::Stop) => break,
+            Some(Signal::Reload) => progress.reloading(),
+            Some(Signal::RenewAll) | None => {}
         }
     }
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     let grace = agent.config().map_or(Duration::ZERO, |config| config.agent.shutdown_grace);
-    let drained = agent.drain(&mut requests, grace).await;
+    let drained = agent.drain(&mut inbox, grace).await;
     if let (Some(server), Some(socket)) = (server, socket) {
         server.abort();
         control::unlink(&socket.path);
@@ -113,23 +112,30 @@ where
     Ok(if drained { Outcome::Drained } else { Outcome::CutOff })
 }
 
-/// Issues what is due, delivers, and ends.
+/// Issues what is due, delivers, and ends; [`Signal::Stop`] ends it early.
 ///
 /// # Errors
 /// [`StartError`]: an agent that holds the state directory among them.
-pub async fn once(config: Config, options: Options, limit: Duration) -> Result<Once, StartError> {
-    let (_handle, mut requests, revisions) = Handle::new();
+pub async fn once(
+    config: Config,
+    options: Options,
+    signals: mpsc::Receiver<Signal>,
+    limit: Duration,
+) -> Result<Once, StartError> {
+    let (_handle, requests, revisions) = Handle::new();
+    let mut inbox = Inbox { signals, requests };
     let mut agent = start(&config, &options, revisions).await?;
     let grace = config.agent.shutdown_grace;
     agent.begin(config).await;
-    let mut never = Box::pin(std::future::pending());
     let settled = async {
         while !settled(&agent) {
-            let _ = agent.turn(&mut never, &mut requests).await;
+            if agent.turn(&mut inbox).await == Some(Signal::Stop) {
+                break;
+            }
         }
     };
     let in_time = tokio::time::timeout(limit, settled).await.is_ok();
-    agent.drain(&mut requests, grace).await;
+    agent.drain(&mut inbox, grace).await;
     Ok(verdict(&agent, in_time))
 }
 
@@ -164,7 +170,7 @@ async fn start(
             "temporary files of an agent that was killed were removed"
         );
     }
-    let loader: Loader = Arc::clone(&options.loader);
+    let loader = Loader { load: Arc::clone(&options.loader), watched: Arc::clone(&options.watched) };
     Ok(Agent::new(Shared::new(store, Clients::new()), loader, revisions, Observer::new()))
 }
 
@@ -226,7 +232,7 @@ impl Progress {
         if self.config != agent.generation {
             self.config = agent.generation;
             if let (Some(log), Some(config)) = (log, agent.config()) {
-                log.set(level(config.agent.log.level));
+                log.set(level_name(config.agent.log.level));
             }
         }
         let now = clock::now();
@@ -256,7 +262,7 @@ impl Progress {
 
 /// The level's name.
 #[must_use]
-pub(super) fn level(level: LogLevel) -> &'static str {
+pub fn level_name(level: LogLevel) -> &'static str {
     match level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use signal_hook_tokio::Signals as Stream;
+use tokio::sync::mpsc;
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,34 +22,30 @@ pub enum Signal {
     Stop,
 }
 
-/// The process's signals.
-pub struct Signals(Stream);
-
-impl Signals {
-    /// Takes the process's signals over.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn take() -> io::Result<Self> {
-        let stopping = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT] {
-            // In this order: the second one finds the flag that the first one set.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stopping))?;
-            flag::register(signal, Arc::clone(&stopping))?;
-        }
-        Ok(Self(Stream::new([SIGHUP, SIGUSR1, SIGTERM, SIGINT])?))
+/// Takes the process's signals over; they arrive at the receiver.
+///
+/// # Errors
+/// What the system says.
+pub fn take() -> io::Result<mpsc::Receiver<Signal>> {
+    let stopping = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // In this order: the second one finds the flag that the first one set.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stopping))?;
+        flag::register(signal, Arc::clone(&stopping))?;
     }
-
-    /// The next one.
-    pub async fn next(&mut self) -> Signal {
-        loop {
-            match self.0.next().await {
-                Some(SIGHUP) => return Signal::Reload,
-                Some(SIGUSR1) => return Signal::RenewAll,
-                Some(SIGTERM | SIGINT) => return Signal::Stop,
-                Some(_) => {}
-                None => return std::future::pending().await,
+    let mut stream = Stream::new([SIGHUP, SIGUSR1, SIGTERM, SIGINT])?;
+    let (sender, receiver) = mpsc::channel(16);
+    tokio::spawn(async move {
+        while let Some(signal) = stream.next().await {
+            let signal = match signal {
+                SIGHUP => Signal::Reload,
+                SIGUSR1 => Signal::RenewAll,
+                _ => Signal::Stop,
+            };
+            if sender.send(signal).await.is_err() {
+                return;
             }
         }
-    }
+    });
+    Ok(receiver)
 }
