@@ -38,8 +38,17 @@ pub struct Found {
     pub gid: u32,
     /// Bytes.
     pub size: u64,
-    /// Names (hard links).
-    pub links: u64,
+    /// Whether it has more than one name (hard links).
+    pub shared: bool,
+}
+
+/// A regular file that was read.
+#[derive(Debug)]
+pub struct Held {
+    /// All of it.
+    pub content: Zeroizing<Vec<u8>>,
+    /// What it is beside that.
+    pub found: Found,
 }
 
 /// Whether something is a regular file, or what else it is, in words.
@@ -167,7 +176,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`Error::NotAFile`], [`Error::TooLarge`] and what the system says.
-    pub fn read(&self, name: &OsStr, limit: usize) -> Result<Option<(Zeroizing<Vec<u8>>, Found)>, Error> {
+    pub fn read(&self, name: &OsStr, limit: usize) -> Result<Option<Held>, Error> {
         let Some((file, found)) = self.open_file(name, OFlags::RDONLY)? else { return Ok(None) };
         let too_large = || Error::TooLarge { path: self.path.join(name), limit };
         let size = usize::try_from(found.size).ok().filter(|size| *size <= limit).ok_or_else(too_large)?;
@@ -177,7 +186,7 @@ impl Folder {
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
             Error::system(Operation::Read, self.path.join(name), errno)
         })?;
-        Ok(Some((content, found)))
+        Ok(Some(Held { content, found }))
     }
 
     /// Unlinks the regular file `name`; false where nothing was there.
@@ -290,7 +299,7 @@ impl Found {
             uid: stat.st_uid,
             gid: stat.st_gid,
             size: u64::try_from(stat.st_size).unwrap_or(0),
-            links: stat.st_nlink,
+            shared: stat.st_nlink > 1,
         }
     }
 }

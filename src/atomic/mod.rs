@@ -18,8 +18,8 @@ mod replace;
 mod walk;
 
 pub use error::{Error, Operation, Warning};
-pub use folder::{Folder, Found, Kind};
-pub use replace::{Attributes, Sync};
+pub use folder::{Folder, Found, Held, Kind};
+pub use replace::{Attributes, SyncLevel};
 pub use walk::{Missing, locate};
 
 /// What a temporary file's name begins with; the name of the file to be and a random suffix follow.

@@ -26,7 +26,7 @@ pub struct Attributes {
 
 /// What a loss of power may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sync {
+pub enum SyncLevel {
     /// Old and new alike: for what can be had again. A killed process still loses nothing.
     None,
     /// The new content, never the old: the file is synced before the rename, the folder not after it.
@@ -48,7 +48,7 @@ impl Folder {
         name: &OsStr,
         content: &[u8],
         attributes: Attributes,
-        sync: Sync,
+        sync: SyncLevel,
     ) -> Result<(), Error> {
         let path = self.path().join(name);
         if let Some(Found { kind: Kind::Other(kind), .. }) = self.look(name)? {
@@ -57,12 +57,12 @@ impl Folder {
         let temporary = Temporary::create(self, name, &path)?;
         write_all(&temporary.file, content, &path)?;
         set_attributes(&temporary.file, attributes, None, &path)?;
-        if sync >= Sync::Content {
+        if sync >= SyncLevel::Content {
             retry_on_intr(|| fsync(&temporary.file))
                 .map_err(|errno| Error::system(Operation::Sync, &path, errno))?;
         }
         temporary.rename(name, &path)?;
-        if sync == Sync::Full { self.sync() } else { Ok(()) }
+        if sync == SyncLevel::Full { self.sync() } else { Ok(()) }
     }
 
     /// Writes over the content of `name`, keeping the inode; makes the file where it is missing.
@@ -79,7 +79,7 @@ impl Folder {
         if !super::walk::trusted(found.uid) && Some(found.uid) != attributes.uid {
             return Err(Error::ForeignFile { path, uid: found.uid });
         }
-        if found.links > 1 && self.warning().is_some() {
+        if found.shared && self.warning().is_some() {
             return Err(Error::HardLinked(path));
         }
         set_attributes(&file, attributes, Some(found), &path)?;

@@ -26,8 +26,8 @@ pub enum Missing {
 /// # Errors
 /// As [`Folder::open`]; a link of anybody else as the last component is [`Error::ForeignLink`].
 pub fn locate(path: &Path, missing: Missing) -> Result<(Folder, OsString), Error> {
-    let mut walk = Walk::start(path)?;
-    match walk.run(Last::Name, missing)? {
+    let mut walk = Walk::start(path, Last::Name)?;
+    match walk.run(missing)? {
         Some(name) => Ok((Folder::adopt(walk.at, walk.path)?, name)),
         None => Err(Error::NotAFile { path: path.to_owned(), kind: "folder" }),
     }
@@ -35,8 +35,8 @@ pub fn locate(path: &Path, missing: Missing) -> Result<(Folder, OsString), Error
 
 /// Walks to the folder `path`, links in it included.
 pub(super) fn open_folder(path: &Path, missing: Missing) -> Result<Folder, Error> {
-    let mut walk = Walk::start(path)?;
-    walk.run(Last::Folder, missing)?;
+    let mut walk = Walk::start(path, Last::Folder)?;
+    walk.run(missing)?;
     Folder::adopt(walk.at, walk.path)
 }
 
@@ -58,6 +58,7 @@ enum Last {
 
 struct Walk<'a> {
     asked: &'a Path,
+    last: Last,
     /// Where we are, for search only (`O_PATH`).
     at: OwnedFd,
     path: PathBuf,
@@ -67,19 +68,19 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn start(asked: &'a Path) -> Result<Self, Error> {
+    fn start(asked: &'a Path, last: Last) -> Result<Self, Error> {
         if !asked.is_absolute() {
             return Err(Error::NotAbsolute(asked.to_owned()));
         }
-        let mut walk = Self { asked, at: root()?, path: "/".into(), ahead: Vec::new(), links: 0 };
+        let mut walk = Self { asked, last, at: root()?, path: "/".into(), ahead: Vec::new(), links: 0 };
         walk.push(asked);
         Ok(walk)
     }
 
     /// Goes on until nothing is left, or, where the last component is to be a name, until that is found.
-    fn run(&mut self, last: Last, missing: Missing) -> Result<Option<OsString>, Error> {
+    fn run(&mut self, missing: Missing) -> Result<Option<OsString>, Error> {
         while let Some(name) = self.ahead.pop() {
-            if last == Last::Name && self.ahead.is_empty() && name != ".." {
+            if self.last == Last::Name && self.ahead.is_empty() && name != ".." {
                 if self.follow(&name)? {
                     continue;
                 }
@@ -101,7 +102,10 @@ impl<'a> Walk<'a> {
             }
             Err(Errno::NOENT) => match missing {
                 Missing::Refuse => Err(system(self.path.join(name), Errno::NOENT)),
-                Missing::Create(bits) => self.create(name, if self.ahead.is_empty() { bits } else { 0o755 }),
+                Missing::Create(bits) => {
+                    let below = usize::from(self.last == Last::Name);
+                    self.create(name, if self.ahead.len() == below { bits } else { 0o755 })
+                }
             },
             // Linux says ENOTDIR to a link here, other systems ELOOP.
             Err(errno @ (Errno::NOTDIR | Errno::LOOP)) => {

@@ -114,7 +114,7 @@ fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Double-quoted. What YAML does not print, or takes for a line break, is written as its number.
+/// Double-quoted.
 fn yaml(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 8);
     quoted.push('"');
@@ -124,13 +124,27 @@ fn yaml(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
-            ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' => {
-                quoted.push(letter);
-            }
-            '\u{ff00}'..='\u{fffd}' | '\u{10000}'.. => quoted.push(letter),
-            _ => quoted.push_str(&format!("\\u{:04X}", u32::from(letter))),
+            _ => yaml_letter(letter, &mut quoted),
         }
     }
     quoted.push('"');
     quoted
+}
+
+/// JSON text as YAML: the same, but for letters in its strings and keys that only YAML takes for line breaks.
+pub(super) fn yaml_from_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    json.chars().for_each(|letter| yaml_letter(letter, &mut text));
+    text
+}
+
+/// What YAML does not print, or takes for a line break, is written as its number.
+fn yaml_letter(letter: char, text: &mut String) {
+    match letter {
+        ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' => {
+            text.push(letter)
+        }
+        '\u{ff00}'..='\u{fffd}' | '\u{10000}'.. => text.push(letter),
+        _ => text.push_str(&format!("\\u{:04X}", u32::from(letter))),
+    }
 }

@@ -12,7 +12,7 @@ use rustix::fs::{OFlags, fsync, ftruncate};
 use rustix::io::Errno;
 
 use super::owner;
-use crate::atomic::{self, Attributes, Folder, Missing, Operation, Sync, Warning, locate};
+use crate::atomic::{self, Attributes, Folder, Missing, Operation, SyncLevel, Warning, locate};
 use crate::config::model::{FileSink, WriteMode};
 
 /// What [`put`] did.
@@ -77,7 +77,7 @@ pub fn put(sink: &FileSink, content: &[u8]) -> Result<Put, SinkError> {
         return Ok(Put { outcome: Outcome::Unchanged, warnings });
     }
     match sink.write {
-        WriteMode::Replace => folder.replace(&name, content, attributes, Sync::Full)?,
+        WriteMode::Replace => folder.replace(&name, content, attributes, SyncLevel::Full)?,
         WriteMode::InPlace => folder.write_in_place(&name, content, attributes)?,
     }
     Ok(Put { outcome: Outcome::Written, warnings })
@@ -123,11 +123,12 @@ pub fn folders_of(sink: &FileSink) -> Vec<PathBuf> {
 
 /// Whether the file is what it should be. What cannot be told counts as no: the write will say why.
 fn is_right(folder: &Folder, name: &OsStr, content: &[u8], wanted: Attributes) -> bool {
-    let Ok(Some((held, found))) = folder.read(name, content.len()) else { return false };
+    let Ok(Some(held)) = folder.read(name, content.len()) else { return false };
+    let found = held.found;
     let us = rustix::process::geteuid().as_raw();
     // Where no group is asked for, a new file gets ours or (set-group-id folders, BSD mounts) the folder's.
     let usual = [rustix::process::getegid().as_raw(), folder.group()];
-    held.as_slice() == content
+    held.content.as_slice() == content
         && found.mode == wanted.mode
         && found.uid == wanted.uid.unwrap_or(us)
         && wanted.gid.map_or(usual.contains(&found.gid), |gid| found.gid == gid)

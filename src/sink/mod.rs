@@ -11,3 +11,6 @@ pub mod template;
 mod escape;
 
 pub use escape::{Escape, Refusal};
+
+#[cfg(test)]
+mod tests;

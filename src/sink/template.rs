@@ -15,7 +15,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBeha
 use ring::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
-use super::escape::{Escape, Refusal};
+use super::escape::{Escape, Refusal, yaml_from_json};
 
 /// The most instructions that one rendering may take.
 const FUEL: u64 = 200_000;
@@ -144,7 +144,8 @@ fn engine(escape: Escape) -> Environment<'static> {
     engine.add_filter("json", move |state: &State<'_, '_>, value: Value| {
         let text = json(&value)?;
         Ok::<_, minijinja::Error>(match target(escape, state) {
-            Escape::Json | Escape::Yaml => Value::from_safe_string(text),
+            Escape::Json => Value::from_safe_string(text),
+            Escape::Yaml => Value::from_safe_string(yaml_from_json(&text)),
             Escape::Text | Escape::Env | Escape::Shell => Value::from(text),
         })
     });
@@ -171,8 +172,8 @@ fn write_value(target: Escape, out: &mut Output<'_>, value: &Value) -> Result<()
     let text = match (target, value.kind()) {
         (_, ValueKind::Undefined) => return Err(ErrorKind::UndefinedError.into()),
         (Escape::Json | Escape::Yaml, ValueKind::String) => quote(target, &text_of(value)?)?,
-        // JSON is YAML, but for line breaks that only YAML knows: those only strings hold, and keys of maps.
-        (Escape::Json | Escape::Yaml, _) => json(value)?,
+        (Escape::Json, _) => json(value)?,
+        (Escape::Yaml, _) => yaml_from_json(&json(value)?),
         (_, ValueKind::Number | ValueKind::Bool) => value.to_string(),
         _ => quote(target, &text_of(value)?)?,
     };

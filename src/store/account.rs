@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::directory::Directory;
 use super::{Durability, Record, StoreError, Unreadable};
-use crate::atomic::Sync;
+use crate::atomic::SyncLevel;
 use crate::domain::AccountId;
 
 /// One account's record and what of it is on disk.
@@ -60,12 +60,13 @@ impl Slot {
         account: &AccountId,
         directory: &Directory,
     ) -> Result<Option<Arc<Record>>, Unreadable> {
+        // Asked twice: the first time without waiting for a write that is under way.
+        if let Some(record) = self.restored() {
+            return Ok(record);
+        }
         let _disk = self.disk();
-        {
-            let state = self.state();
-            if state.restored {
-                return Ok(state.latest.clone());
-            }
+        if let Some(record) = self.restored() {
+            return Ok(record);
         }
         let read = directory.read(account);
         let mut state = self.state();
@@ -73,6 +74,12 @@ impl Slot {
         state.latest = read?.map(Arc::new);
         state.visible = state.latest.clone();
         Ok(state.latest.clone())
+    }
+
+    /// The record, where the file was looked at.
+    fn restored(&self) -> Option<Option<Arc<Record>>> {
+        let state = self.state();
+        state.restored.then(|| state.latest.clone())
     }
 
     /// Makes the change in memory.
@@ -154,16 +161,16 @@ impl Slot {
             let state = self.state();
             let Some(record) = state.latest.clone() else { return Ok(()) };
             let sync = match () {
-                () if state.to_sync > state.synced => Sync::Full,
-                () if record.is_precious() => Sync::Content,
-                () => Sync::None,
+                () if state.to_sync > state.synced => SyncLevel::Full,
+                () if record.is_precious() => SyncLevel::Content,
+                () => SyncLevel::None,
             };
             (record, state.revision, sync)
         };
         directory.write(&record, sync)?;
         let mut state = self.state();
         state.written = revision;
-        if sync == Sync::Full {
+        if sync == SyncLevel::Full {
             state.synced = revision;
             state.visible = Some(record);
         }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::wire::{self, Broken};
 use super::{Fingerprint, Notice, OpenError, Record, StoreError, Unreadable};
-use crate::atomic::{Attributes, Error, Folder, Operation, Sync};
+use crate::atomic::{Attributes, Error, Folder, Operation, SyncLevel};
 use crate::domain::AccountId;
 
 /// The largest state file that is read: two tokens and a refresh token of 16 KiB and a generous `extra`.
@@ -70,7 +70,7 @@ impl Directory {
         let name = file_name(account);
         let content = match self.accounts.read(&name, LARGEST) {
             Ok(None) => return Ok(None),
-            Ok(Some((content, _))) => Ok(content),
+            Ok(Some(held)) => Ok(held.content),
             Err(Error::TooLarge { .. }) => Err(Broken::Corrupt("larger than any state")),
             Err(error) => return Err(error.into()),
         };
@@ -86,7 +86,7 @@ impl Directory {
         }
     }
 
-    pub(super) fn write(&self, record: &Record, sync: Sync) -> Result<(), StoreError> {
+    pub(super) fn write(&self, record: &Record, sync: SyncLevel) -> Result<(), StoreError> {
         let content = wire::encode(record);
         self.accounts
             .replace(&file_name(&record.account), &content, PRIVATE, sync)
@@ -112,7 +112,7 @@ impl Installation {
         const NAME: &str = "installation";
         let mut notice = None;
         let content = match folder.read(NAME.as_ref(), 4096) {
-            Ok(content) => content.map(|(content, _)| content),
+            Ok(held) => held.map(|held| held.content),
             Err(Error::TooLarge { .. }) => Some(Zeroizing::default()),
             Err(error) => return Err(error.into()),
         };
@@ -132,7 +132,7 @@ impl Installation {
         let (mut id, mut key) = ([0; 16], Zeroizing::new([0; 32]));
         let random = SystemRandom::new();
         random.fill(&mut id).and_then(|()| random.fill(key.as_mut())).map_err(|_| OpenError::NoRandomness)?;
-        folder.replace(NAME.as_ref(), &wire::encode_installation(id, &key), PRIVATE, Sync::Full)?;
+        folder.replace(NAME.as_ref(), &wire::encode_installation(id, &key), PRIVATE, SyncLevel::Full)?;
         Ok((Self::new(id, &key), notice))
     }
 

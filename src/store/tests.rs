@@ -142,7 +142,6 @@ fn a_state_file_cut_at_any_byte_is_absent_never_wrong() {
     let last = whole.len() - 1;
     let mut store = store;
     for length in 0..whole.len() {
-        std::fs::File::create(store.file_of(&account)).unwrap();
         std::io::Write::write_all(
             &mut std::fs::File::create(store.file_of(&account)).unwrap(),
             &whole[..length],
