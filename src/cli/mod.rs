@@ -5,9 +5,11 @@ mod client;
 mod completions;
 mod duration;
 mod exit;
+mod init;
 mod interrupt;
 mod load;
 mod out;
+mod providers;
 mod renew;
 mod report;
 mod run;
@@ -55,6 +57,8 @@ fn dispatch(Cli { globals, command }: Cli) -> Result<Exit, Failure> {
         Command::Wait(args) => soon(wait::wait(args, &globals)),
         Command::Simulator(args) => soon(simulator::simulator(args)),
         Command::Simulate(args) => simulate::simulate(&args),
+        Command::Providers(args) => providers::providers(&args),
+        Command::Init(args) => init::init(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),
         _ => Err(unfinished(&globals)),

@@ -5,6 +5,7 @@ use std::error::Error;
 use super::exit::Exit;
 use super::out;
 use super::screen::{Look, Tone, sanitise};
+use crate::config::Problem;
 
 /// A command's failure: the exit status and the words for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +93,30 @@ impl Failure {
 /// Tells of something that is not right but stops nothing.
 pub(super) fn warn(message: &str) {
     out::complain(&labelled(Look::of_stderr(), Tone::Warn, "warning:", message));
+}
+
+/// Tells of every problem of a configuration; the failure says nothing more.
+pub(super) fn problems(problems: &[Problem]) -> Failure {
+    out::complain(&all(Look::of_stderr(), Tone::Bad, "error:", problems));
+    Failure::quiet(Exit::Config)
+}
+
+/// Tells of everything that is doubtful in a configuration.
+pub(super) fn warnings(warnings: &[Problem]) {
+    out::complain(&all(Look::of_stderr(), Tone::Warn, "warning:", warnings));
+}
+
+/// Each as `error: FILE:LINE:COLUMN: ...`, the source line and the hint below.
+fn all(look: Look, tone: Tone, label: &str, problems: &[Problem]) -> String {
+    let one = |problem: &Problem| {
+        let text = problem.to_string();
+        let lines = text.lines().map(|line| match line.strip_prefix("  hint:") {
+            Some(hint) => format!("  {}{}\n", look.paint(Tone::Note, "hint:"), sanitise(hint)),
+            None => format!("{}\n", sanitise(line)),
+        });
+        format!("{} {}", look.paint(tone, label), lines.collect::<String>())
+    };
+    problems.iter().map(one).collect()
 }
 
 /// Label and text; further lines of the text stand under its beginning.
