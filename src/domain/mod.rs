@@ -4,6 +4,7 @@ mod account_id;
 mod class;
 mod generation;
 mod secret;
+mod state;
 mod time;
 mod token;
 
@@ -11,5 +12,6 @@ pub use account_id::{AccountId, InvalidAccountId};
 pub use class::{ErrorClass, ErrorInfo};
 pub use generation::Generation;
 pub use secret::Secret;
+pub use state::{AccountState, SinkState};
 pub use time::{BootInstant, Deadline, Now, Timestamp, human_duration};
 pub use token::{Token, TokenDocument, TokenMeta};

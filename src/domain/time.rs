@@ -38,6 +38,13 @@ impl Timestamp {
         Self(millis.clamp(*PRINTABLE.start(), *PRINTABLE.end()))
     }
 
+    /// From milliseconds within the printable years, for constants.
+    #[must_use]
+    pub const fn from_millis_const(millis: i64) -> Self {
+        assert!(millis >= *PRINTABLE.start() && millis <= *PRINTABLE.end());
+        Self(millis)
+    }
+
     /// From seconds since the epoch.
     #[must_use]
     pub fn from_secs(secs: i64) -> Self {
@@ -168,6 +175,13 @@ impl Deadline {
     #[must_use]
     pub fn later(self, other: Self) -> Self {
         Self { wall: self.wall.max(other.wall), boot: self.boot.max(other.boot) }
+    }
+}
+
+impl From<Deadline> for Now {
+    /// The instant at which both clocks have come as far as the deadline.
+    fn from(deadline: Deadline) -> Self {
+        Self { wall: deadline.wall, boot: deadline.boot }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{AccountId, ErrorInfo, Generation, Timestamp};
+pub use crate::domain::{AccountState, SinkState};
 
 /// The whole answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,39 +60,6 @@ pub struct AccountStatus {
     pub sinks: Vec<SinkStatus>,
 }
 
-/// Account states.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AccountState {
-    /// No token yet.
-    Pending,
-    /// A valid token, nothing wrong.
-    Fresh,
-    /// A valid token, renewal failing.
-    Retrying,
-    /// The provider refuses the credentials.
-    Rejected,
-    /// The token has ended.
-    Expired,
-}
-
-impl AccountState {
-    /// Every state, in the order of the contract.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Fresh, Self::Retrying, Self::Rejected, Self::Expired];
-
-    /// The name used in JSON and metric labels.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Fresh => "fresh",
-            Self::Retrying => "retrying",
-            Self::Rejected => "rejected",
-            Self::Expired => "expired",
-        }
-    }
-}
-
 /// One sink of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SinkStatus {
@@ -105,18 +73,6 @@ pub struct SinkStatus {
     pub written_at: Option<Timestamp>,
     /// The last failure, `None` once healed.
     pub error: Option<ErrorInfo>,
-}
-
-/// Sink states.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SinkState {
-    /// Not yet.
-    Unwritten,
-    /// It holds the current token.
-    Written,
-    /// It does not, and the last write failed.
-    Failed,
 }
 
 /// One template of several accounts.

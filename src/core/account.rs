@@ -1,0 +1,246 @@
+//! One account's state and what a reply does to it.
+
+use std::time::Duration;
+
+use super::effect::{Operation, Schedule};
+use super::event::{RefreshMeta, Restored};
+use super::plan::AccountPlan;
+use crate::config::definition::OldToken;
+use crate::domain::{Deadline, ErrorInfo, Generation, Now, Timestamp, TokenMeta};
+
+/// Two declared expiries of one token that differ by less are the same: relative lifetimes count from before each
+/// request.
+const SAME_EXPIRY: Duration = Duration::from_secs(2);
+/// A wait that a stored schedule asks for is believed up to this (the longest pause of the policy).
+const LONGEST_STORED_WAIT: Duration = Duration::from_secs(7 * 3600);
+
+/// What became of a reply's token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It is the current token now.
+    Promoted,
+    /// It is the very token that we have, with the same end: nothing to write.
+    Same,
+    /// It ends earlier than the living one that we have, which stays.
+    Shorter,
+}
+
+/// Decides whether a reply's token becomes the current one.
+///
+/// `current` is the token that the store holds and whether the reply's is the same text.
+#[must_use]
+pub fn admit(
+    current: Option<(TokenMeta, bool)>,
+    expires_at: Timestamp,
+    keep_longer: bool,
+    now: Timestamp,
+) -> Admission {
+    match current {
+        Some((held, true)) if close(held.expires_at, expires_at) => Admission::Same,
+        Some((held, false)) if keep_longer && held.expires_at > now && held.expires_at > expires_at => {
+            Admission::Shorter
+        }
+        _ => Admission::Promoted,
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) plan: AccountPlan,
+    pub(super) epoch: u64,
+    /// The highest ever.
+    pub(super) generation: Generation,
+    pub(super) token: Option<Held>,
+    pub(super) refresh: Option<RefreshMeta>,
+    pub(super) phase: Phase,
+    pub(super) attempt: u32,
+    pub(super) rejected: u32,
+    /// `min_interval` forbids asking before.
+    pub(super) not_before: Option<Deadline>,
+    /// A vendor's wait forbids asking before.
+    pub(super) hold: Option<Deadline>,
+    pub(super) last_request: Option<Timestamp>,
+    pub(super) next_try: Option<Timestamp>,
+    pub(super) error: Option<ErrorInfo>,
+    /// Finished requests since start, for those who wait for one.
+    pub(super) finished: u64,
+    pub(super) last_calendar: Option<Timestamp>,
+    /// What it failed by was mended while a request was out.
+    pub(super) again: bool,
+}
+
+/// A token with its end on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) meta: TokenMeta,
+    pub(super) expiry: Deadline,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Waits for its deadline.
+    Idle,
+    /// Waits for its host; the key under which it queues.
+    Queued(Timestamp),
+    /// A request is out.
+    Asking,
+}
+
+impl Account {
+    pub(super) fn new(plan: AccountPlan, epoch: u64, restored: Restored, now: Now) -> Self {
+        let Restored { token, generation, refresh, attempt, rejected, next_try, last_request, error } =
+            restored;
+        let believed = |at: Timestamp| at.min(now.wall.plus(LONGEST_STORED_WAIT));
+        let throttled =
+            error.as_ref().is_some_and(|error| error.class == crate::domain::ErrorClass::Throttled);
+        // A last request in the future shows that the clock was set back: then its plans mean nothing.
+        let set_back = last_request.is_some_and(|last| last > now.wall.plus(Duration::from_secs(300)));
+        let next_try = next_try.map(believed).filter(|at| *at > now.wall && !set_back);
+        let mut account = Self {
+            epoch,
+            generation,
+            token: token.map(|meta| Held::new(meta, now)),
+            refresh,
+            phase: Phase::Idle,
+            attempt,
+            rejected,
+            not_before: None,
+            hold: next_try.filter(|_| throttled).map(|at| now.at_wall(at)),
+            last_request: None,
+            next_try,
+            error,
+            finished: 0,
+            last_calendar: None,
+            again: false,
+            plan,
+        };
+        if let Some(last) = last_request {
+            account.asked_at(last.min(now.wall), now);
+        }
+        account
+    }
+
+    /// Notes that the provider was asked at `at`, which is not after `now`.
+    pub(super) fn asked_at(&mut self, at: Timestamp, now: Now) {
+        self.last_request = Some(at);
+        let left = self.plan.min_interval.saturating_sub(now.wall.since(at));
+        self.not_before = (!left.is_zero()).then(|| now.after(left));
+    }
+
+    /// The request was never sent.
+    pub(super) fn forget_request(&mut self, before: Option<Timestamp>, now: Now) {
+        (self.last_request, self.not_before) = (None, None);
+        if let Some(before) = before {
+            self.asked_at(before.min(now.wall), now);
+        }
+    }
+
+    /// What is left of the token and its whole life, where it lives.
+    pub(super) fn alive(&self, now: Now) -> Option<(Duration, Duration)> {
+        let held = self.token.as_ref().filter(|held| !held.expiry.reached(now))?;
+        Some((held.meta.lifetime(), held.expiry.left(now)))
+    }
+
+    /// The living token.
+    pub(super) fn live_token(&self, now: Now) -> Option<TokenMeta> {
+        self.token.as_ref().filter(|held| !held.expiry.reached(now)).map(|held| held.meta)
+    }
+
+    /// The first instant at which the provider may be asked at all.
+    pub(super) fn earliest(&self, now: Now) -> Option<Deadline> {
+        let bounds = [self.not_before, self.hold].into_iter().flatten().filter(|bound| !bound.reached(now));
+        bounds.reduce(Deadline::later)
+    }
+
+    /// The call to make: refresh where a living refresh token is there, else log in.
+    pub(super) fn operation(&self, now: Now) -> Option<Operation> {
+        let lives = |meta: &RefreshMeta| meta.expires_at.is_none_or(|end| end > now.wall);
+        match self.refresh.filter(|meta| lives(meta) || !self.plan.can_issue) {
+            Some(_) if self.plan.can_refresh => Some(Operation::Refresh),
+            _ if self.plan.can_issue => Some(Operation::Issue),
+            _ => None,
+        }
+    }
+
+    /// The longest exchange. While a token lives, a request that hangs may not eat what is left of it, unless the
+    /// request spends something that must not be spent twice.
+    pub(super) fn timeout(&self, operation: Operation, now: Now) -> Duration {
+        let spends = operation == Operation::Refresh && self.plan.single_use;
+        match self.alive(now) {
+            Some((_, left)) if !spends => (left / 3).max(Duration::from_secs(2)).min(self.plan.timeout),
+            _ => self.plan.timeout,
+        }
+    }
+
+    /// Whether a living token that ends later is kept in place of a new, shorter one: only where the vendor
+    /// lets the old one live.
+    pub(super) fn keeps_longer(&self) -> bool {
+        self.plan.old_token == OldToken::Independent
+    }
+
+    pub(super) fn schedule(&self) -> Schedule {
+        Schedule {
+            attempt: self.attempt,
+            rejected: self.rejected,
+            next_try: self.next_try,
+            last_request: self.last_request,
+            error: self.error.clone(),
+        }
+    }
+
+    /// What a restart is to find if the request that leaves now is cut off by a crash: one more failure, and a
+    /// pause that grows quickly, so that a crash loop asks three times a minute at most.
+    pub(super) fn intent(&self, now: Now) -> Schedule {
+        let attempt = self.attempt + 1;
+        let pause = match attempt {
+            1 => 2,
+            2 => 15,
+            3 => 60,
+            _ => 300,
+        };
+        let next_try = now.wall.plus(Duration::from_secs(pause));
+        Schedule { attempt, next_try: Some(next_try), last_request: Some(now.wall), ..self.schedule() }
+    }
+}
+
+impl Held {
+    pub(super) fn new(meta: TokenMeta, now: Now) -> Self {
+        Self { meta, expiry: now.at_wall(meta.expires_at) }
+    }
+}
+
+fn close(one: Timestamp, other: Timestamp) -> bool {
+    one.since(other) < SAME_EXPIRY && other.since(one) < SAME_EXPIRY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(end: i64) -> TokenMeta {
+        TokenMeta {
+            generation: Generation(3),
+            issued_at: Timestamp::from_secs(1_000),
+            expires_at: Timestamp::from_secs(end),
+        }
+    }
+
+    #[test]
+    fn replies_are_admitted_by_the_policy() {
+        let (now, at) = (Timestamp::from_secs(2_000), Timestamp::from_secs);
+        let cases = [
+            (None, at(2_100), true, Admission::Promoted),
+            (Some((held(3_000), true)), at(3_000), true, Admission::Same),
+            (Some((held(3_000), true)), at(3_001), true, Admission::Same),
+            (Some((held(3_000), true)), at(3_600), true, Admission::Promoted),
+            (Some((held(3_000), true)), at(2_500), true, Admission::Promoted),
+            (Some((held(3_000), false)), at(3_000), true, Admission::Promoted),
+            (Some((held(3_000), false)), at(2_500), true, Admission::Shorter),
+            (Some((held(3_000), false)), at(2_500), false, Admission::Promoted),
+            (Some((held(1_900), false)), at(2_500), true, Admission::Promoted),
+        ];
+        for (current, expires_at, keep_longer, admission) in cases {
+            assert_eq!(admit(current, expires_at, keep_longer, now), admission, "{current:?} {expires_at}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::plan::TargetId;
+use crate::domain::{AccountId, ErrorClass, ErrorInfo, Generation, Timestamp};
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask the provider; ends in `Issued` or `Failed` with the same epoch.
+    Issue(Issue),
+    /// Keep the schedule through a restart.
+    Remember {
+        /// Whose.
+        account: AccountId,
+        /// What.
+        schedule: Schedule,
+    },
+    /// The account has left the configuration: its state is kept for 30 days.
+    Forget {
+        /// Whose.
+        account: AccountId,
+    },
+    /// The account's stored tokens belong to another identity: start its state anew.
+    Disown {
+        /// Whose.
+        account: AccountId,
+    },
+    /// The stored refresh token no longer counts (another first one was configured).
+    DropRefresh {
+        /// Whose.
+        account: AccountId,
+    },
+    /// Bring the target to the account's current token; ends in `Delivered` or `Undelivered`.
+    Deliver {
+        /// Which.
+        target: TargetId,
+        /// Whose token.
+        account: AccountId,
+        /// Echoed by the event.
+        revision: u64,
+    },
+    /// Take the expired token away; ends in `Delivered` or `Undelivered`.
+    Withdraw {
+        /// Which.
+        target: TargetId,
+        /// Echoed by the event.
+        revision: u64,
+    },
+    /// The target has left the configuration for good.
+    Retire {
+        /// Which.
+        target: TargetId,
+        /// Whether what was delivered goes too.
+        delete: bool,
+    },
+    /// Something that a person may want to read.
+    Say(Note),
+}
+
+/// [`Effect::Issue`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// Whose.
+    pub account: AccountId,
+    /// Echoed by the event; a result of an older one is a no-op.
+    pub epoch: u64,
+    /// Log in or refresh.
+    pub operation: Operation,
+    /// What the new token will be.
+    pub generation: Generation,
+    /// Longest exchange.
+    pub timeout: Duration,
+    /// A live current token that ends later than the reply's stays the current one.
+    pub keep_longer: bool,
+    /// What a restart finds if this request is cut off by a crash; durable before the request.
+    pub intent: Schedule,
+}
+
+/// The two calls of a token API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operation {
+    /// With the credentials.
+    Issue,
+    /// With a refresh token.
+    Refresh,
+}
+
+/// What survives a restart of an account's schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Schedule {
+    /// Failures in a row.
+    pub attempt: u32,
+    /// Refusals in a row.
+    pub rejected: u32,
+    /// Not before.
+    pub next_try: Option<Timestamp>,
+    /// When the provider was last asked.
+    pub last_request: Option<Timestamp>,
+    /// The last failure.
+    pub error: Option<ErrorInfo>,
+}
+
+/// Said once per change, in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it; `observe::log` gives each its sentence")]
+pub enum Note {
+    Added {
+        account: AccountId,
+    },
+    Changed {
+        account: AccountId,
+    },
+    Removed {
+        account: AccountId,
+    },
+    Renewed {
+        account: AccountId,
+        generation: Generation,
+        expires_at: Timestamp,
+        renew_at: Timestamp,
+        healed: bool,
+    },
+    Unchanged {
+        account: AccountId,
+        expires_at: Timestamp,
+        next: Timestamp,
+    },
+    Failing {
+        account: AccountId,
+        class: ErrorClass,
+        message: String,
+        next: Timestamp,
+        attempt: u32,
+        news: bool,
+    },
+    Expired {
+        account: AccountId,
+        at: Timestamp,
+    },
+    LeadCut {
+        account: AccountId,
+        lifetime: Duration,
+    },
+    Relogin {
+        account: AccountId,
+        message: String,
+    },
+    Delivered {
+        target: TargetId,
+        account: AccountId,
+        generation: Generation,
+        healed: bool,
+    },
+    Withdrawn {
+        target: TargetId,
+        account: AccountId,
+    },
+    Undelivered {
+        target: TargetId,
+        message: String,
+        next: Timestamp,
+        news: bool,
+    },
+    HostPaused {
+        host: Arc<str>,
+        until: Timestamp,
+    },
+    HostDown {
+        host: Arc<str>,
+        until: Timestamp,
+        news: bool,
+    },
+    HostBack {
+        host: Arc<str>,
+    },
+}

@@ -1,0 +1,164 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::plan::{Plan, TargetId};
+use crate::config::model::Calendar;
+use crate::domain::{AccountId, ErrorClass, ErrorInfo, Generation, Timestamp, TokenMeta};
+
+/// What has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A configuration takes effect: the first one, or a reload that was found good.
+    Configured {
+        /// The whole new plan.
+        plan: Plan,
+        /// What the store holds of accounts that the engine does not have yet (or that change identity).
+        restored: BTreeMap<AccountId, Restored>,
+        /// Accounts of which anything at all has changed: a failing one is tried again at once.
+        touched: BTreeSet<AccountId>,
+    },
+    /// Time has passed.
+    Tick,
+    /// A request brought a token, which is in the store.
+    Issued {
+        /// Whose.
+        account: AccountId,
+        /// From the effect.
+        epoch: u64,
+        /// What came.
+        meta: IssuedMeta,
+    },
+    /// A request failed.
+    Failed {
+        /// Whose.
+        account: AccountId,
+        /// From the effect.
+        epoch: u64,
+        /// How.
+        failure: FailureMeta,
+    },
+    /// A target holds what was asked for.
+    Delivered {
+        /// Which.
+        target: TargetId,
+        /// From the effect.
+        revision: u64,
+        /// The generation that was written; `None` after a withdrawal.
+        held: Option<Generation>,
+        /// Whether anything had to be written.
+        written: bool,
+    },
+    /// A target could not be written or withdrawn.
+    Undelivered {
+        /// Which.
+        target: TargetId,
+        /// From the effect.
+        revision: u64,
+        /// Why, for people.
+        message: String,
+    },
+    /// A secret's source of that account has other content, or has come or gone.
+    CredentialChanged {
+        /// Whose.
+        account: AccountId,
+        /// What it means.
+        change: CredentialChange,
+    },
+    /// Someone asked for a renewal (command, USR1): past a backoff, never past `min_interval` or a vendor's wait.
+    Asked {
+        /// Whose.
+        account: AccountId,
+    },
+    /// A reader saw a 401 with the token of that generation.
+    Invalidated {
+        /// Whose.
+        account: AccountId,
+        /// What the reader used; an older one is a no-op.
+        generation: Generation,
+    },
+    /// A calendar has reached a time of its own.
+    CalendarFired {
+        /// Which.
+        calendar: Calendar,
+        /// The instant that it names; drops duplicates.
+        scheduled: Timestamp,
+    },
+    /// The drift check or a restart of a target's server: this target may not hold what we think.
+    TargetLost {
+        /// Which.
+        target: TargetId,
+    },
+    /// HUP: refused credentials are tried again at once.
+    Reprieve,
+    /// TERM: nothing new is asked; what is in flight ends.
+    Shutdown,
+}
+
+/// What is new about an account's credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialChange {
+    /// Another password or key for the same identity: the token is kept.
+    Secret,
+    /// Another first refresh token than the one that was configured: the stored one no longer counts.
+    Seed,
+    /// Another identity: the token is not ours any more.
+    Identity(u128),
+    /// The source is missing.
+    Missing(String),
+}
+
+/// A successful request, without its token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuedMeta {
+    /// What the account's current token is now.
+    pub token: TokenMeta,
+    /// What became of the reply's token.
+    pub admission: super::Admission,
+    /// Whether the store holds a refresh token now, and until when it lives.
+    pub refresh: Option<RefreshMeta>,
+}
+
+/// A refresh token, without the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefreshMeta {
+    /// Its documented or declared end; `None`: not known.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A failed request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureMeta {
+    /// What it means.
+    pub class: ErrorClass,
+    /// For people; holds no secret.
+    pub message: String,
+    /// The vendor's own wish.
+    pub wait: Option<Duration>,
+    /// Transport or 5xx: counts for the host's breaker.
+    pub host_fault: bool,
+    /// HTTP 429: the host wants peace from every account.
+    pub host_pause: bool,
+    /// Whether the store holds a refresh token now.
+    pub refresh: Option<RefreshMeta>,
+}
+
+/// What the store holds of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// The current token where it belongs to the account's identity.
+    pub token: Option<TokenMeta>,
+    /// The highest generation ever.
+    pub generation: Generation,
+    /// A refresh token that belongs to the identity.
+    pub refresh: Option<RefreshMeta>,
+    /// Failures in a row.
+    pub attempt: u32,
+    /// Refusals in a row.
+    pub rejected: u32,
+    /// Not before.
+    pub next_try: Option<Timestamp>,
+    /// When the provider was last asked.
+    pub last_request: Option<Timestamp>,
+    /// The last failure.
+    pub error: Option<ErrorInfo>,
+}

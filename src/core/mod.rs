@@ -1,0 +1,30 @@
+//! The pure engine. An [`Event`] goes in, [`Effect`]s come out, `now` is an argument.
+//!
+//! **Architecture invariant:** nothing in here is `async`, reads a clock, draws a random number, opens a file,
+//! writes a log or holds a secret. The state is `Clone + Eq`, so it can be property-tested, model-checked and
+//! run in virtual time ([`simulation`]).
+
+mod account;
+mod effect;
+mod engine;
+mod event;
+mod host;
+pub mod plan;
+mod reload;
+mod retry;
+#[cfg(test)]
+mod scenarios;
+mod schedule;
+pub mod simulation;
+mod tally;
+mod target;
+mod timers;
+mod view;
+
+pub use account::{Admission, admit};
+pub use effect::{Effect, Issue, Note, Operation, Schedule};
+pub use engine::Engine;
+pub use event::{CredentialChange, Event, FailureMeta, IssuedMeta, RefreshMeta, Restored};
+pub use plan::{AccountPlan, Plan, TargetId, TargetPlan};
+pub use schedule::{default_lead, lead};
+pub use view::{AccountView, TargetView};

@@ -1,0 +1,193 @@
+//! What a new configuration changes: a pure difference of two plans. Accounts and targets that are the same are not
+//! touched at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::account::{Account, Phase};
+use super::effect::{Effect, Note};
+use super::engine::{Engine, Key};
+use super::event::Restored;
+use super::host::Host;
+use super::plan::{AccountPlan, Plan, TargetId};
+use crate::config::model::Limit;
+use crate::domain::{AccountId, Now};
+
+impl Engine {
+    pub(super) fn configure(
+        &mut self,
+        plan: Plan,
+        mut restored: BTreeMap<AccountId, Restored>,
+        touched: &BTreeSet<AccountId>,
+        now: Now,
+    ) {
+        self.plan_hosts(&plan);
+        let gone: Vec<AccountId> =
+            self.accounts.keys().filter(|name| !plan.accounts.contains_key(*name)).cloned().collect();
+        let kept: BTreeSet<TargetId> = plan
+            .accounts
+            .values()
+            .flat_map(|account| &account.targets)
+            .map(|target| target.id.clone())
+            .collect();
+        let left: Vec<TargetId> = self.targets.keys().filter(|id| !kept.contains(*id)).cloned().collect();
+        for name in gone {
+            self.remove(&name);
+        }
+        for id in left {
+            self.leave_target(&id, now);
+        }
+        for (name, account) in plan.accounts {
+            if self.accounts.contains_key(&name) {
+                self.change(&name, account, restored.remove(&name), touched.contains(&name), now);
+            } else {
+                self.add(&name, account, restored.remove(&name).unwrap_or_default(), now);
+            }
+        }
+        self.hosts.retain(|name, host| {
+            !host.is_idle() || self.accounts.values().any(|account| account.plan.host == *name)
+        });
+    }
+
+    fn add(&mut self, name: &AccountId, plan: AccountPlan, restored: Restored, now: Now) {
+        let epoch = self.next_epoch;
+        self.next_epoch += 1;
+        let targets = plan.targets.clone();
+        let mut account = Account::new(plan, epoch, restored, now);
+        if self.flights.contains_key(name) {
+            account.phase = Phase::Asking; // waits for its predecessor's request
+        }
+        self.accounts.insert(name.clone(), account);
+        self.say(Note::Added { account: name.clone() });
+        self.begin(name, now);
+        self.plan_targets(name, &targets, now);
+    }
+
+    fn change(
+        &mut self,
+        name: &AccountId,
+        mut plan: AccountPlan,
+        restored: Option<Restored>,
+        touched: bool,
+        now: Now,
+    ) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        plan.identity = plan.identity.or(account.plan.identity); // missing is not another
+        if account.plan == plan {
+            if touched {
+                self.forgive(name, now);
+            }
+            return;
+        }
+        self.say(Note::Changed { account: name.clone() });
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let old = std::mem::replace(&mut account.plan, plan);
+        let targets = account.plan.targets.clone();
+        let known = (old.identity, account.plan.identity);
+        if matches!(known, (Some(before), Some(after)) if before != after) {
+            self.renounce_for(name, restored.unwrap_or_default(), now);
+        } else {
+            self.requeue(name, &old, now);
+            if touched {
+                self.forgive(name, now);
+            }
+        }
+        self.plan_targets(name, &targets, now);
+    }
+
+    /// The schedule may have changed, or the host that it queues at.
+    fn requeue(&mut self, name: &AccountId, old: &AccountPlan, now: Now) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        if let Some(last) = account.last_request {
+            account.asked_at(last.min(now.wall), now);
+        }
+        match account.phase {
+            Phase::Queued(order) if account.plan.host != old.host => {
+                account.phase = Phase::Idle;
+                if let Some(host) = self.hosts.get_mut(&old.host) {
+                    host.queue.remove(&(order, name.clone()));
+                }
+                self.enqueue(name, now);
+            }
+            Phase::Idle if account.error.is_none() && account.live_token(now).is_some() => {
+                let same = account.plan.lead == old.lead && account.plan.min_interval == old.min_interval;
+                if !same {
+                    self.schedule_renewal(name, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn remove(&mut self, name: &AccountId) {
+        let Some(account) = self.accounts.remove(name) else { return };
+        self.unqueue(name, &account);
+        self.timers.clear(&Key::Ask(name.clone()));
+        self.timers.clear(&Key::Expiry(name.clone()));
+        self.say(Note::Removed { account: name.clone() });
+        self.effects.push(Effect::Forget { account: name.clone() });
+    }
+
+    /// The identity has changed under a running agent: the tokens are not ours any more.
+    pub(super) fn renounce(&mut self, name: &AccountId, now: Now) {
+        self.renounce_for(name, Restored::default(), now);
+    }
+
+    fn renounce_for(&mut self, name: &AccountId, restored: Restored, now: Now) {
+        let Some(old) = self.accounts.get(name).cloned() else { return };
+        self.unqueue(name, &old);
+        let epoch = self.next_epoch;
+        self.next_epoch += 1;
+        let restored = Restored { generation: old.generation.max(restored.generation), ..restored };
+        let mut account = Account::new(old.plan, epoch, restored, now);
+        account.finished = old.finished;
+        if self.flights.contains_key(name) {
+            account.phase = Phase::Asking;
+        }
+        self.accounts.insert(name.clone(), account);
+        self.timers.clear(&Key::Expiry(name.clone()));
+        self.effects.push(Effect::Disown { account: name.clone() });
+        self.begin(name, now);
+    }
+
+    /// Sets the first deadlines of an account.
+    fn begin(&mut self, name: &AccountId, now: Now) {
+        let Some(account) = self.accounts.get(name) else { return };
+        let inherited = account.next_try.map(|at| now.at_wall(at));
+        let live = account.live_token(now).is_some();
+        if let Some(held) = account.token.filter(|held| !held.expiry.reached(now)) {
+            self.timers.set(Key::Expiry(name.clone()), held.expiry);
+        }
+        match inherited {
+            Some(next) => self.ask_at(name, next),
+            None if live => {
+                self.schedule_renewal(name, now);
+            }
+            None => self.ask_at(name, now.at_once()),
+        }
+    }
+
+    fn unqueue(&mut self, name: &AccountId, account: &Account) {
+        if let (Phase::Queued(order), Some(host)) = (account.phase, self.hosts.get_mut(&account.plan.host)) {
+            host.queue.remove(&(order, name.clone()));
+        }
+    }
+
+    /// A host's limit is the strictest of what its accounts bring.
+    fn plan_hosts(&mut self, plan: &Plan) {
+        let mut limits: BTreeMap<_, Limit> = BTreeMap::new();
+        for account in plan.accounts.values() {
+            let limit = account.limit;
+            limits
+                .entry(account.host.clone())
+                .and_modify(|strictest| {
+                    strictest.period = strictest.period.max(limit.period);
+                    strictest.burst = strictest.burst.min(limit.burst);
+                    strictest.concurrency = strictest.concurrency.min(limit.concurrency);
+                })
+                .or_insert(limit);
+        }
+        for (name, limit) in limits {
+            self.hosts.entry(name).or_insert_with(|| Host::new(limit)).limit = limit;
+        }
+    }
+}

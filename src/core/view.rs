@@ -1,0 +1,130 @@
+//! What the outside may see of the engine.
+
+use super::account::{Account, Phase};
+use super::engine::{Engine, Key};
+use super::host::Breaker;
+use super::plan::TargetId;
+use super::target::{Holds, Target};
+use crate::config::model::Calendar;
+use crate::domain::{AccountId, Deadline, ErrorClass, ErrorInfo, Generation, Now, Timestamp, TokenMeta};
+use crate::domain::{AccountState, SinkState};
+
+/// One account, seen from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the status document")]
+pub struct AccountView<'a> {
+    pub name: &'a AccountId,
+    pub provider: &'a str,
+    pub state: AccountState,
+    /// The highest ever.
+    pub generation: Generation,
+    pub token: Option<TokenMeta>,
+    /// Whether the token lives by both clocks.
+    pub alive: bool,
+    /// When the provider will next be asked; `None` while it is being asked.
+    pub renew_at: Option<Timestamp>,
+    /// `min_interval` or a vendor's wait forbids asking before.
+    pub held_until: Option<Timestamp>,
+    pub asking: bool,
+    pub attempt: u32,
+    pub error: Option<&'a ErrorInfo>,
+    /// Finished requests since start.
+    pub finished: u64,
+    pub calendar: Option<&'a Calendar>,
+    pub targets: Vec<TargetView<'a>>,
+}
+
+/// One target, seen from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the status document")]
+pub struct TargetView<'a> {
+    pub id: &'a TargetId,
+    pub state: SinkState,
+    pub generation: Option<Generation>,
+    pub written_at: Option<Timestamp>,
+    pub error: Option<&'a ErrorInfo>,
+}
+
+impl Engine {
+    /// Every account in order of name.
+    pub fn views(&self, now: Now) -> impl Iterator<Item = AccountView<'_>> {
+        self.accounts.iter().map(move |(name, account)| self.view_of(name, account, now))
+    }
+
+    /// One account.
+    #[must_use]
+    pub fn view(&self, name: &str, now: Now) -> Option<AccountView<'_>> {
+        self.accounts.get_key_value(name).map(|(name, account)| self.view_of(name, account, now))
+    }
+
+    /// The names of the accounts.
+    pub fn names(&self) -> impl Iterator<Item = &AccountId> {
+        self.accounts.keys()
+    }
+
+    fn view_of<'a>(&'a self, name: &'a AccountId, account: &'a Account, now: Now) -> AccountView<'a> {
+        let targets = account.plan.targets.iter().filter_map(|plan| self.targets.get_key_value(&plan.id));
+        AccountView {
+            name,
+            provider: &account.plan.provider,
+            state: state(account, now),
+            generation: account.generation,
+            token: account.token.map(|held| held.meta),
+            alive: account.live_token(now).is_some(),
+            renew_at: self.renew_at(name, account, now),
+            held_until: account.earliest(now).map(|bound| visible(bound, now)),
+            asking: account.phase == Phase::Asking,
+            attempt: account.attempt,
+            error: account.error.as_ref(),
+            finished: account.finished,
+            calendar: account.plan.calendar.as_ref(),
+            targets: targets.map(|(id, target)| target_view(id, target, account, now)).collect(),
+        }
+    }
+
+    fn renew_at(&self, name: &AccountId, account: &Account, now: Now) -> Option<Timestamp> {
+        match account.phase {
+            Phase::Asking => None,
+            Phase::Idle => self.timers.at(&Key::Ask(name.clone())).map(|deadline| visible(deadline, now)),
+            Phase::Queued(_) => {
+                let host = self.hosts.get(&account.plan.host);
+                let waits = host.and_then(|host| match &host.breaker {
+                    Breaker::Open { until, .. } => Some(*until),
+                    Breaker::Closed { .. } | Breaker::Probing { .. } => host.paused,
+                });
+                Some(waits.map_or(now.wall, |until| visible(until, now)))
+            }
+        }
+    }
+}
+
+/// The instant by the wall clock as it stands, at which the deadline is reached by either clock.
+fn visible(deadline: Deadline, now: Now) -> Timestamp {
+    deadline.wall.min(now.wall.plus(deadline.left(now)))
+}
+
+fn state(account: &Account, now: Now) -> AccountState {
+    let class = account.error.as_ref().map(|error| error.class);
+    match (class, account.token.is_some(), account.live_token(now).is_some()) {
+        (Some(ErrorClass::Rejected | ErrorClass::Relogin), _, _) => AccountState::Rejected,
+        (_, false, _) => AccountState::Pending,
+        (_, true, false) => AccountState::Expired,
+        (Some(_), true, true) => AccountState::Retrying,
+        (None, true, true) => AccountState::Fresh,
+    }
+}
+
+fn target_view<'a>(id: &'a TargetId, target: &'a Target, account: &Account, now: Now) -> TargetView<'a> {
+    let generation = match target.holds {
+        Holds::Generation(generation) => Some(generation),
+        Holds::Unknown | Holds::Nothing => None,
+    };
+    let current = account.token.map(|held| held.meta.generation);
+    let expired = account.live_token(now).is_none();
+    let state = match generation {
+        _ if target.error.is_some() => SinkState::Failed,
+        Some(held) if expired || Some(held) == current => SinkState::Written,
+        _ => SinkState::Unwritten,
+    };
+    TargetView { id, state, generation, written_at: target.written_at, error: target.error.as_ref() }
+}
