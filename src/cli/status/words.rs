@@ -24,6 +24,11 @@ pub(in crate::cli) fn span(span: Duration) -> String {
     }
 }
 
+/// The same of a whole life, to the nearest second: a vendor's 12 s are 11.9 s by the time they have arrived.
+pub(super) fn whole_span(life: Duration) -> String {
+    span(life.saturating_add(Duration::from_millis(500)))
+}
+
 /// `3m ago`, or `just now`; also where the agent's clock has been set back since.
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
     match now.since(at) {
