@@ -146,8 +146,21 @@ impl Account {
     /// Notes that the provider was asked at `at`, which is not after `now`.
     pub(super) fn asked_at(&mut self, at: Timestamp, now: Now) {
         self.last_request = Some(at);
-        let left = self.plan.min_interval.saturating_sub(now.wall.since(at));
+        let left = self.min_interval().saturating_sub(now.wall.since(at));
         self.not_before = (!left.is_zero()).then(|| now.after(left));
+    }
+
+    /// The least time between two requests. A definition's own cannot be in force where the vendor's tokens live
+    /// shorter than that: then a quarter of the life wins. A user's word stands.
+    fn min_interval(&self) -> Duration {
+        match self.token {
+            Some(held)
+                if self.plan.documented_interval && held.meta.lifetime() < self.plan.min_interval * 2 =>
+            {
+                held.meta.lifetime() / 4
+            }
+            _ => self.plan.min_interval,
+        }
     }
 
     /// The request was never sent.
