@@ -59,7 +59,7 @@ pub(super) fn say(note: &Note) {
         Note::Removed { account } => tracing::info!(event = "account_removed", %account, "account removed"),
         Note::Renewed { account, generation, expires_at, renew_at, healed } => {
             let words = if *healed { "renewed, after failures" } else { "renewed" };
-            tracing::info!(event = "renewed", %account, %generation, %expires_at, %renew_at, healed, "{words}");
+            tracing::info!(event = "renewed", %account, generation = generation.0, %expires_at, %renew_at, healed, "{words}");
         }
         Note::Unchanged { account, expires_at, next } => tracing::info!(
             event = "unchanged", %account, %expires_at, %next,
@@ -81,7 +81,7 @@ pub(super) fn say(note: &Note) {
         }
         Note::Delivered { target, account, generation, healed } => {
             let words = if *healed { "written, after failures" } else { "written" };
-            tracing::info!(event = "sink_written", sink = %target, %account, %generation, "{words}");
+            tracing::info!(event = "sink_written", sink = %target, %account, generation = generation.0, "{words}");
         }
         Note::Withdrawn { target, account } => {
             tracing::warn!(event = "sink_withdrawn", sink = %target, %account, "removed, as the token has expired");

@@ -40,8 +40,6 @@ pub(super) fn failure(error: &reqwest::Error, timeout: Duration, source_address:
         malformed("the reply's headers are too large")
     } else if says("invalid HTTP") || says("invalid content-length") || says("unexpected transfer-encoding") {
         malformed("the reply is not HTTP")
-    } else if error.is_decode() {
-        malformed("the reply cannot be decompressed")
     } else if says("connection closed before message completed") {
         transport("the connection was closed without a reply".to_owned())
     } else if error.is_connect() {
@@ -78,8 +76,9 @@ fn io_failure(cause: &io::Error, error: &reqwest::Error, ambiguous: bool, source
                 ..Failure::transport("this host is out of file descriptors", false)
             };
         }
-        _ if error.is_decode() => {
-            let words = "the reply cannot be decompressed";
+        // The decompressor's, or hyper's of chunks.
+        Kind::InvalidData | Kind::InvalidInput if error.is_decode() => {
+            let words = "the reply's body cannot be decoded";
             return Failure { class: ErrorClass::Malformed, ..Failure::transport(words, ambiguous) };
         }
         Kind::ConnectionRefused => "connection refused",
@@ -109,6 +108,10 @@ fn tls_words(error: &rustls::Error) -> String {
                 "is signed by nobody that this host trusts: http.ca_file names another root"
             }
             CertificateError::Revoked => "has been revoked",
+            // webpki's own error type is not ours to name.
+            CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+                "is a CA's own: let that CA sign one for the server, and name the CA in http.ca_file"
+            }
             _ => "is not valid",
         }),
         rustls::Error::AlertReceived(_) => "the provider refuses the TLS connection".to_owned(),

@@ -20,7 +20,8 @@ use crate::domain::{ErrorClass, Secret, Timestamp};
 /// The largest body that is read, after decompression.
 const LARGEST_BODY: usize = 256 * 1024;
 
-/// Name lookup, TCP and TLS together.
+/// Name lookup, TCP and TLS together, at most; two thirds of the account's timeout where that is less, so that a
+/// connection that never stood is told from a request that may have arrived.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One request to be made.
@@ -50,7 +51,7 @@ pub struct Clients {
     random: SystemRandom,
 }
 
-/// What two accounts must have in common to share connections.
+/// What two accounts must have in common to share connections; the timeout is that of connecting, then that of idling.
 type Transport = (Http, Duration);
 
 /// Size and modification time of the PEM files: a client made from others is replaced.
@@ -115,7 +116,8 @@ impl Clients {
     }
 
     fn client(&self, http: &Http, idle_timeout: Duration) -> Result<reqwest::Client, Failure> {
-        let transport = (Http { timeout: Duration::ZERO, ..http.clone() }, idle_timeout);
+        let connect_timeout = CONNECT_TIMEOUT.min(http.timeout * 2 / 3);
+        let transport = (Http { timeout: connect_timeout, ..http.clone() }, idle_timeout);
         let stamps = stamps(http);
         let mut clients = self.by_transport.lock().unwrap_or_else(PoisonError::into_inner);
         match clients.get(&transport) {
@@ -132,7 +134,10 @@ impl Clients {
     fn nonce(&self) -> Result<(String, String), Failure> {
         let mut bytes = [0; 32];
         self.random.fill(&mut bytes).map_err(|_| Failure::config("the system gives no random numbers"))?;
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+        let hex = |bytes: &[u8]| {
+            bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect::<String>()
+        };
         let (nonce, uuid) = bytes.split_at_mut(16);
         uuid[6] = uuid[6] & 0x0f | 0x40;
         uuid[8] = uuid[8] & 0x3f | 0x80;
@@ -154,7 +159,7 @@ fn build((http, idle_timeout): &Transport) -> Result<reqwest::Client, Failure> {
         // On 307 and 308 reqwest would send the body, and thus the credentials, to wherever the reply says.
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(http.timeout)
         .pool_idle_timeout(*idle_timeout)
         .pool_max_idle_per_host(32)
         .tcp_nodelay(true)
@@ -228,7 +233,7 @@ fn private(url: &Url) -> Result<(), Failure> {
     if url.scheme() == "https" || (url.scheme() == "http" && local) {
         Ok(())
     } else {
-        Err(Failure::config("the token API's URL must begin with https:// (http:// only on this host)"))
+        Err(Failure::config("the token API must be reached by https (by http on this host only)"))
     }
 }
 
@@ -263,4 +268,8 @@ fn stamps(http: &Http) -> Stamps {
 }
 
 #[cfg(test)]
+mod stand_in;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -9,7 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use reqwest::Method;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
 use serde_json::Value;
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
@@ -59,7 +61,7 @@ pub(super) fn render(request: &Request, url: &Url, scope: &Scope<'_>) -> Result<
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    let body = renderer.body(&request.body, &mut headers)?;
+    let body = renderer.body(&request.body, request.method, &mut headers)?;
     if let Some(basic) = &request.basic
         && let Some(value) = renderer.basic(basic)?
     {
@@ -85,9 +87,20 @@ struct Renderer<'a> {
 }
 
 impl Renderer<'_> {
-    fn body(&self, body: &Body, headers: &mut HeaderMap) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+    fn body(
+        &self,
+        body: &Body,
+        method: definition::Method,
+        headers: &mut HeaderMap,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
         match body {
-            Body::Empty => Ok(None),
+            Body::Empty => {
+                // RFC 9110 section 8.6 wants it of a POST, some servers insist (411), hyper leaves it out.
+                if method != definition::Method::Get {
+                    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+                }
+                Ok(None)
+            }
             Body::Form(fields) => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static(FORM));
                 Ok(Some(Zeroizing::new(form(&self.fields(fields)?).into_bytes())))

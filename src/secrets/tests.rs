@@ -21,6 +21,13 @@ fn shell(script: &str) -> SecretSource {
     SecretSource::Command(["sh", "-c", script].map(str::to_owned).to_vec())
 }
 
+#[test]
+fn resolving_may_move_between_threads() {
+    fn sent<T: Send>(_: T) {}
+    let source = SecretSource::Inline("x".into());
+    sent(resolve(&source, &process_environment));
+}
+
 #[tokio::test]
 async fn one_trailing_newline_of_a_file_is_dropped() {
     let folder = tempfile::tempdir().unwrap();

@@ -133,7 +133,7 @@ impl Store {
         self.inner.slots().get(account)?.latest()
     }
 
-    /// Changes a record, a blank one ([`Record::new`]) where there is none.
+    /// Changes a record, a blank one ([`Record::new`]) where there is none. `change` must not call the store.
     ///
     /// The change is applied before this returns (so calls take effect in their order) and its write begins at
     /// once on the blocking pool: dropping the result does not stop it. Wants a tokio runtime. An account that

@@ -18,7 +18,7 @@ pub(crate) use provider::{
     BASIC, BODY_TEST, CREDENTIAL, ERROR, EXPIRY, OPERATION, OWN_LIMITS, PARAM, PROVIDER, REFRESH_TOKEN,
     REQUEST, RESPONSE, SUCCESS, WAIT,
 };
-pub(crate) use scalar::{ScalarKind, Show};
+pub(crate) use scalar::{Json, ScalarKind, Show};
 
 /// A mapping with a fixed set of keys.
 #[derive(Debug)]
