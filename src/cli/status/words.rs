@@ -14,6 +14,7 @@ pub(in crate::cli) fn span(span: Duration) -> String {
         _ => format!("{big}{unit} {small}{small_unit}"),
     };
     match total {
+        0 if !span.is_zero() => "<1s".to_owned(),
         0..60 => format!("{total}s"),
         60..600 => two(total / 60, "m", total % 60, "s"),
         600..3600 => format!("{}m", total / 60),
