@@ -53,6 +53,8 @@ pub(super) struct Account {
     pub(super) token: Option<Held>,
     pub(super) refresh: Option<RefreshMeta>,
     pub(super) phase: Phase,
+    /// Since when it has wanted the request that it queues for.
+    pub(super) due: Deadline,
     pub(super) attempt: u32,
     pub(super) rejected: u32,
     /// `min_interval` forbids asking before.
@@ -102,6 +104,7 @@ impl Account {
             token: token.map(|meta| Held::new(meta, now)),
             refresh,
             phase: Phase::Idle,
+            due: now.at_once(),
             attempt,
             rejected,
             not_before: None,
