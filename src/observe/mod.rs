@@ -3,6 +3,7 @@
 
 pub mod health;
 mod log;
+pub mod metrics;
 mod observer;
 pub mod status;
 
