@@ -56,6 +56,8 @@ pub(super) struct Account {
     pub(super) token: Option<Held>,
     pub(super) refresh: Option<RefreshMeta>,
     pub(super) phase: Phase,
+    /// Since when it has wanted the request that it queues for.
+    pub(super) due: Deadline,
     pub(super) attempt: u32,
     pub(super) rejected: u32,
     /// When the first request of its row of failures left (or of the one that is out, which may begin one).
@@ -122,6 +124,7 @@ impl Account {
             token,
             refresh,
             phase: Phase::Idle,
+            due: now.at_once(),
             attempt,
             rejected,
             failing_since: None,

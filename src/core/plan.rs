@@ -133,11 +133,11 @@ fn mix(word: u64) -> u64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A plan with nothing special about it.
-    pub(in crate::core) fn plan() -> AccountPlan {
+    pub(crate) fn plan() -> AccountPlan {
         AccountPlan {
             provider: "test".into(),
             identity: Some(1),

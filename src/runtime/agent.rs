@@ -250,9 +250,10 @@ impl Agent {
 
     /// The choke point: each event is observed, decided on, and its effects are observed and begun.
     fn apply(&mut self, event: Event) {
-        self.observer.event(&event);
-        for effect in self.engine.handle(event, clock::now()) {
-            self.observer.effect(&effect);
+        let now = clock::now();
+        self.observer.event(&event, now);
+        for effect in self.engine.handle(event, now) {
+            self.observer.effect(&effect, now);
             self.begin_effect(effect);
         }
     }
@@ -354,15 +355,15 @@ impl Agent {
             Event::Failed { account, failure, .. } => (account, Err(failure.class)),
             _ => return,
         };
-        self.observer.exchange(&observe::Exchange {
+        let seen = observe::Exchange {
             account,
             asked: exchange.asked,
             status: exchange.status,
-            took: clock::wall().since(exchange.t0),
             outcome,
             clock_offset_ms: exchange.clock_offset_ms,
             warnings: &exchange.warnings,
-        });
+        };
+        self.observer.exchange(&seen, clock::now());
     }
 
     /// A task has panicked or was cancelled: its account or target goes on as after any other failure.
