@@ -65,6 +65,9 @@ impl Reason {
 }
 
 impl Liveness {
+    /// The loop has shown that it turns.
+    pub const TURNS: Self = Self { alive: true, reason: None };
+
     /// From when the loop has last turned.
     #[must_use]
     pub fn of(last_turn: BootInstant, now: BootInstant) -> Self {

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::calendar::{self, Calendars};
 use super::credentials::{self, Probe};
-use super::handle::{Peek, Request, TokenReply};
+use super::handle::{Heartbeat, Peek, Request, TokenReply};
 use super::issue::{self, Exchange};
 use super::restore::{self, Prepared, Running};
 use super::shared::Shared;
@@ -22,6 +22,8 @@ use crate::config::Watched;
 use crate::config::model::{Account, Calendar, Config, Sink};
 use crate::core::{CredentialChange, Effect, Engine, Event, FailureMeta, TargetId};
 use crate::domain::{AccountId, ErrorClass, Now, SinkState, Timestamp, TokenDocument};
+use crate::observe::health::Readiness;
+use crate::observe::metrics::Scrape;
 use crate::observe::{self, Observer};
 use crate::store::Durability;
 
@@ -58,6 +60,7 @@ pub(crate) struct Agent {
     flushing: bool,
     pub(super) observer: Observer,
     revisions: watch::Sender<u64>,
+    pub(super) heartbeat: Heartbeat,
 }
 
 #[derive(Default)]
@@ -129,6 +132,7 @@ impl Agent {
             flushing: false,
             observer,
             revisions,
+            heartbeat: Heartbeat::new(clock::now().boot),
         }
     }
 
@@ -161,6 +165,7 @@ impl Agent {
             () = sleep(nap) => self.tick(),
         }
         self.revisions.send_modify(|revision| *revision += 1);
+        self.heartbeat.beat(clock::now().boot);
         taken
     }
 
@@ -412,6 +417,18 @@ impl Agent {
             Request::Reload(reply) => self.reload(Some(reply)),
             Request::Peek(name, reply) => {
                 let _ = reply.send(self.peek(&name));
+            }
+            Request::Ready(None, reply) => {
+                let loaded = self.config().is_some();
+                let _ = reply.send(Some(Readiness::of(self.engine.views(now), loaded, now)));
+            }
+            Request::Ready(Some(name), reply) => {
+                let view = self.engine.view(&name, now);
+                let _ = reply.send(view.map(|view| Readiness::of(std::iter::once(view), true, now)));
+            }
+            Request::Scrape(reply) => {
+                let (status, counters) = (report::status(self, now), self.observer.counters());
+                let _ = reply.send(Scrape { status, counters });
             }
         }
     }
