@@ -101,8 +101,10 @@ impl<'a> Accounts<'a> {
         if !environment && !base_url {
             return merged;
         }
-        let stays = |entry: &&Entry<'n>| {
-            !(environment && &*entry.key == "environment") && !(base_url && &*entry.key == "base_url")
+        let stays = |entry: &&Entry<'n>| match &*entry.key {
+            "environment" => !environment,
+            "base_url" => !base_url,
+            _ => true,
         };
         Node {
             place: merged.place,
