@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::catalog::{Catalog, Found};
@@ -106,10 +105,7 @@ impl<'a> Accounts<'a> {
             "base_url" => !base_url,
             _ => true,
         };
-        Node {
-            place: merged.place,
-            value: Value::Mapping(Rc::new(entries.iter().filter(stays).cloned().collect())),
-        }
+        Node { place: merged.place, value: Value::Mapping(entries.iter().filter(stays).cloned().collect()) }
     }
 
     fn decode(
