@@ -47,7 +47,11 @@ fn table(page: &mut String, section: &'static Shape) {
         false => format!("`{}`", section.name),
     };
     // Writing to a `String` cannot fail.
-    let _ = write!(page, "\n## {name}\n\n{}\n\n| key | type | default | |\n| --- | --- | --- | --- |\n", section.doc);
+    let _ = write!(
+        page,
+        "\n## {name}\n\n{}\n\n| key | type | default | |\n| --- | --- | --- | --- |\n",
+        section.doc
+    );
     for field in section.fields.iter().filter(|field| !matches!(field.kind, Kind::Refused(_))) {
         row(page, field);
     }
@@ -66,9 +70,7 @@ fn row(page: &mut String, field: &Field) {
 fn type_of(kind: &Kind) -> String {
     match kind {
         Kind::Scalar(kind) => kind.name.to_owned(),
-        Kind::Choice(words) => {
-            words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
-        }
+        Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Kind::Secret => "[secret](#secret)".to_owned(),
         Kind::Section(section) => link(section),
         Kind::Map(key, value) => format!("`{key}`: {}", type_of(value)),

@@ -28,7 +28,8 @@ fn name(section: &Shape) -> String {
 
 fn object(section: &Shape) -> Value {
     let known = || section.fields.iter().filter(|field| !matches!(field.kind, Kind::Refused(_)));
-    let properties: Map<String, Value> = known().map(|field| (field.key.to_owned(), property(field))).collect();
+    let properties: Map<String, Value> =
+        known().map(|field| (field.key.to_owned(), property(field))).collect();
     let required: Vec<&str> = known().filter(|field| field.required).map(|field| field.key).collect();
     let mut object = json!({
         "type": "object",

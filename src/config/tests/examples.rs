@@ -96,7 +96,10 @@ fn the_smallest_configurations_load() {
         assert!(loaded.config.accounts.is_empty());
         let agent = loaded.config.agent;
         assert_eq!(agent.state_dir, Path::new("/var/lib/renewd"));
-        assert_eq!(agent.socket.map(|socket| (socket.path, socket.mode)), Some(("/run/renewd/renewd.sock".into(), 0o660)));
+        assert_eq!(
+            agent.socket.map(|socket| (socket.path, socket.mode)),
+            Some(("/run/renewd/renewd.sock".into(), 0o660))
+        );
     }
 }
 
@@ -179,7 +182,10 @@ fn a_definition_lowers_the_limits_of_its_host() {
     };
     assert_eq!(account("{}"), limit(Some(6_000), 2, 1));
     assert_eq!(account("{ rate: 1/m }"), limit(Some(60_000), 2, 1));
-    assert_eq!(account("{ hosts: { id.example.com: { rate: 1/h, burst: 1 } } }"), limit(Some(3_600_000), 1, 1));
+    assert_eq!(
+        account("{ hosts: { id.example.com: { rate: 1/h, burst: 1 } } }"),
+        limit(Some(3_600_000), 1, 1)
+    );
     assert_eq!(account("{ hosts: { \"id.example.com:443\": { rate: off } } }"), limit(None, 2, 1));
     assert_eq!(account("{ rate: off }"), limit(Some(6_000), 2, 1));
 }
