@@ -56,6 +56,8 @@ pub(super) struct Account {
     pub(super) token: Option<Held>,
     pub(super) refresh: Option<RefreshMeta>,
     pub(super) phase: Phase,
+    /// Since when it has wanted the request that it queues for.
+    pub(super) due: Deadline,
     pub(super) attempt: u32,
     pub(super) rejected: u32,
     /// When the first request of its row of failures left (or of the one that is out, which may begin one).
@@ -122,6 +124,7 @@ impl Account {
             token,
             refresh,
             phase: Phase::Idle,
+            due: now.at_once(),
             attempt,
             rejected,
             failing_since: None,
@@ -146,8 +149,21 @@ impl Account {
     /// Notes that the provider was asked at `at`, which is not after `now`.
     pub(super) fn asked_at(&mut self, at: Timestamp, now: Now) {
         self.last_request = Some(at);
-        let left = self.plan.min_interval.saturating_sub(now.wall.since(at));
+        let left = self.min_interval().saturating_sub(now.wall.since(at));
         self.not_before = (!left.is_zero()).then(|| now.after(left));
+    }
+
+    /// The least time between two requests. A definition's own cannot be in force where the vendor's tokens live
+    /// shorter than that: then a quarter of the life wins. A user's word stands.
+    fn min_interval(&self) -> Duration {
+        match self.token {
+            Some(held)
+                if self.plan.documented_interval && held.meta.lifetime() < self.plan.min_interval * 2 =>
+            {
+                held.meta.lifetime() / 4
+            }
+            _ => self.plan.min_interval,
+        }
     }
 
     /// The request was never sent.

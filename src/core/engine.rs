@@ -10,7 +10,7 @@ use super::event::{CredentialChange, Event, FailureMeta, IssuedMeta};
 use super::host::{Gate, Host, Place, Sign, Turn};
 use super::plan::{TargetId, unit};
 use super::retry::{self, Situation};
-use super::schedule::renew_after;
+use super::schedule::{renew_after, reuse_lead};
 use super::target::Target;
 use super::timers::Timers;
 use crate::domain::{AccountId, BootInstant, Deadline, ErrorClass, ErrorInfo, Generation, Now, Timestamp};
@@ -118,8 +118,8 @@ impl Engine {
             Event::Reprieve => self.reprieve(now),
             Event::Shutdown => self.stopping = true,
         }
-        while let Some(key) = self.timers.pop_due(now) {
-            self.due(key, now);
+        while let Some((key, since)) = self.timers.pop_due(now) {
+            self.due(key, since, now);
         }
         std::mem::take(&mut self.effects)
     }
@@ -136,9 +136,9 @@ impl Engine {
         !self.flights.is_empty() || self.targets.values().any(|target| target.in_flight)
     }
 
-    fn due(&mut self, key: Key, now: Now) {
+    fn due(&mut self, key: Key, since: Deadline, now: Now) {
         match key {
-            Key::Ask(account) => self.enqueue(&account, now),
+            Key::Ask(account) => self.enqueue_since(&account, since, now),
             Key::Expiry(account) => self.expired(&account, now),
             Key::Stall(account) => {
                 if let Some(flight) = self.flights.get_mut(&account).filter(|flight| !flight.stalled) {
@@ -157,6 +157,10 @@ impl Engine {
 
     /// The account wants a request: into its host's queue, unless something forbids it yet.
     pub(super) fn enqueue(&mut self, name: &AccountId, now: Now) {
+        self.enqueue_since(name, now.at_once(), now);
+    }
+
+    fn enqueue_since(&mut self, name: &AccountId, since: Deadline, now: Now) {
         if self.stopping {
             return;
         }
@@ -172,6 +176,7 @@ impl Engine {
         let order = account.token.map_or(now.wall, |held| held.meta.expires_at);
         let place = Place { order, failing: account.attempt > 0 };
         account.phase = Phase::Queued(place);
+        account.due = since;
         let host = account.plan.host.clone();
         if let Some(queue) = self.hosts.get_mut(&host) {
             queue.queue(name.clone(), place);
@@ -215,6 +220,7 @@ impl Engine {
             generation: account.generation.next(),
             timeout: account.timeout(operation, now),
             keep_longer: account.keeps_longer(),
+            late: account.due.passed(now),
             intent,
         };
         account.phase = Phase::Asking;
@@ -284,6 +290,9 @@ impl Engine {
             _ => Held::restored(meta.token, now),
         };
         account.token = Some(held);
+        if let Some(last) = account.last_request {
+            account.asked_at(last.min(now.wall), now); // the life tells whether a documented interval can be true
+        }
         account.generation = account.generation.max(meta.token.generation);
         self.timers.set(Key::Expiry(name.clone()), held.expiry);
         if meta.admission == Admission::Promoted {
@@ -297,7 +306,10 @@ impl Engine {
             });
         } else {
             let left = held.expiry.left(now);
+            let window = reuse_lead(self.seed, name, &account.plan, &held.meta);
+            let until_window = window.map(|window| left.saturating_sub(window));
             let pause = SAME_TOKEN_PAUSE.max(left / 4).min((left + AFTER_THE_END).max(SHORTEST_PAUSE));
+            let pause = until_window.filter(|wait| *wait > SHORTEST_PAUSE).unwrap_or(pause);
             let next = now.wall.plus(pause);
             account.next_try = Some(next);
             let schedule = account.schedule();
@@ -323,6 +335,13 @@ impl Engine {
                 account.failing_since = account.failing_since.filter(|_| account.attempt > 0);
             }
             let can_issue = account.plan.can_issue;
+            let failure = match (failure.class, flight.operation) {
+                // There is nothing to log in again with but these very credentials: try again.
+                (ErrorClass::Relogin, Operation::Issue) => {
+                    FailureMeta { class: ErrorClass::Transient, ..failure }
+                }
+                _ => failure,
+            };
             if failure.class == ErrorClass::Relogin && flight.operation == Operation::Refresh && can_issue {
                 // Falling back to a login is part of the same attempt.
                 account.refresh = None;

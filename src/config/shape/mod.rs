@@ -97,6 +97,12 @@ impl Shape {
         if self.name.contains(' ') {
             return self.name.to_owned();
         }
+        let mut parts = self.name.rsplit('.');
+        if let (Some("NAME" | "HOST"), Some(all)) = (parts.next(), parts.next()) {
+            let one = all.trim_end_matches('s');
+            let article = if one.starts_with('a') { "an" } else { "a" };
+            return format!("{article} {one}");
+        }
         let own = |part: &&str| part.bytes().any(|byte| byte.is_ascii_lowercase());
         format!("`{}`", self.name.rsplit('.').find(own).unwrap_or(self.name))
     }

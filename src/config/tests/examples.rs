@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{BUILTIN, load, said};
+use super::{BUILTIN, load, said, same};
 use crate::config::model::{
     Calendar, Content, Lead, Limit, LogFormat, LogLevel, OnRemove, SecretSource, Sink, WhenExpired, WriteMode,
 };
@@ -239,20 +239,25 @@ accounts:
       - file: { path: /run/renewd/a.env, template: "T=\"{{ access_token }}\"", mode: "0644", write: in-place }
   b: { <<: *a, sinks: [] }
 "#;
-    insta_like(
+    same(
         &said(text),
         r#"
-/etc/renewd/renewd.yaml:8:53: quotes around a value that brings its own where it needs them
+/etc/renewd/renewd.yaml:8:52: quotes around a value that brings its own where it needs them
   8 |       - file: { path: /run/renewd/a.env, template: "T=\"{{ access_token }}\"", mode: "0644", write: in-place }
-    |                                                     ^
+    |                                                    ^
   hint: in `.env` files write NAME={{ access_token }} without quotes
+/etc/renewd/renewd.yaml:8:86: anyone on this machine can read the token
+  8 |       - file: { path: /run/renewd/a.env, template: "T=\"{{ access_token }}\"", mode: "0644", write: in-place }
+    |                                                                                      ^
+  hint: use "0640" and a group
+/etc/renewd/renewd.yaml:8:101: an in-place file cannot promise whole reads: a reader may see half a token
+  8 |       - file: { path: /run/renewd/a.env, template: "T=\"{{ access_token }}\"", mode: "0644", write: in-place }
+    |                                                                                                     ^
+  hint: use `replace` unless the file itself is a mount point
+/etc/renewd/renewd.yaml:9:3: `a` and `b` use the same `rotating` credentials: they end each other's refresh token (first on line 3)
+  9 |   b: { <<: *a, sinks: [] }
+    |   ^
+  hint: use one account with several sinks, or credentials of their own
 "#,
     );
-}
-
-/// Compares printed text with what is expected, which begins and ends with a line break for legibility.
-pub(super) fn insta_like(printed: &str, expected: &str) {
-    let expected = expected.strip_prefix('\n').unwrap_or(expected);
-    let expected = expected.strip_suffix('\n').unwrap_or(expected);
-    assert!(printed == expected, "printed:\n{printed}\n\nexpected:\n{expected}");
 }
