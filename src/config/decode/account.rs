@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::catalog::{Catalog, Found};
@@ -101,13 +100,12 @@ impl<'a> Accounts<'a> {
         if !environment && !base_url {
             return merged;
         }
-        let stays = |entry: &&Entry<'n>| {
-            !(environment && &*entry.key == "environment") && !(base_url && &*entry.key == "base_url")
+        let stays = |entry: &&Entry<'n>| match &*entry.key {
+            "environment" => !environment,
+            "base_url" => !base_url,
+            _ => true,
         };
-        Node {
-            place: merged.place,
-            value: Value::Mapping(Rc::new(entries.iter().filter(stays).cloned().collect())),
-        }
+        Node { place: merged.place, value: Value::Mapping(entries.iter().filter(stays).cloned().collect()) }
     }
 
     fn decode(
