@@ -324,6 +324,13 @@ fn providers_lists_all_and_prints_one() {
 }
 
 #[test]
+fn the_schema_is_json() {
+    let (exit, stdout, _) = run(&["schema"]);
+    assert_eq!(exit, 0);
+    assert!(serde_json::from_str::<Value>(&stdout).unwrap()["properties"]["accounts"].is_object());
+}
+
+#[test]
 fn what_init_prints_passes_check_once_the_secrets_are_there() {
     let folder = tempfile::tempdir().unwrap();
     let (exit, text, _) = run(&["init", "--provider", "bizppurio"]);
@@ -369,7 +376,7 @@ fn completions_and_man_pages_know_every_command() {
     }
     let (exit, page, _) = run(&["man"]);
     assert_eq!(exit, 0);
-    assert!(page.contains(".TH renewd 1") && page.contains("RENEWD STATUS"), "{page}");
+    assert!(page.contains(".TH renewd 1") && page.contains("renewd status"), "{page}");
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(told(renewd(&["man", "--dir"]).arg(folder.path()).output().unwrap()).0, 0);
     assert!(folder.path().join("renewd-status.1").exists());
