@@ -200,8 +200,10 @@ impl Drop for Agent {
         if std::thread::panicking() {
             return;
         }
-        for entry in std::fs::read_dir(&self.run.state).into_iter().flatten().flatten() {
-            self.run.canaries.add_of_json(&std::fs::read(entry.path()).unwrap_or_default());
+        for folder in [self.run.state.clone(), self.run.state.join("accounts")] {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                self.run.canaries.add_of_json(&std::fs::read(entry.path()).unwrap_or_default());
+            }
         }
         let log = self.log();
         let found = self.run.canaries.found_in(&log);

@@ -14,7 +14,7 @@ pub(crate) use canaries::Canaries;
 pub(crate) use reader::Reader;
 pub(crate) use sim::Sim;
 pub(crate) use socket::call;
-pub(crate) use world::World;
+pub(crate) use world::{World, replace};
 
 use serde_json::Value;
 

@@ -168,7 +168,7 @@ impl World {
 
     /// Temporary files that lie about in the folders of sinks and state.
     pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
-        let entries = ["out", "state"].map(|name| std::fs::read_dir(self.path(name)));
+        let entries = ["out", "state", "state/accounts"].map(|name| std::fs::read_dir(self.path(name)));
         let entries = entries.into_iter().flatten().flatten().map(|entry| entry.unwrap().path());
         entries
             .filter(|path| {
@@ -191,4 +191,16 @@ fn secret_of(name: &str) -> String {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     format!("Z{hash:016x}")
+}
+
+impl World {
+    /// An account's token over the socket, noted as a canary.
+    #[track_caller]
+    pub(crate) fn canary_token(&self, account: &str, agent: &Agent) -> String {
+        let (status, document) = agent.get(&format!("/v1/accounts/{account}/token"));
+        assert_eq!(status, 200, "{document}");
+        let token = document["access_token"].as_str().unwrap().to_owned();
+        self.canaries.add(&token);
+        token
+    }
 }
