@@ -114,7 +114,8 @@ fn wrong_credentials_are_not_hammered_whatever_the_vendor_says() {
     let stats = world.sim.stats();
     for provider in Provider::ALL {
         let requests = stats.providers[provider.name()].requests;
-        assert!(requests >= 2, "{provider}: a second try after 30 s, {requests}");
+        let least = if provider == Provider::Kis { 1 } else { 2 }; // once a minute
+        assert!(requests >= least, "{provider}: a second try after 30 s, {requests}");
     }
 }
 
