@@ -59,6 +59,7 @@ pub(crate) fn definition(
         old_token: old_token(report, &fields),
         refresh_single_use: single_use.unwrap_or_else(|| fields.has("refresh")),
         refresh_life,
+        reuse_window: fields.duration(report, "reuse_window"),
         min_interval: fields.duration(report, "min_interval"),
         allow_list: fields.boolean(report, "allow_list").unwrap_or(false),
         limits: own_limits(report, &fields),
