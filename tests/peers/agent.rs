@@ -25,9 +25,9 @@ pub(crate) fn renewd(room: &Room, words: &[&str]) -> Output {
     command(room).args(words).stdin(Stdio::null()).output().expect("renewd starts")
 }
 
-/// `renewd once`: its exit status and what it says.
-pub(crate) fn once(room: &Room) -> (Option<i32>, String) {
-    let output = renewd(room, &["once", "--timeout", "30s"]);
+/// `renewd once --timeout LIMIT`: its exit status and what it says.
+pub(crate) fn once(room: &Room, limit: &str) -> (Option<i32>, String) {
+    let output = renewd(room, &["once", "--timeout", limit]);
     let said = String::from_utf8(output.stderr).unwrap();
     room.write("once.log", &said);
     (output.status.code(), said)

@@ -6,7 +6,8 @@
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::print_stderr,
-    reason = "helpers of tests fail as tests do, and what they print is kept by the test runner"
+    clippy::disallowed_methods,
+    reason = "helpers of tests fail as tests do, print for the test runner, and live in real time"
 )]
 
 /// The test's own [`room::Room`]; where the peers are not installed, the test ends here and is noted as skipped.
