@@ -34,13 +34,15 @@ pub(super) fn init(args: &InitArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
+/// Writes a file that is not there yet.
+pub(super) fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
 
-fn refusal(path: &Path, error: &io::Error) -> Failure {
+/// Why that failed, for people.
+pub(super) fn refusal(path: &Path, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::AlreadyExists => {
             Failure::new(Exit::Failed, format!("{} exists already", path.display()))

@@ -1,14 +1,17 @@
 //! The command line: one file a command. Words and exit statuses are part of the contract.
 
 mod args;
+mod check;
 mod client;
 mod completions;
+mod demo;
 mod duration;
 mod exit;
 mod init;
 mod interrupt;
-mod load;
+mod online;
 mod out;
+mod plan;
 mod providers;
 mod renew;
 mod report;
@@ -51,6 +54,9 @@ fn dispatch(Cli { globals, command }: Cli) -> Result<Exit, Failure> {
     match command {
         Command::Run => run::run(&globals),
         Command::Once(args) => run::once(&args, &globals),
+        Command::Check(args) => soon(check::check(args, &globals)),
+        Command::Plan => soon(plan::plan(&globals)),
+        Command::Demo(args) => demo::demo(&args),
         Command::Status(args) => soon(status::status(args, &globals)),
         Command::Renew(args) => soon(renew::renew(args, &globals)),
         Command::Token(args) => soon(token::token(args, &globals)),

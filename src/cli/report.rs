@@ -106,6 +106,14 @@ pub(super) fn warnings(warnings: &[Problem]) {
     out::complain(&all(Look::of_stderr(), Tone::Warn, "warning:", warnings));
 }
 
+/// Tells of one thing that a look has found, with what to do about it.
+pub(super) fn finding(is_error: bool, message: &str, hint: Option<&str>) {
+    let look = Look::of_stderr();
+    let (tone, label) = if is_error { (Tone::Bad, "error:") } else { (Tone::Warn, "warning:") };
+    let hint = hint.map(|hint| labelled(look, Tone::Note, "  hint:", hint)).unwrap_or_default();
+    out::complain(&(labelled(look, tone, label, message) + &hint));
+}
+
 /// Each as `error: FILE:LINE:COLUMN: ...`, the source line and the hint below.
 fn all(look: Look, tone: Tone, label: &str, problems: &[Problem]) -> String {
     let one = |problem: &Problem| {

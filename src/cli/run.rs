@@ -1,13 +1,12 @@
 //! `renewd run` and `renewd once`: the agent itself.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{Globals, OnceArgs};
 use super::exit::Exit;
 use super::report::Failure;
-use super::{load, settings};
+use super::settings;
 use crate::config::model::{Config, LogFormat};
 use crate::observe::{self, LevelHandle};
 use crate::runtime::{self, Once, Options, Outcome, StartError};
@@ -54,8 +53,7 @@ pub(super) fn once(args: &OnceArgs, globals: &Globals) -> Result<Exit, Failure> 
 
 /// Reads the configuration, closes the doors that a daemon keeps closed, and starts the log.
 fn prepare(globals: &Globals) -> Result<(Config, Options), Failure> {
-    let path = settings::config_path(globals);
-    let loaded = load::required(&path)?;
+    let loaded = settings::load(globals)?;
     harden();
     let log = loaded.config.agent.log;
     let level = globals.log_level.map_or(log.level, Into::into);
@@ -68,23 +66,22 @@ fn prepare(globals: &Globals) -> Result<(Config, Options), Failure> {
     for warning in &loaded.warnings {
         tracing::warn!(event = "config_warning", "{warning}");
     }
-    let options = options(path, handle.filter(|_| globals.log_level.is_none()));
+    let options = options(globals, handle.filter(|_| globals.log_level.is_none()));
     Ok((loaded.config, options))
 }
 
-pub(super) fn options(path: PathBuf, log: Option<LevelHandle>) -> Options {
-    let watched = path.clone();
+/// How the configuration is read again, and which files to watch for it.
+pub(super) fn options(globals: &Globals, log: Option<LevelHandle>) -> Options {
+    let (again, path) = (globals.clone(), settings::config_path(globals));
     Options {
-        loader: Arc::new(move || {
-            load::read(&path).map(|loaded| loaded.config).map_err(|problems| problems.to_string())
-        }),
-        watched: Arc::new(move || crate::config::watched(&watched)),
+        loader: Arc::new(move || settings::reload(&again)),
+        watched: Arc::new(move || crate::config::watched(&path)),
         log,
     }
 }
 
 /// Files are made for the owner alone, and memory that holds tokens is neither dumped nor traced.
-fn harden() {
+pub(super) fn harden() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);

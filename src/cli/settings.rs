@@ -8,7 +8,7 @@ use super::report::{self, Failure};
 use super::socket::Declared;
 use crate::config::definition::Definition;
 use crate::config::model::{Config, Socket};
-use crate::config::{self, Loaded};
+use crate::config::{self, Loaded, Problems};
 use crate::provider::catalog;
 
 /// The configuration's place without any word about it (the contract's).
@@ -22,15 +22,13 @@ pub(super) fn config_path(globals: &Globals) -> PathBuf {
     named.unwrap_or_else(|| Path::new(DEFAULT).to_owned())
 }
 
-/// Reads the configuration, tells its warnings, and puts `--socket` and `--log-level` over it.
+/// Reads the configuration and puts `--socket` over it.
 ///
 /// # Errors
 /// With exit status 78, all problems being told already.
-pub(super) fn load(globals: &Globals) -> Result<Config, Failure> {
-    let Loaded { config, warnings } =
-        read(&config_path(globals)).map_err(|problems| report::problems(&problems.0))?;
-    report::warnings(&warnings);
-    Ok(overridden(config, globals))
+pub(super) fn load(globals: &Globals) -> Result<Loaded, Failure> {
+    let loaded = read(&config_path(globals)).map_err(|problems| report::problems(&problems.0))?;
+    Ok(Loaded { config: overridden(loaded.config, globals), ..loaded })
 }
 
 /// Reads the configuration anew, as a reload does; problems come as text for people.
@@ -39,15 +37,11 @@ pub(super) fn reload(globals: &Globals) -> Result<Config, String> {
     Ok(overridden(loaded.config, globals))
 }
 
-/// Reads the configuration of `path`.
-pub(super) fn read(path: &Path) -> Result<Loaded, config::Problems> {
+fn read(path: &Path) -> Result<Loaded, Problems> {
     config::load(path, &environment, catalog::texts())
 }
 
 fn overridden(mut config: Config, globals: &Globals) -> Config {
-    if let Some(level) = globals.log_level {
-        config.agent.log.level = level.into();
-    }
     if let Some(path) = globals.socket.clone().filter(|path| !path.as_os_str().is_empty()) {
         config.agent.socket = Some(match config.agent.socket {
             Some(socket) => Socket { path, ..socket },
@@ -97,7 +91,7 @@ fn is_flow(text: &str) -> bool {
 /// # Errors
 /// Never in a build that has passed its tests.
 pub(super) fn builtin() -> Result<Vec<Definition>, Failure> {
-    let broken = |problems: config::Problems| {
+    let broken = |problems: Problems| {
         Failure::new(Exit::Internal, "a built-in definition is broken").cause(problems.to_string())
     };
     let parse = |(name, text): &(&str, &str)| config::parse_definition(name, name, text).map_err(broken);

@@ -103,7 +103,7 @@ pub fn watched(path: &Path) -> Watched {
     watched
 }
 
-fn put_together(
+pub(super) fn put_together(
     path: &Path,
     bytes: Vec<u8>,
     env: &dyn Fn(&str) -> Option<String>,

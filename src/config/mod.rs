@@ -12,6 +12,8 @@ mod include;
 mod load;
 pub mod model;
 mod problem;
+mod reference;
+mod schema;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -20,3 +22,5 @@ mod words;
 
 pub use load::{Loaded, Watched, load, load_text, parse_definition, watched};
 pub use problem::{Problem, Problems};
+pub use reference::reference_markdown;
+pub use schema::schema;

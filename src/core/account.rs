@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use super::effect::{Operation, Schedule};
 use super::event::{RefreshMeta, Restored};
+use super::host::Place;
 use super::plan::AccountPlan;
 use crate::config::definition::OldToken;
-use crate::domain::{Deadline, ErrorInfo, Generation, Now, Timestamp, TokenMeta};
+use crate::domain::{BootInstant, Deadline, ErrorInfo, Generation, Now, Timestamp, TokenMeta};
 
 /// Two declared expiries of one token that differ by less are the same: relative lifetimes count from before each
 /// request.
 const SAME_EXPIRY: Duration = Duration::from_secs(2);
+/// So long after a failure a restart is taken for one of many.
+const WARY: Duration = Duration::from_secs(60);
 /// A wait that a stored schedule asks for is believed up to this (the longest pause of the policy).
 const LONGEST_STORED_WAIT: Duration = Duration::from_secs(7 * 3600);
 
@@ -53,8 +56,12 @@ pub(super) struct Account {
     pub(super) token: Option<Held>,
     pub(super) refresh: Option<RefreshMeta>,
     pub(super) phase: Phase,
+    /// Since when it has wanted the request that it queues for.
+    pub(super) due: Deadline,
     pub(super) attempt: u32,
     pub(super) rejected: u32,
+    /// When the first request of its row of failures left (or of the one that is out, which may begin one).
+    pub(super) failing_since: Option<BootInstant>,
     /// `min_interval` forbids asking before.
     pub(super) not_before: Option<Deadline>,
     /// A vendor's wait forbids asking before.
@@ -65,6 +72,10 @@ pub(super) struct Account {
     /// Finished requests since start, for those who wait for one.
     pub(super) finished: u64,
     pub(super) last_calendar: Option<Timestamp>,
+    /// The last generation that a reader has complained of.
+    pub(super) invalidated: Generation,
+    /// The agent was restarted amid failures: until then it may be in a crash loop.
+    wary_until: Option<Deadline>,
     /// What it failed by was mended while a request was out.
     pub(super) again: bool,
 }
@@ -74,14 +85,16 @@ pub(super) struct Account {
 pub(super) struct Held {
     pub(super) meta: TokenMeta,
     pub(super) expiry: Deadline,
+    /// Whether we saw its issue: then its age by the boot-time clock is known, whatever the wall clock says.
+    pub(super) known: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Waits for its deadline.
     Idle,
-    /// Waits for its host; the key under which it queues.
-    Queued(Timestamp),
+    /// Waits for its host; the place under which it queues.
+    Queued(Place),
     /// A request is out.
     Asking,
 }
@@ -95,15 +108,26 @@ impl Account {
             error.as_ref().is_some_and(|error| error.class == crate::domain::ErrorClass::Throttled);
         // A last request in the future shows that the clock was set back: then its plans mean nothing.
         let set_back = last_request.is_some_and(|last| last > now.wall.plus(Duration::from_secs(300)));
+        let token = token.map(|meta| Held::restored(meta, now));
+        let alive = token.filter(|held| !held.expiry.reached(now));
+        let alive = alive.map(|held| (held.meta.lifetime(), held.expiry.left(now)));
+        // A restart inherits the backoff. It may be one of many: then an answered failure allows no more than one that
+        // was cut off, for the first minute also in this life.
+        let failed = last_request.filter(|_| attempt > 0 && !set_back);
+        let calm = failed.map(|last| last.plus(restart_pause(attempt, alive)));
+        let wary_until = failed.filter(|last| last.plus(WARY) > now.wall).map(|_| now.after(WARY));
+        let next_try = next_try.map(|at| calm.map_or(at, |calm| at.max(calm)));
         let next_try = next_try.map(believed).filter(|at| *at > now.wall && !set_back);
         let mut account = Self {
             epoch,
             generation,
-            token: token.map(|meta| Held::new(meta, now)),
+            token,
             refresh,
             phase: Phase::Idle,
+            due: now.at_once(),
             attempt,
             rejected,
+            failing_since: None,
             not_before: None,
             hold: next_try.filter(|_| throttled).map(|at| now.at_wall(at)),
             last_request: None,
@@ -111,6 +135,8 @@ impl Account {
             error,
             finished: 0,
             last_calendar: None,
+            invalidated: Generation::NONE,
+            wary_until,
             again: false,
             plan,
         };
@@ -123,8 +149,21 @@ impl Account {
     /// Notes that the provider was asked at `at`, which is not after `now`.
     pub(super) fn asked_at(&mut self, at: Timestamp, now: Now) {
         self.last_request = Some(at);
-        let left = self.plan.min_interval.saturating_sub(now.wall.since(at));
+        let left = self.min_interval().saturating_sub(now.wall.since(at));
         self.not_before = (!left.is_zero()).then(|| now.after(left));
+    }
+
+    /// The least time between two requests. A definition's own cannot be in force where the vendor's tokens live
+    /// shorter than that: then a quarter of the life wins. A user's word stands.
+    fn min_interval(&self) -> Duration {
+        match self.token {
+            Some(held)
+                if self.plan.documented_interval && held.meta.lifetime() < self.plan.min_interval * 2 =>
+            {
+                held.meta.lifetime() / 4
+            }
+            _ => self.plan.min_interval,
+        }
     }
 
     /// The request was never sent.
@@ -167,7 +206,10 @@ impl Account {
     pub(super) fn timeout(&self, operation: Operation, now: Now) -> Duration {
         let spends = operation == Operation::Refresh && self.plan.single_use;
         match self.alive(now) {
-            Some((_, left)) if !spends => (left / 3).max(Duration::from_secs(2)).min(self.plan.timeout),
+            Some((life, left)) if !spends => {
+                let least = (life / 10).clamp(Duration::from_secs(1), Duration::from_secs(2));
+                (left / 3).max(least).min(self.plan.timeout)
+            }
             _ => self.plan.timeout,
         }
     }
@@ -176,6 +218,14 @@ impl Account {
     /// lets the old one live.
     pub(super) fn keeps_longer(&self) -> bool {
         self.plan.old_token == OldToken::Independent
+    }
+
+    /// How long to wait at least after a failure, lest a crash loop be a way around the backoff.
+    pub(super) fn wary_pause(&self, now: Now) -> Duration {
+        match self.wary_until {
+            Some(until) if !until.reached(now) => restart_pause(self.attempt, self.alive(now)),
+            _ => Duration::ZERO,
+        }
     }
 
     pub(super) fn schedule(&self) -> Schedule {
@@ -192,20 +242,45 @@ impl Account {
     /// pause that grows quickly, so that a crash loop asks three times a minute at most.
     pub(super) fn intent(&self, now: Now) -> Schedule {
         let attempt = self.attempt + 1;
-        let pause = match attempt {
-            1 => 2,
-            2 => 15,
-            3 => 60,
-            _ => 300,
-        };
-        let next_try = now.wall.plus(Duration::from_secs(pause));
+        let pause = restart_pause(attempt, self.alive(now));
+        let next_try = now.wall.plus(pause);
         Schedule { attempt, next_try: Some(next_try), last_request: Some(now.wall), ..self.schedule() }
     }
 }
 
+/// How long after its last request, at least, a failing account waits when the agent was restarted meanwhile.
+fn restart_pause(attempt: u32, alive: Option<(Duration, Duration)>) -> Duration {
+    let pause = Duration::from_secs(match attempt {
+        0 | 1 => 2,
+        2 => 15,
+        _ => 60,
+    });
+    match alive {
+        Some((_, left)) => pause.min((left / 3).max(Duration::from_secs(1))),
+        None => pause,
+    }
+}
+
 impl Held {
-    pub(super) fn new(meta: TokenMeta, now: Now) -> Self {
-        Self { meta, expiry: now.at_wall(meta.expires_at) }
+    /// A token of a request that left at `left`: its life counts from then, even where the wall clock was set while
+    /// the request was out.
+    pub(super) fn issued(meta: TokenMeta, left: Now, now: Now) -> Self {
+        let expiry = now
+            .at_wall(meta.expires_at)
+            .earlier(Deadline { wall: meta.expires_at, boot: left.boot.plus(meta.lifetime()) });
+        Self { meta, expiry, known: true }
+    }
+
+    /// A token of an earlier life of the agent. It has its whole life before it at most, however far the wall clock
+    /// was set back.
+    pub(super) fn restored(meta: TokenMeta, now: Now) -> Self {
+        Self { known: false, ..Self::issued(meta, now, now) }
+    }
+
+    /// The instant that lies `span` before the end, on both clocks.
+    pub(super) fn before_end(&self, span: Duration) -> Deadline {
+        let boot = self.expiry.boot.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+        Deadline { wall: self.expiry.wall.minus(span), boot: BootInstant(boot) }
     }
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::account::{Account, Admission, Held, Phase};
 use super::effect::{Effect, Issue, Note, Operation};
 use super::event::{CredentialChange, Event, FailureMeta, IssuedMeta};
-use super::host::{Gate, Host, Turn};
+use super::host::{Gate, Host, Place, Sign, Turn};
 use super::plan::{TargetId, unit};
 use super::retry::{self, Situation};
-use super::schedule::renew_after;
+use super::schedule::{renew_after, reuse_lead};
 use super::target::Target;
 use super::timers::Timers;
-use crate::domain::{AccountId, Deadline, ErrorClass, ErrorInfo, Generation, Now, Timestamp};
+use crate::domain::{AccountId, BootInstant, Deadline, ErrorClass, ErrorInfo, Generation, Now, Timestamp};
 
 /// A request that has not answered after this gives its place to the next.
 const STALLS_AFTER: Duration = Duration::from_secs(2);
@@ -21,6 +21,8 @@ const STALLS_AFTER: Duration = Duration::from_secs(2);
 const SAME_TOKEN_PAUSE: Duration = Duration::from_secs(60);
 /// A same token is asked for again this long after its end at the latest.
 const AFTER_THE_END: Duration = Duration::from_millis(200);
+/// However little is left, the provider is not asked again sooner.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// A stored token that claims to have been issued later than this from now shows that the clock was set back.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
@@ -45,6 +47,10 @@ pub(super) struct Flight {
     pub(super) host: Arc<str>,
     pub(super) operation: Operation,
     pub(super) stalled: bool,
+    /// When the first request of the account's row of failures left, if this one fails, too.
+    pub(super) failing_since: BootInstant,
+    /// When it left.
+    pub(super) left: Now,
     /// When the provider was asked before: a request that was never sent does not count for `min_interval`.
     pub(super) before: Option<Timestamp>,
 }
@@ -112,8 +118,8 @@ impl Engine {
             Event::Reprieve => self.reprieve(now),
             Event::Shutdown => self.stopping = true,
         }
-        while let Some(key) = self.timers.pop_due(now) {
-            self.due(key, now);
+        while let Some((key, since)) = self.timers.pop_due(now) {
+            self.due(key, since, now);
         }
         std::mem::take(&mut self.effects)
     }
@@ -130,18 +136,17 @@ impl Engine {
         !self.flights.is_empty() || self.targets.values().any(|target| target.in_flight)
     }
 
-    fn due(&mut self, key: Key, now: Now) {
+    fn due(&mut self, key: Key, since: Deadline, now: Now) {
         match key {
-            Key::Ask(account) => self.enqueue(&account, now),
+            Key::Ask(account) => self.enqueue_since(&account, since, now),
             Key::Expiry(account) => self.expired(&account, now),
             Key::Stall(account) => {
                 if let Some(flight) = self.flights.get_mut(&account).filter(|flight| !flight.stalled) {
                     flight.stalled = true;
-                    let host = flight.host.clone();
-                    if let Some(host) = self.hosts.get_mut(&host) {
-                        host.stall();
-                    }
-                    self.pump(&host, now);
+                    let name = flight.host.clone();
+                    let turn = self.hosts.get_mut(&name).map_or(Turn::Nothing, |host| host.stall(&account));
+                    self.turn(&name, turn, now);
+                    self.pump(&name, now);
                 }
             }
             Key::Host(host) => self.pump(&host, now),
@@ -152,6 +157,10 @@ impl Engine {
 
     /// The account wants a request: into its host's queue, unless something forbids it yet.
     pub(super) fn enqueue(&mut self, name: &AccountId, now: Now) {
+        self.enqueue_since(name, now.at_once(), now);
+    }
+
+    fn enqueue_since(&mut self, name: &AccountId, since: Deadline, now: Now) {
         if self.stopping {
             return;
         }
@@ -165,10 +174,12 @@ impl Engine {
         self.timers.clear(&Key::Ask(name.clone()));
         // Without a token it queues as if its token ended now: after the long expired, before the living.
         let order = account.token.map_or(now.wall, |held| held.meta.expires_at);
-        account.phase = Phase::Queued(order);
+        let place = Place { order, failing: account.attempt > 0 };
+        account.phase = Phase::Queued(place);
+        account.due = since;
         let host = account.plan.host.clone();
         if let Some(queue) = self.hosts.get_mut(&host) {
-            queue.queue.insert((order, name.clone()));
+            queue.queue(name.clone(), place);
         }
         self.pump(&host, now);
     }
@@ -178,12 +189,8 @@ impl Engine {
         self.timers.clear(&Key::Host(name.clone()));
         while !self.stopping {
             let Some(host) = self.hosts.get_mut(name) else { return };
-            let Some(first) = host.queue.first().map(|(_, account)| account.clone()) else { return };
             match host.gate(now) {
-                Gate::Open => {
-                    host.queue.pop_first();
-                    self.start(&first, now);
-                }
+                Gate::Open(first) => self.start(&first, now),
                 Gate::Until(deadline) => {
                     self.timers.set(Key::Host(name.clone()), deadline);
                     return;
@@ -213,6 +220,7 @@ impl Engine {
             generation: account.generation.next(),
             timeout: account.timeout(operation, now),
             keep_longer: account.keeps_longer(),
+            late: account.due.passed(now),
             intent,
         };
         account.phase = Phase::Asking;
@@ -222,48 +230,69 @@ impl Engine {
         if let Some(host) = self.hosts.get_mut(&host) {
             host.start(name, now);
         }
-        self.flights.insert(name.clone(), Flight { epoch, host, operation, stalled: false, before });
+        let failing_since = *account.failing_since.get_or_insert(now.boot);
+        let flight = Flight { epoch, host, operation, stalled: false, failing_since, left: now, before };
+        self.flights.insert(name.clone(), flight);
         self.timers.set(Key::Stall(name.clone()), now.after(STALLS_AFTER));
         self.effects.push(Effect::Issue(effect));
     }
 
     /// Ends the flight of that epoch; `None` where the result is nobody's any more.
-    fn land(&mut self, name: &AccountId, epoch: u64, fault: bool, now: Now) -> Option<Flight> {
-        let flight = self.flights.get(name).filter(|flight| flight.epoch == epoch)?.clone();
-        self.flights.remove(name);
-        self.timers.clear(&Key::Stall(name.clone()));
-        let turn = match self.hosts.get_mut(&flight.host) {
-            Some(host) => host.finish(name, flight.stalled, fault),
-            None => Turn::Nothing,
-        };
-        let current = self.accounts.get_mut(name).is_some_and(|account| {
-            account.phase = Phase::Idle;
-            account.finished += 1;
-            account.epoch == epoch
-        });
-        match turn {
-            Turn::Opens { round } => self.host_down(&flight.host, round, now),
-            Turn::Closes => self.host_back(&flight.host, now),
-            Turn::Nothing => {}
+    fn land(&mut self, name: &AccountId, epoch: u64, sign: Sign, now: Now) -> Option<Flight> {
+        if self.flights.get(name).is_none_or(|flight| flight.epoch != epoch) {
+            return None;
         }
+        let flight = self.flights.remove(name)?;
+        self.timers.clear(&Key::Stall(name.clone()));
+        let host = self.hosts.get_mut(&flight.host);
+        let turn = host
+            .map_or(Turn::Nothing, |host| host.finish(name, flight.stalled, sign, flight.failing_since, now));
+        let account = self.accounts.get_mut(name);
+        let current = account.is_some_and(|account| {
+            account.phase = Phase::Idle;
+            let current = account.epoch == epoch;
+            account.finished += u64::from(current);
+            account.again &= current;
+            current
+        });
+        self.turn(&flight.host, turn, now);
         if !current {
-            // The account has left, or is another one by now and has waited for its predecessor's request.
-            self.enqueue(name, now);
+            // The account has left, or is another one by now. That one has waited for its predecessor's request, and
+            // goes on where its own deadline has passed meanwhile.
+            if self.timers.at(&Key::Ask(name.clone())).is_none() {
+                self.enqueue(name, now);
+            }
             self.pump(&flight.host, now);
         }
         current.then_some(flight)
     }
 
+    fn turn(&mut self, host: &Arc<str>, turn: Turn, now: Now) {
+        match turn {
+            Turn::Opens { round } => self.host_down(host, round, now),
+            Turn::Closes => self.host_back(host, now),
+            Turn::Nothing => {}
+        }
+    }
+
     fn issued(&mut self, name: &AccountId, epoch: u64, meta: IssuedMeta, now: Now) {
-        let Some(flight) = self.land(name, epoch, false, now) else { return };
+        let Some(flight) = self.land(name, epoch, Sign::Answered, now) else { return };
         let Some(account) = self.accounts.get_mut(name) else { return };
         let healed = account.error.take().is_some();
         account.again = false;
         (account.attempt, account.rejected) = (0, 0);
         (account.hold, account.next_try) = (None, None);
+        account.failing_since = None;
         account.refresh = meta.refresh;
-        let held = Held::new(meta.token, now);
+        let held = match (meta.admission, account.token) {
+            (Admission::Same | Admission::Shorter, Some(held)) if held.meta == meta.token => held,
+            (Admission::Promoted, _) => Held::issued(meta.token, flight.left, now),
+            _ => Held::restored(meta.token, now),
+        };
         account.token = Some(held);
+        if let Some(last) = account.last_request {
+            account.asked_at(last.min(now.wall), now); // the life tells whether a documented interval can be true
+        }
         account.generation = account.generation.max(meta.token.generation);
         self.timers.set(Key::Expiry(name.clone()), held.expiry);
         if meta.admission == Admission::Promoted {
@@ -277,7 +306,10 @@ impl Engine {
             });
         } else {
             let left = held.expiry.left(now);
-            let pause = SAME_TOKEN_PAUSE.max(left / 4).min(left + AFTER_THE_END);
+            let window = reuse_lead(self.seed, name, &account.plan, &held.meta);
+            let until_window = window.map(|window| left.saturating_sub(window));
+            let pause = SAME_TOKEN_PAUSE.max(left / 4).min((left + AFTER_THE_END).max(SHORTEST_PAUSE));
+            let pause = until_window.filter(|wait| *wait > SHORTEST_PAUSE).unwrap_or(pause);
             let next = now.wall.plus(pause);
             account.next_try = Some(next);
             let schedule = account.schedule();
@@ -290,13 +322,26 @@ impl Engine {
     }
 
     fn failed(&mut self, name: &AccountId, epoch: u64, failure: FailureMeta, now: Now) {
-        let Some(flight) = self.land(name, epoch, failure.host_fault, now) else { return };
+        let sign = match failure.class {
+            ErrorClass::Config => Sign::None,
+            _ if failure.host_fault => Sign::Fault,
+            _ => Sign::Answered,
+        };
+        let Some(flight) = self.land(name, epoch, sign, now) else { return };
         if let Some(account) = self.accounts.get_mut(name) {
             account.refresh = failure.refresh;
             if failure.class == ErrorClass::Config {
                 account.forget_request(flight.before, now);
+                account.failing_since = account.failing_since.filter(|_| account.attempt > 0);
             }
             let can_issue = account.plan.can_issue;
+            let failure = match (failure.class, flight.operation) {
+                // There is nothing to log in again with but these very credentials: try again.
+                (ErrorClass::Relogin, Operation::Issue) => {
+                    FailureMeta { class: ErrorClass::Transient, ..failure }
+                }
+                _ => failure,
+            };
             if failure.class == ErrorClass::Relogin && flight.operation == Operation::Refresh && can_issue {
                 // Falling back to a login is part of the same attempt.
                 account.refresh = None;
@@ -315,7 +360,8 @@ impl Engine {
         let FailureMeta { class, message, wait, host_pause, .. } = failure;
         account.attempt = account.attempt.saturating_add(1);
         let refused = matches!(class, ErrorClass::Rejected | ErrorClass::Relogin);
-        account.rejected = if refused { account.rejected.saturating_add(1) } else { 0 };
+        // Nothing but new credentials, a command or success forgets a refusal: a 503 in between does not.
+        account.rejected = account.rejected.saturating_add(u32::from(refused));
         let situation = Situation {
             class,
             attempt: account.attempt,
@@ -323,7 +369,7 @@ impl Engine {
             alive: account.alive(now),
             hint: wait,
         };
-        let pause = retry::delay(self.seed, name, situation);
+        let pause = retry::delay(self.seed, name, situation).max(account.wary_pause(now));
         let asked_for = wait.is_some() || class == ErrorClass::Throttled;
         account.hold = asked_for.then(|| now.after(pause));
         let news = account.error.as_ref().is_none_or(|error| error.class != class);
@@ -364,11 +410,17 @@ impl Engine {
         }
     }
 
+    /// The accounts that failed by the host's fault are due; one that fails by itself keeps its own pace.
     fn host_back(&mut self, name: &Arc<str>, now: Now) {
         self.say(Note::HostBack { host: name.clone() });
+        let Some(host) = self.hosts.get(name) else { return };
         let waits = |account: &Account| {
             let error = account.error.as_ref().map(|error| error.class);
-            account.plan.host == *name && account.phase == Phase::Idle && error == Some(ErrorClass::Transient)
+            let alone = account.failing_since.is_some_and(|since| host.fails_alone(since));
+            account.plan.host == *name
+                && account.phase == Phase::Idle
+                && error == Some(ErrorClass::Transient)
+                && !alone
         };
         let waiting: Vec<AccountId> = self
             .accounts
@@ -402,18 +454,26 @@ impl Engine {
         }
     }
 
+    /// A reader's 401 is a reason to ask once a generation. Where asking fails, or brings the same token again, further
+    /// complaints change nothing: the next try is set.
     fn invalidated(&mut self, name: &AccountId, generation: Generation, now: Now) {
-        let current =
-            |account: &&Account| account.token.is_some_and(|held| held.meta.generation == generation);
-        if self.accounts.get(name).filter(current).is_some() {
-            self.enqueue(name, now);
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let current = account.token.is_some_and(|held| held.meta.generation == generation);
+        if current && account.invalidated < generation {
+            account.invalidated = generation;
+            if account.attempt == 0 {
+                self.enqueue(name, now);
+            }
         }
     }
 
     fn calendar_fired(&mut self, name: &AccountId, scheduled: Timestamp, now: Now) {
         let Some(account) = self.accounts.get_mut(name) else { return };
-        let served = account.token.is_some_and(|held| held.meta.issued_at >= scheduled);
-        if served || account.last_calendar.is_some_and(|last| last >= scheduled) {
+        // What seems to have been in the future was before the clock was set back, and means nothing.
+        let known = |at: &Timestamp| *at <= now.wall.plus(CLOCK_TOLERANCE);
+        let issued_at = account.token.map(|held| held.meta.issued_at).filter(known);
+        let last = account.last_calendar.filter(known);
+        if issued_at.is_some_and(|at| at >= scheduled) || last.is_some_and(|at| at >= scheduled) {
             return;
         }
         account.last_calendar = Some(scheduled);
@@ -492,9 +552,10 @@ impl Engine {
         if cut {
             self.say(Note::LeadCut { account: name.clone(), lifetime: held.meta.lifetime() });
         }
-        let set_back = held.meta.issued_at > now.wall.plus(CLOCK_TOLERANCE);
-        let at = if set_back { now.wall } else { held.meta.issued_at.plus(after) };
-        self.ask_at(name, now.at_wall(at));
+        let set_back = held.meta.issued_at > now.wall.plus(CLOCK_TOLERANCE) && !held.known;
+        let at = held.meta.issued_at.plus(after);
+        let ask = if set_back { now.at_once() } else { held.before_end(held.meta.expires_at.since(at)) };
+        self.ask_at(name, ask);
         self.timers.at(&Key::Ask(name.clone())).map_or(at, |deadline| deadline.wall)
     }
 

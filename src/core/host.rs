@@ -4,26 +4,36 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::config::model::Limit;
-use crate::domain::{AccountId, Deadline, Now, Timestamp};
+use crate::domain::{AccountId, BootInstant, Deadline, Now, Timestamp};
 
 /// Failures in a row, of at least two accounts, that open the breaker.
 const TRIP: u32 = 5;
 /// In flight at the very most, those that gave their place away included.
 const MOST_IN_FLIGHT: u32 = 32;
+/// A host that goes down may answer this long what it had begun to.
+const LAST_GASP: Duration = Duration::from_secs(2);
 /// The longest that the breaker stays open before a probe.
 const LONGEST_OPEN: Duration = Duration::from_secs(60);
+/// The same where the user has turned the rate off (docs/decisions/0022).
+const LONGEST_OPEN_UNLIMITED: Duration = Duration::from_secs(1);
+/// The shortest, for tokens that live a few seconds.
+const SHORTEST_OPEN: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Host {
     pub(super) limit: Limit,
-    /// Waiting, by expiry.
-    pub(super) queue: BTreeSet<(Timestamp, AccountId)>,
+    /// Waiting, by expiry: those that have failed before.
+    failing: BTreeSet<(Timestamp, AccountId)>,
+    /// Waiting, by expiry: those that have not. The breaker does not hold them back.
+    unfailed: BTreeSet<(Timestamp, AccountId)>,
     /// The bucket as its theoretical arrival time (GCRA), in microseconds of the boot-time clock.
     arrival: u64,
     /// In flight and holding a place.
-    active: u32,
+    pub(super) active: u32,
     /// In flight and unanswered for so long that the place went to the next.
-    stalled: u32,
+    pub(super) stalled: u32,
+    /// When the host last answered while its breaker was closed.
+    last_answer: Option<BootInstant>,
     pub(super) paused: Option<Deadline>,
     pub(super) breaker: Breaker,
 }
@@ -35,14 +45,35 @@ pub(super) enum Breaker {
     Probing { by: AccountId, round: u32 },
 }
 
-/// Whether the next request may leave.
+/// An account's place in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Its token's end.
+    pub(super) order: Timestamp,
+    /// Whether its last request failed.
+    pub(super) failing: bool,
+}
+
+/// Whether the next request may leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Gate {
-    Open,
+    /// That account's, which has left the queue.
+    Open(AccountId),
     /// At that instant, look again.
     Until(Deadline),
-    /// When something in flight ends or stalls, look again.
+    /// When something in flight ends or stalls, or something is queued, look again.
     Busy,
+}
+
+/// What a request has shown about the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It answers, if only with a refusal.
+    Answered,
+    /// A transport failure or 5xx.
+    Fault,
+    /// Nothing: the request never left.
+    None,
 }
 
 /// What the end of a request means for the host.
@@ -61,36 +92,72 @@ impl Host {
     pub(super) fn new(limit: Limit) -> Self {
         Self {
             limit,
-            queue: BTreeSet::new(),
+            failing: BTreeSet::new(),
+            unfailed: BTreeSet::new(),
             arrival: 0,
             active: 0,
             stalled: 0,
+            last_answer: None,
             paused: None,
             breaker: Breaker::closed(),
         }
     }
 
-    /// Whether a request may leave now.
+    pub(super) fn queue(&mut self, account: AccountId, place: Place) {
+        self.line(place).insert((place.order, account));
+    }
+
+    pub(super) fn unqueue(&mut self, account: &AccountId, place: Place) {
+        self.line(place).remove(&(place.order, account.clone()));
+    }
+
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> impl Iterator<Item = (&AccountId, Place)> {
+        let failing =
+            self.failing.iter().map(|(order, account)| (account, Place { order: *order, failing: true }));
+        let unfailed =
+            self.unfailed.iter().map(|(order, account)| (account, Place { order: *order, failing: false }));
+        failing.chain(unfailed)
+    }
+
+    fn line(&mut self, place: Place) -> &mut BTreeSet<(Timestamp, AccountId)> {
+        if place.failing { &mut self.failing } else { &mut self.unfailed }
+    }
+
+    /// Takes the account whose request may leave now, the nearest expiry first.
     pub(super) fn gate(&mut self, now: Now) -> Gate {
+        let failing = self.failing.first().map(|(order, _)| *order);
+        let unfailed = self.unfailed.first().map(|(order, _)| *order);
+        if failing.is_none() && unfailed.is_none() {
+            return Gate::Busy;
+        }
         if let Some(until) = self.paused {
             if !until.reached(now) {
                 return Gate::Until(until);
             }
             self.paused = None;
         }
-        match &self.breaker {
-            Breaker::Open { until, .. } if !until.reached(now) => return Gate::Until(*until),
+        let shut_until = match &self.breaker {
             Breaker::Probing { .. } => return Gate::Busy,
-            Breaker::Open { .. } | Breaker::Closed { .. } => {}
-        }
+            Breaker::Open { until, .. } if !until.reached(now) => Some(*until),
+            Breaker::Open { .. } | Breaker::Closed { .. } => None,
+        };
+        let line = match (shut_until, failing, unfailed) {
+            (Some(until), _, None) => return Gate::Until(until),
+            (None, Some(failing), unfailed) if unfailed.is_none_or(|unfailed| failing <= unfailed) => {
+                &mut self.failing
+            }
+            _ => &mut self.unfailed,
+        };
         let most = MOST_IN_FLIGHT.max(self.limit.concurrency);
         if self.active >= self.limit.concurrency || self.active + self.stalled >= most {
             return Gate::Busy;
         }
-        match self.bucket_wait(now) {
-            Duration::ZERO => Gate::Open,
-            wait => Gate::Until(now.after(wait)),
+        let wait = bucket_wait(self.limit, self.arrival, now);
+        if !wait.is_zero() {
+            return Gate::Until(now.after(wait));
         }
+        line.pop_first().map_or(Gate::Busy, |(_, account)| Gate::Open(account))
     }
 
     /// A request of `account` leaves.
@@ -104,37 +171,67 @@ impl Host {
         }
     }
 
-    /// A request that has not answered for a while gives its place to the next.
-    pub(super) fn stall(&mut self) {
+    /// A request that has not answered for a while gives its place to the next. For a probe that is answer enough:
+    /// the host stays shut, but for no longer than if it had failed.
+    pub(super) fn stall(&mut self, account: &AccountId) -> Turn {
         self.active = self.active.saturating_sub(1);
         self.stalled += 1;
+        self.probe_failed(account)
     }
 
-    /// A request of `account` has ended; `fault`: transport failure or 5xx.
-    pub(super) fn finish(&mut self, account: &AccountId, stalled: bool, fault: bool) -> Turn {
+    /// A request of `account` has ended, whose row of failures began with a request that left at `since`.
+    pub(super) fn finish(
+        &mut self,
+        account: &AccountId,
+        stalled: bool,
+        sign: Sign,
+        since: BootInstant,
+        now: Now,
+    ) -> Turn {
         let place = if stalled { &mut self.stalled } else { &mut self.active };
         *place = place.saturating_sub(1);
-        match (&mut self.breaker, fault) {
-            (Breaker::Closed { failures, first, several }, true) => {
-                *failures += 1;
-                *several |= first.get_or_insert_with(|| account.clone()) != account;
-                if *failures >= TRIP && *several { Turn::Opens { round: 0 } } else { Turn::Nothing }
-            }
-            (Breaker::Closed { .. }, false) => {
+        let alone = self.fails_alone(since);
+        match sign {
+            Sign::Answered if matches!(self.breaker, Breaker::Closed { .. }) => {
                 self.breaker = Breaker::closed();
+                self.last_answer = Some(now.boot);
                 Turn::Nothing
             }
-            (Breaker::Probing { by, round }, true) if by == account => Turn::Opens { round: *round + 1 },
-            (Breaker::Open { .. } | Breaker::Probing { .. }, true) => Turn::Nothing,
-            (Breaker::Open { .. } | Breaker::Probing { .. }, false) => {
+            Sign::Answered => {
                 self.breaker = Breaker::closed();
                 Turn::Closes
+            }
+            Sign::Fault => match &mut self.breaker {
+                Breaker::Closed { failures, first, several } if !alone => {
+                    *failures += 1;
+                    *several |= first.get_or_insert_with(|| account.clone()) != account;
+                    if *failures >= TRIP && *several { Turn::Opens { round: 0 } } else { Turn::Nothing }
+                }
+                Breaker::Closed { .. } => Turn::Nothing,
+                Breaker::Open { .. } | Breaker::Probing { .. } => self.probe_failed(account),
+            },
+            Sign::None => {
+                if let Breaker::Probing { by, round } = &self.breaker
+                    && by == account
+                {
+                    // It has shown nothing: the next one probes.
+                    self.breaker = Breaker::Open { until: Now::default().at_once(), round: *round };
+                }
+                Turn::Nothing
             }
         }
     }
 
+    fn probe_failed(&self, account: &AccountId) -> Turn {
+        match &self.breaker {
+            Breaker::Probing { by, round } if by == account => Turn::Opens { round: round.saturating_add(1) },
+            _ => Turn::Nothing,
+        }
+    }
+
     /// Opens the breaker: `5 s + U(0, 10 s)`, doubled each round, at most a minute, at most a quarter of what
-    /// the nearest living token (its life, what is left) has left, though never under a second (5 s for lives that can afford it).
+    /// the nearest living token (its life, what is left) has left, though never under 5 s (a twentieth of a short
+    /// life).
     pub(super) fn open(
         &mut self,
         round: u32,
@@ -143,10 +240,12 @@ impl Host {
         now: Now,
     ) -> Deadline {
         let base = Duration::from_secs(5) + Duration::from_secs(10).mul_f64(draw);
-        let wish = (base * 2_u32.saturating_pow(round.min(6))).min(LONGEST_OPEN);
+        // Where the rate is off, nobody is to be spared: it opens so that a thousand accounts do not ask at once.
+        let longest = if self.limit.period.is_some() { LONGEST_OPEN } else { LONGEST_OPEN_UNLIMITED };
+        let wish = (base * 2_u32.saturating_pow(round.min(6))).min(longest);
         let span = match nearest {
             Some((life, left)) => {
-                let least = (life / 20).clamp(Duration::from_secs(1), Duration::from_secs(5));
+                let least = (life / 20).clamp(SHORTEST_OPEN, Duration::from_secs(5));
                 wish.min((left / 4).max(least))
             }
             None => wish,
@@ -156,17 +255,27 @@ impl Host {
         until
     }
 
-    /// Whether nothing waits or runs here.
-    pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.active == 0 && self.stalled == 0
+    /// Whether nothing waits or runs here, and what ran is paid for: a host that is forgotten has a full bucket.
+    pub(super) fn is_idle(&self, now: Now) -> bool {
+        let quiet =
+            self.failing.is_empty() && self.unfailed.is_empty() && self.active == 0 && self.stalled == 0;
+        quiet && self.arrival <= micros(now) && self.paused.is_none_or(|until| until.reached(now))
     }
 
-    fn bucket_wait(&self, now: Now) -> Duration {
-        let Some(period) = self.limit.period else { return Duration::ZERO };
-        let credit = as_micros(period).saturating_mul(u64::from(self.limit.burst.saturating_sub(1)));
-        let earliest = self.arrival.saturating_sub(credit);
-        Duration::from_micros(earliest.saturating_sub(micros(now)))
+    /// Whether the host has answered others well after a row of failures began at `since`. Such faults are the
+    /// account's own (a black hole among good ones): they do not count for the breaker, lest they close the door on the
+    /// others (docs/decisions/0021).
+    pub(super) fn fails_alone(&self, since: BootInstant) -> bool {
+        self.last_answer.is_some_and(|last| last > since.plus(LAST_GASP))
     }
+}
+
+fn bucket_wait(limit: Limit, arrival: u64, now: Now) -> Duration {
+    let Some(period) = limit.period else { return Duration::ZERO };
+    let credit = as_micros(period).saturating_mul(u64::from(limit.burst.saturating_sub(1)));
+    let earliest = arrival.saturating_sub(credit);
+    // In whole milliseconds, as the clocks count: a shorter wait would be over at once, and asked for for ever.
+    Duration::from_millis(earliest.saturating_sub(micros(now)).div_ceil(1000))
 }
 
 impl Breaker {
@@ -186,7 +295,6 @@ fn as_micros(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::BootInstant;
 
     fn now(millis: u64) -> Now {
         Now { wall: Timestamp::from_secs(1_000), boot: BootInstant(millis) }
@@ -196,14 +304,36 @@ mod tests {
         AccountId::new(name).unwrap()
     }
 
+    fn fault(host: &mut Host, name: &str, since: u64, at: Now) -> Turn {
+        host.finish(&account(name), false, Sign::Fault, BootInstant(since), at)
+    }
+
+    fn answer(host: &mut Host, name: &str, at: Now) -> Turn {
+        host.finish(&account(name), false, Sign::Answered, at.boot, at)
+    }
+
+    /// Whether a request of one who waits may leave; nobody is left waiting.
+    fn leaves(host: &mut Host, now: Now) -> bool {
+        gate(host, now) == Gate::Open(account("w"))
+    }
+
+    /// The gate for one that has failed before.
+    fn gate(host: &mut Host, now: Now) -> Gate {
+        let place = Place { order: Timestamp::from_secs(2_000), failing: true };
+        host.queue(account("w"), place);
+        let gate = host.gate(now);
+        host.unqueue(&account("w"), place);
+        gate
+    }
+
     #[test]
     fn the_bucket_lets_a_burst_pass_and_then_the_rate() {
         let mut host = Host::new(Limit { concurrency: 1_000, ..Limit::default() });
         let mut sent = Vec::new();
         for millis in 0..10_000_u64 {
-            while host.gate(now(millis)) == Gate::Open {
+            while leaves(&mut host, now(millis)) {
                 host.start(&account("a"), now(millis));
-                host.finish(&account("a"), false, false);
+                answer(&mut host, "a", now(millis));
                 sent.push(millis);
             }
         }
@@ -216,20 +346,20 @@ mod tests {
         let mut host = Host::new(Limit { period: None, ..Limit::default() });
         let mut started = 0;
         for _ in 0..20 {
-            while host.gate(now(0)) == Gate::Open {
+            while leaves(&mut host, now(0)) {
                 host.start(&account("a"), now(0));
                 started += 1;
             }
-            host.stall();
+            host.stall(&account("a"));
         }
         assert_eq!(started, 20 + 4 - 1);
         for _ in 0..40 {
-            while host.gate(now(0)) == Gate::Open {
+            while leaves(&mut host, now(0)) {
                 host.start(&account("a"), now(0));
                 started += 1;
             }
             if host.active > 0 {
-                host.stall();
+                host.stall(&account("a"));
             }
         }
         assert_eq!(started, MOST_IN_FLIGHT);
@@ -239,31 +369,123 @@ mod tests {
     fn five_faults_of_two_accounts_open_the_breaker_and_one_probe_closes_it() {
         let mut host = Host::new(Limit::default());
         for _ in 0..9 {
-            assert_eq!(host.finish(&account("a"), false, true), Turn::Nothing);
+            assert_eq!(fault(&mut host, "a", 0, now(0)), Turn::Nothing);
         }
-        assert_eq!(host.finish(&account("b"), false, true), Turn::Opens { round: 0 });
+        assert_eq!(fault(&mut host, "b", 0, now(0)), Turn::Opens { round: 0 });
         let until = host.open(0, None, 0.5, now(0));
-        assert_eq!(host.gate(now(0)), Gate::Until(until));
+        assert_eq!(gate(&mut host, now(0)), Gate::Until(until));
         assert_eq!(until.boot, BootInstant(10_000));
-        assert_eq!(host.gate(now(10_000)), Gate::Open);
+        assert!(leaves(&mut host, now(10_000)));
         host.start(&account("a"), now(10_000));
-        assert_eq!(host.gate(now(10_001)), Gate::Busy);
-        assert_eq!(host.finish(&account("a"), false, true), Turn::Opens { round: 1 });
+        assert_eq!(gate(&mut host, now(10_001)), Gate::Busy);
+        assert_eq!(fault(&mut host, "a", 0, now(0)), Turn::Opens { round: 1 });
         host.open(1, None, 0.5, now(11_000));
-        assert_eq!(host.gate(now(31_000)), Gate::Open);
+        assert!(leaves(&mut host, now(31_000)));
         host.start(&account("b"), now(31_000));
-        assert_eq!(host.finish(&account("b"), false, false), Turn::Closes);
-        assert_eq!(host.gate(now(31_500)), Gate::Open);
+        assert_eq!(answer(&mut host, "b", now(0)), Turn::Closes);
+        assert!(leaves(&mut host, now(31_500)));
     }
 
     #[test]
     fn answers_of_any_other_kind_keep_the_breaker_closed() {
         let mut host = Host::new(Limit::default());
         for _ in 0..5 {
-            host.finish(&account("a"), false, true);
-            host.finish(&account("b"), false, true);
-            assert_eq!(host.finish(&account("b"), false, false), Turn::Nothing);
+            host.start(&account("a"), now(0));
+            fault(&mut host, "a", 0, now(0));
+            fault(&mut host, "b", 0, now(0));
+            assert_eq!(answer(&mut host, "b", now(0)), Turn::Nothing);
         }
+    }
+
+    #[test]
+    fn the_nearest_expiry_goes_first_whether_it_has_failed_or_not() {
+        let mut host = Host::new(Limit::default());
+        let place = |order, failing| Place { order: Timestamp::from_secs(order), failing };
+        for (name, order, failing) in [("c", 3, true), ("a", 1, false), ("d", 4, false), ("b", 2, true)] {
+            host.queue(account(name), place(order, failing));
+        }
+        let order = ["a", "b", "c", "d"].map(|name| Gate::Open(account(name)));
+        assert_eq!([(); 4].map(|()| host.gate(now(0))), order);
+        assert_eq!(host.gate(now(0)), Gate::Busy);
+    }
+
+    #[test]
+    fn an_open_breaker_lets_one_that_has_not_failed_probe_at_once() {
+        let mut host = Host::new(Limit::default());
+        host.open(0, None, 0.5, now(0));
+        let place = Place { order: Timestamp::from_secs(9_000), failing: false };
+        host.queue(account("good"), place);
+        assert!(!leaves(&mut host.clone(), now(1)));
+        assert_eq!(host.gate(now(1)), Gate::Open(account("good")));
+        host.start(&account("good"), now(1));
+        host.queue(account("other"), place);
+        assert_eq!(host.gate(now(1)), Gate::Busy, "one probe");
+        assert_eq!(answer(&mut host, "good", now(0)), Turn::Closes);
+    }
+
+    #[test]
+    fn without_a_rate_the_breaker_opens_for_a_second() {
+        let mut host = Host::new(Limit { period: None, ..Limit::default() });
+        assert_eq!(host.open(9, None, 1.0, now(0)).boot, BootInstant(1_000));
+    }
+
+    #[test]
+    fn a_row_of_faults_does_not_count_where_others_were_answered_meanwhile() {
+        let mut host = Host::new(Limit::default());
+        answer(&mut host, "good", now(2_001));
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            assert_eq!(fault(&mut host, name, 0, now(30_000)), Turn::Nothing);
+        }
+        let turns = ["a", "b", "c", "d", "e"].map(|name| fault(&mut host, name, 1_000, now(30_000)));
+        assert_eq!(turns[4], Turn::Opens { round: 0 }, "an answer that was under way when they began");
+    }
+
+    #[test]
+    fn what_never_left_says_nothing_about_the_host() {
+        let mut host = Host::new(Limit::default());
+        for name in ["a", "b", "a", "b"] {
+            fault(&mut host, name, 0, now(0));
+        }
+        assert_eq!(host.finish(&account("c"), false, Sign::None, BootInstant(0), now(0)), Turn::Nothing);
+        assert_eq!(fault(&mut host, "a", 0, now(0)), Turn::Opens { round: 0 });
+        host.open(0, None, 0.5, now(0));
+        host.start(&account("c"), now(10_000));
+        assert_eq!(host.finish(&account("c"), false, Sign::None, BootInstant(0), now(0)), Turn::Nothing);
+        assert!(leaves(&mut host, now(10_001)), "the next one probes");
+        host.start(&account("a"), now(10_001));
+        assert_eq!(fault(&mut host, "a", 0, now(0)), Turn::Opens { round: 1 });
+    }
+
+    #[test]
+    fn a_probe_that_hangs_shuts_the_host_again_without_waiting_for_its_timeout() {
+        let mut host = Host::new(Limit::default());
+        for name in ["a", "b", "a", "b", "a"] {
+            fault(&mut host, name, 0, now(0));
+        }
+        host.open(0, None, 0.5, now(0));
+        host.start(&account("a"), now(10_000));
+        assert_eq!(host.stall(&account("a")), Turn::Opens { round: 1 });
+        host.open(1, None, 0.5, now(12_000));
+        assert_eq!(
+            host.finish(&account("a"), true, Sign::Fault, BootInstant(0), now(12_000)),
+            Turn::Nothing,
+            "it has been counted"
+        );
+    }
+
+    #[test]
+    fn a_rate_that_is_no_whole_number_of_milliseconds_never_waits_for_nothing() {
+        let period = Some(Duration::from_micros(333_333));
+        let mut host = Host::new(Limit { period, burst: 1, concurrency: 100 });
+        let mut at = now(0);
+        for _ in 0..30 {
+            host.start(&account("a"), at);
+            while let Gate::Until(deadline) = gate(&mut host, at) {
+                assert!(!deadline.reached(at), "{at:?}");
+                at = deadline.into();
+            }
+        }
+        assert!((10_000..=10_030).contains(&at.boot.0), "{at:?}");
     }
 
     #[test]

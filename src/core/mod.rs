@@ -5,6 +5,8 @@
 //! run in virtual time ([`simulation`]).
 
 mod account;
+#[cfg(test)]
+mod behaviour;
 mod effect;
 mod engine;
 mod event;

@@ -2,6 +2,7 @@
 //! touched at all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::account::{Account, Phase};
 use super::effect::{Effect, Note};
@@ -20,7 +21,7 @@ impl Engine {
         touched: &BTreeSet<AccountId>,
         now: Now,
     ) {
-        self.plan_hosts(&plan);
+        let eased = self.plan_hosts(&plan);
         let gone: Vec<AccountId> =
             self.accounts.keys().filter(|name| !plan.accounts.contains_key(*name)).cloned().collect();
         let kept: BTreeSet<TargetId> = plan
@@ -43,9 +44,9 @@ impl Engine {
                 self.add(&name, account, restored.remove(&name).unwrap_or_default(), now);
             }
         }
-        self.hosts.retain(|name, host| {
-            !host.is_idle() || self.accounts.values().any(|account| account.plan.host == *name)
-        });
+        eased.iter().for_each(|host| self.pump(host, now));
+        let used: BTreeSet<&str> = self.accounts.values().map(|account| &*account.plan.host).collect();
+        self.hosts.retain(|name, host| !host.is_idle(now) || used.contains(&**name));
     }
 
     fn add(&mut self, name: &AccountId, plan: AccountPlan, restored: Restored, now: Now) {
@@ -100,11 +101,14 @@ impl Engine {
         if let Some(last) = account.last_request {
             account.asked_at(last.min(now.wall), now);
         }
+        if account.plan.host != old.host {
+            account.failing_since = None;
+        }
         match account.phase {
-            Phase::Queued(order) if account.plan.host != old.host => {
+            Phase::Queued(place) if account.plan.host != old.host => {
                 account.phase = Phase::Idle;
                 if let Some(host) = self.hosts.get_mut(&old.host) {
-                    host.queue.remove(&(order, name.clone()));
+                    host.unqueue(name, place);
                 }
                 self.enqueue(name, now);
             }
@@ -167,13 +171,13 @@ impl Engine {
     }
 
     fn unqueue(&mut self, name: &AccountId, account: &Account) {
-        if let (Phase::Queued(order), Some(host)) = (account.phase, self.hosts.get_mut(&account.plan.host)) {
-            host.queue.remove(&(order, name.clone()));
+        if let (Phase::Queued(place), Some(host)) = (account.phase, self.hosts.get_mut(&account.plan.host)) {
+            host.unqueue(name, place);
         }
     }
 
-    /// A host's limit is the strictest of what its accounts bring.
-    fn plan_hosts(&mut self, plan: &Plan) {
+    /// A host's limit is the strictest of what its accounts bring. Gives the hosts whose limit is another now.
+    fn plan_hosts(&mut self, plan: &Plan) -> Vec<Arc<str>> {
         let mut limits: BTreeMap<_, Limit> = BTreeMap::new();
         for account in plan.accounts.values() {
             let limit = account.limit;
@@ -186,8 +190,14 @@ impl Engine {
                 })
                 .or_insert(limit);
         }
+        let mut changed = Vec::new();
         for (name, limit) in limits {
-            self.hosts.entry(name).or_insert_with(|| Host::new(limit)).limit = limit;
+            let host = self.hosts.entry(name.clone()).or_insert_with(|| Host::new(limit));
+            if host.limit != limit {
+                host.limit = limit;
+                changed.push(name);
+            }
         }
+        changed
     }
 }

@@ -10,6 +10,10 @@ const LONGEST_HINT: Duration = Duration::from_secs(3600);
 /// The longest pause between two tries of refused credentials.
 const LONGEST_PROBE: Duration = Duration::from_secs(6 * 3600);
 
+/// The shortest pause, in the last second of a token's life: `max(1 s, left/3)` alone would let the last try of a 10-s
+/// token fall before an outage's end and the next one after the token's (docs/decisions/0020).
+const LAST_PAUSE: Duration = Duration::from_millis(250);
+
 /// What a delay depends on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Situation {
@@ -38,7 +42,7 @@ pub(super) fn delay(seed: u64, account: &AccountId, situation: Situation) -> Dur
         ErrorClass::Transient | ErrorClass::Throttled => transient(attempt, alive, draw),
     };
     let patient = match alive {
-        Some((_, left)) => own.min((left / 3).max(Duration::from_secs(1))),
+        Some((_, left)) => own.min((left / 3).max(LAST_PAUSE)),
         None => own,
     };
     patient.max(bounded(hint))

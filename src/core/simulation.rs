@@ -33,6 +33,8 @@ pub struct Scenario {
     pub lifetime: Duration,
     /// How long the world goes on.
     pub duration: Duration,
+    /// What is left out of the busiest minutes at the beginning.
+    pub warm_up: Duration,
     /// When the hosts fail, and for how long; in order, not overlapping.
     pub outages: Vec<(Duration, Duration)>,
     /// How they fail then.
@@ -81,6 +83,7 @@ impl Default for Scenario {
             hosts: 1,
             lifetime: Duration::from_secs(3600),
             duration: Duration::from_secs(86_400),
+            warm_up: Duration::from_secs(7_200),
             outages: Vec::new(),
             fault: Fault::Unavailable,
             latency: Duration::from_millis(100),
@@ -127,7 +130,7 @@ pub(super) struct World<'a> {
 /// What the store and the provider know of an account.
 #[derive(Default)]
 pub(super) struct Stored {
-    name: Option<AccountId>,
+    pub(super) name: Option<AccountId>,
     host: u32,
     pub(super) token: Option<TokenMeta>,
     generation: Generation,
@@ -225,7 +228,10 @@ impl<'a> World<'a> {
     fn happen(&mut self, coming: Coming) {
         match coming {
             Coming::Step(by) => self.offset += by,
-            Coming::Suspend(span) => self.at += span,
+            Coming::Suspend(span) => {
+                self.at += span;
+                self.wake = self.wake.map(|wake| wake + span); // the sleep's clock stands still, too
+            }
             Coming::Restart => {
                 self.engine = Engine::new(self.scenario.seed);
                 self.life += 1;
@@ -263,6 +269,8 @@ impl<'a> World<'a> {
                 lead: self.scenario.lead,
                 calendar: None,
                 min_interval: Duration::ZERO,
+                documented_interval: false,
+                reuse_window: None,
                 timeout: Duration::from_secs(30),
                 old_token: self.scenario.old_token,
                 can_issue: true,
@@ -337,7 +345,7 @@ impl<'a> World<'a> {
             Fault::Throttled(_) => (Verdict::Throttled, self.scenario.latency),
             Fault::Rejected => (Verdict::Rejected, self.scenario.latency),
         };
-        let lateness = stored.due.take().map(|due| now.wall.since(due));
+        let lateness = stored.due.take().filter(|_| !silent).map(|due| now.wall.since(due));
         let host = stored.host;
         self.tally.request(Request { at: self.at, account: number as u32, verdict }, host, lateness);
         let (life, account) = (self.life, number as u32);

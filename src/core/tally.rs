@@ -16,11 +16,12 @@ pub struct Report {
     pub renewals: u64,
     /// Most requests to one host in any second.
     pub peak_per_host_second: usize,
-    /// Most requests in a minute (over all hosts) by the mean minute, after two lives; 0 where that is no time.
+    /// Most requests in a minute (over all hosts) by the mean minute, after the warm-up; 0 where that is no time.
     pub busiest_minute: f64,
     /// The same with spans of ten minutes.
     pub busiest_ten_minutes: f64,
     /// How long after its due time a request left: half, 99%, all of them were no later (in steps of about 6%).
+    /// Accounts that never get an answer are not counted.
     pub lateness: [Duration; 3],
     /// Seconds that an account's last token was past its end, summed over accounts.
     pub expired_seconds: f64,
@@ -101,7 +102,7 @@ impl Tally {
             left_expired: 0,
             outage_ends: ends.collect(),
             recoveries: vec![Duration::ZERO; scenario.outages.len()],
-            warm: 2 * millis(scenario.lifetime),
+            warm: millis(scenario.warm_up),
             log: scenario.record.then(Vec::new),
         }
     }

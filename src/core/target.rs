@@ -19,6 +19,8 @@ pub(super) struct Target {
     pub(super) revision: u64,
     pub(super) holds: Holds,
     pub(super) in_flight: bool,
+    /// What is in flight was made for another look, or may have been undone since: it proves nothing.
+    pub(super) doubted: bool,
     pub(super) failures: u32,
     pub(super) written_at: Option<Timestamp>,
     pub(super) error: Option<ErrorInfo>,
@@ -42,6 +44,7 @@ impl Target {
             revision: 0,
             holds: Holds::Unknown,
             in_flight: false,
+            doubted: false,
             failures: 0,
             written_at: None,
             error: None,
@@ -68,7 +71,7 @@ impl Engine {
             return;
         }
         let effect = match wish {
-            Holds::Generation(generation) if target.holds != Holds::Generation(generation) => {
+            Holds::Generation(wanted) if !matches!(target.holds, Holds::Generation(held) if held >= wanted) => {
                 Some(Effect::Deliver {
                     target: id.clone(),
                     account: target.account.clone(),
@@ -103,7 +106,11 @@ impl Engine {
         target.in_flight = false;
         target.failures = 0;
         target.error = None;
-        target.holds = held.map_or(Holds::Nothing, Holds::Generation);
+        target.holds = match held {
+            _ if std::mem::take(&mut target.doubted) => Holds::Unknown,
+            Some(generation) => Holds::Generation(generation),
+            None => Holds::Nothing,
+        };
         let account = target.account.clone();
         match held {
             Some(generation) => {
@@ -126,6 +133,7 @@ impl Engine {
             return;
         }
         target.in_flight = false;
+        target.doubted = false;
         target.holds = Holds::Unknown;
         let news = target.error.as_ref().is_none_or(|error| error.message != message);
         let step = Duration::from_secs(1) * 2_u32.saturating_pow(target.failures.min(6));
@@ -145,6 +153,7 @@ impl Engine {
     pub(super) fn target_lost(&mut self, id: &TargetId, now: Now) {
         if let Some(target) = self.targets.get_mut(id) {
             target.holds = Holds::Unknown;
+            target.doubted = target.in_flight;
             self.drive(id, now);
         }
     }
@@ -159,6 +168,7 @@ impl Engine {
                     target.plan = plan.clone();
                     target.account = account.clone();
                     target.holds = Holds::Unknown;
+                    target.doubted = target.in_flight;
                     target.leaving = false;
                     self.timers.clear(&Key::Retire(plan.id.clone()));
                     self.timers.clear(&Key::Target(plan.id.clone()));

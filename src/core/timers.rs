@@ -42,13 +42,14 @@ impl<K: Ord + Clone> Timers<K> {
         self.deadlines.get(key).copied()
     }
 
-    /// Takes one key that is due.
-    pub(super) fn pop_due(&mut self, now: Now) -> Option<K> {
+    /// Takes one key that is due, with its deadline.
+    pub(super) fn pop_due(&mut self, now: Now) -> Option<(K, Deadline)> {
         let by_wall = self.by_wall.first().filter(|(at, _)| *at <= now.wall).map(|(_, key)| key);
         let by_boot = self.by_boot.first().filter(|(at, _)| *at <= now.boot).map(|(_, key)| key);
         let key = by_wall.or(by_boot)?.clone();
+        let deadline = self.at(&key)?;
         self.clear(&key);
-        Some(key)
+        Some((key, deadline))
     }
 
     /// The time until the first one is due; zero where it is.
@@ -73,10 +74,10 @@ mod tests {
         assert_eq!(timers.next(START), Some(Duration::from_secs(3)));
         assert_eq!(timers.pop_due(START), None);
         let boot_only = Now { wall: Timestamp::from_secs(0), boot: BootInstant(8_000) };
-        assert_eq!(timers.pop_due(boot_only), Some("soon"));
+        assert_eq!(timers.pop_due(boot_only).map(|(key, _)| key), Some("soon"));
         assert_eq!(timers.pop_due(boot_only), None);
         let wall_only = Now { wall: Timestamp::from_secs(2_000_000), boot: BootInstant(0) };
-        assert_eq!(timers.pop_due(wall_only), Some("late"));
+        assert_eq!(timers.pop_due(wall_only).map(|(key, _)| key), Some("late"));
         assert_eq!(timers.next(START), None);
     }
 

@@ -1,7 +1,9 @@
 //! What the outside sees of the agent: log, metrics, status. One choke point, [`Observer`], is shown every event and
 //! every effect. Imports `domain` and `core` only.
 
+pub mod health;
 mod log;
+pub mod metrics;
 mod observer;
 pub mod status;
 

@@ -1,11 +1,12 @@
 //! The choke point: whatever happens passes here once, on its way into the engine or out of it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
 
 use super::log;
+use super::metrics::{Counters, Recorder};
 use crate::core::{Effect, Event, TargetId};
-use crate::domain::{AccountId, ErrorClass};
+use crate::domain::{AccountId, ErrorClass, Now};
 
 /// Sees everything, decides nothing.
 #[derive(Debug, Default)]
@@ -14,6 +15,7 @@ pub struct Observer {
     warned: BTreeMap<TargetId, Vec<String>>,
     /// Accounts whose state cannot be written: said once.
     unsaved: BTreeMap<AccountId, String>,
+    recorder: Recorder,
 }
 
 /// A finished request to a provider.
@@ -25,8 +27,6 @@ pub struct Exchange<'a> {
     pub asked: bool,
     /// HTTP status, where there was one.
     pub status: Option<u16>,
-    /// From the effect to its end.
-    pub took: Duration,
     /// What came of it.
     pub outcome: Result<(), ErrorClass>,
     /// The provider's clock against ours, in milliseconds, where it says.
@@ -42,13 +42,21 @@ impl Observer {
         Self::default()
     }
 
+    /// What has been counted so far.
+    #[must_use]
+    pub fn counters(&self) -> Arc<Counters> {
+        self.recorder.counters()
+    }
+
     /// Something has happened.
-    pub fn event(&mut self, event: &Event) {
+    pub fn event(&mut self, event: &Event, now: Now) {
+        self.recorder.event(event, now);
         tracing::trace!(event = "event", kind = ?event, "event");
     }
 
     /// Something is to be done.
-    pub fn effect(&mut self, effect: &Effect) {
+    pub fn effect(&mut self, effect: &Effect, now: Now) {
+        self.recorder.effect(effect, now);
         match effect {
             Effect::Say(note) => log::say(note),
             other => tracing::trace!(event = "effect", kind = ?other, "effect"),
@@ -56,10 +64,11 @@ impl Observer {
     }
 
     /// A request to a provider has ended.
-    pub fn exchange(&mut self, exchange: &Exchange<'_>) {
-        let Exchange { account, asked, status, took, outcome, warnings, .. } = exchange;
+    pub fn exchange(&mut self, exchange: &Exchange<'_>, now: Now) {
+        let Exchange { account, asked, status, outcome, warnings, .. } = exchange;
+        let took_ms = self.recorder.exchange(exchange, now).map(|took| took.as_millis());
         let result = outcome.map_or_else(ErrorClass::as_str, |()| "issued");
-        tracing::debug!(event = "exchange", %account, asked, status, took_ms = took.as_millis(), result, "exchange");
+        tracing::debug!(event = "exchange", %account, asked, status, took_ms, result, "exchange");
         for warning in *warnings {
             tracing::warn!(event = "reply_warning", %account, "{warning}");
         }

@@ -22,3 +22,4 @@ mod tls;
 pub use client::{Call, Clients};
 pub use errors::Failure;
 pub use response::{Issued, OperationKind, RawReply, Reading, read};
+pub use tls::config as tls_config;

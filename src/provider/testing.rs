@@ -58,6 +58,7 @@ pub(super) fn definition(issue: Operation) -> Definition {
         min_interval: None,
         allow_list: false,
         limits: LimitOverride::default(),
+        reuse_window: None,
         idle_timeout: Duration::from_secs(20),
         issue: Some(issue),
         refresh: None,

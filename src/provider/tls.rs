@@ -23,7 +23,10 @@ const BUNDLES: [&str; 7] = [
 ];
 
 /// The configuration for an account's own roots and identity, or the shared one.
-pub(super) fn config(
+///
+/// # Errors
+/// A file that is missing or is not what it should be.
+pub fn config(
     ca_file: Option<&Path>,
     identity: Option<&(PathBuf, PathBuf)>,
 ) -> Result<ClientConfig, Failure> {

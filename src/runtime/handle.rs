@@ -1,8 +1,13 @@
 //! How servers talk to the loop: a question with a place for the answer, and a word when something has changed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::domain::{AccountId, ErrorInfo, Generation, Timestamp};
+use crate::domain::{AccountId, BootInstant, ErrorInfo, Generation, Timestamp};
+use crate::observe::health::Readiness;
+use crate::observe::metrics::Scrape;
 
 /// What a server asks the loop.
 pub(crate) enum Request {
@@ -18,6 +23,31 @@ pub(crate) enum Request {
     Reload(oneshot::Sender<Result<u64, String>>),
     /// Where an account stands. `None`: unknown.
     Peek(String, oneshot::Sender<Option<Peek>>),
+    /// Whether an account, or every one, is ready. `None`: unknown.
+    Ready(Option<String>, oneshot::Sender<Option<Readiness>>),
+    /// What the metrics are made from.
+    Scrape(oneshot::Sender<Scrape>),
+}
+
+/// When the loop has last turned, for those who must know although it does not answer.
+#[derive(Clone)]
+pub(crate) struct Heartbeat(Arc<AtomicU64>);
+
+impl Heartbeat {
+    /// The loop is about to begin.
+    pub(crate) fn new(now: BootInstant) -> Self {
+        Self(Arc::new(AtomicU64::new(now.0)))
+    }
+
+    /// The loop has turned.
+    pub(crate) fn beat(&self, now: BootInstant) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
+
+    /// The last of these.
+    pub(crate) fn last(&self) -> BootInstant {
+        BootInstant(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// Where an account stands, as far as one who waits for it must know.

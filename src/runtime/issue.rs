@@ -20,8 +20,6 @@ pub(crate) struct Exchange {
     pub(crate) status: Option<u16>,
     /// Whether the provider was asked at all.
     pub(crate) asked: bool,
-    /// When the request left.
-    pub(crate) t0: Timestamp,
     /// The provider's clock against ours, in milliseconds, where it says.
     pub(crate) clock_offset_ms: Option<i64>,
     /// Something to look at although it went well.
@@ -30,13 +28,11 @@ pub(crate) struct Exchange {
 
 /// Asks the provider once.
 pub(crate) async fn issue(shared: Arc<Shared>, account: Arc<Account>, order: core::Issue) -> Exchange {
-    let t0 = clock::wall();
     match attempt(&shared, &account, &order).await {
         Ok((meta, reply)) => Exchange {
             event: Event::Issued { account: order.account, epoch: order.epoch, meta },
             status: Some(200),
             asked: reply.asked,
-            t0,
             clock_offset_ms: reply.clock_offset_ms,
             warnings: reply.warnings,
         },
@@ -55,7 +51,6 @@ pub(crate) async fn issue(shared: Arc<Shared>, account: Arc<Account>, order: cor
                 event: Event::Failed { account: order.account, epoch: order.epoch, failure },
                 status,
                 asked,
-                t0,
                 clock_offset_ms: None,
                 warnings: Vec::new(),
             }

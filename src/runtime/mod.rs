@@ -9,6 +9,7 @@ mod credentials;
 mod deliver;
 mod handle;
 mod issue;
+mod listen;
 mod report;
 mod restore;
 mod run;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::credentials::{self, Probe};
 use super::issue::{refresh_meta, seeded};
@@ -34,6 +35,7 @@ pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store)
     let (mut plan, mut restored, mut touched) = (Plan::default(), BTreeMap::new(), BTreeSet::new());
     let (mut probes, mut remarks) = (BTreeMap::new(), Vec::new());
     let old = running.config.as_ref().map(|config| &config.accounts);
+    let grace = config.agent.shutdown_grace;
     for (name, account) in &mut config.accounts {
         let before = old.and_then(|accounts| accounts.get(name));
         let same = before.filter(|before| *before == account);
@@ -54,10 +56,19 @@ pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store)
             restored.insert(name.clone(), stored);
         }
         let identity = probe.identity.as_ref().map(|identity| identity.as_u128());
-        plan.accounts.insert(name.clone(), AccountPlan::new(account, identity));
+        let mut planned = AccountPlan::new(account, identity);
+        if planned.single_use {
+            // A request that spends a refresh token runs to its end, also when the agent is told to stop.
+            planned.timeout = planned.timeout.min(shorter_than(grace));
+        }
+        plan.accounts.insert(name.clone(), planned);
         probes.insert(name.clone(), probe);
     }
     Prepared { config: Arc::new(config), plan, restored, touched, probes, remarks }
+}
+
+fn shorter_than(grace: Duration) -> Duration {
+    grace.saturating_sub(Duration::from_secs(1)).max(Duration::from_secs(1))
 }
 
 /// The engine's schedule as the store keeps it.

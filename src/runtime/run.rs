@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::agent::{Agent, Inbox, Loader};
 use super::handle::Handle;
+use super::listen::Listening;
 use super::shared::Shared;
 use super::signals::Signal;
 use super::{clock, control};
@@ -91,10 +92,13 @@ pub async fn run(
         accounts = config.accounts.len(),
         "renewd has started"
     );
+    let listening = Listening::start(handle, agent.heartbeat.clone());
+    listening.at(config.agent.listen);
     let mut progress = Progress::new();
     agent.begin(config).await;
     loop {
         progress.tell(&agent, options.log.as_ref());
+        listening.at(agent.config().and_then(|config| config.agent.listen));
         match agent.turn(&mut inbox).await {
             Some(Signal::Stop) => break,
             Some(Signal::Reload) => progress.reloading(),

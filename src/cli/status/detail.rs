@@ -53,7 +53,7 @@ fn life(account: &AccountStatus, now: Timestamp, look: Look) -> Line {
     }
     line.push(Tone::Plain, words::left(account, now));
     if let (Some(start), Some(end)) = (account.issued_at, account.expires_at) {
-        line.push(Tone::Dim, format!(" of {}", words::span(end.since(start))));
+        line.push(Tone::Dim, format!(" of {}", words::whole_span(end.since(start))));
     }
     line
 }

@@ -122,7 +122,7 @@ fn of_account(old: &AccountStatus, new: &AccountStatus, now: Timestamp) -> Vec<H
 fn renewed(old: &AccountStatus, new: &AccountStatus, now: Timestamp) -> Happening {
     let at = new.issued_at.unwrap_or(now);
     let life = match new.expires_at {
-        Some(end) => format!(", lives {}", words::span(end.since(at))),
+        Some(end) => format!(", lives {}", words::whole_span(end.since(at))),
         None => String::new(),
     };
     let after = match (old.generation.0, old.attempt) {

@@ -21,6 +21,7 @@ use super::suggest::unknown_account;
 use crate::domain::AccountId;
 use crate::observe::status::{AccountStatus, Status};
 
+pub(super) use self::live::{View, show};
 pub(super) use self::verdict::{template_complaints, undelivered};
 pub(super) use self::words::{relative, span};
 

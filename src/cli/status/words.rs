@@ -14,6 +14,7 @@ pub(in crate::cli) fn span(span: Duration) -> String {
         _ => format!("{big}{unit} {small}{small_unit}"),
     };
     match total {
+        0 if !span.is_zero() => "<1s".to_owned(),
         0..60 => format!("{total}s"),
         60..600 => two(total / 60, "m", total % 60, "s"),
         600..3600 => format!("{}m", total / 60),
@@ -22,6 +23,11 @@ pub(in crate::cli) fn span(span: Duration) -> String {
         86_400..864_000 => two(total / 86_400, "d", total % 86_400 / 3600, "h"),
         _ => format!("{}d", total / 86_400),
     }
+}
+
+/// The same of a whole life, to the nearest second: a vendor's 12 s are 11.9 s by the time they have arrived.
+pub(super) fn whole_span(life: Duration) -> String {
+    span(life.saturating_add(Duration::from_millis(500)))
 }
 
 /// `3m ago`, or `just now`; also where the agent's clock has been set back since.

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::catalog::{Catalog, Found};
@@ -101,13 +100,12 @@ impl<'a> Accounts<'a> {
         if !environment && !base_url {
             return merged;
         }
-        let stays = |entry: &&Entry<'n>| {
-            !(environment && &*entry.key == "environment") && !(base_url && &*entry.key == "base_url")
+        let stays = |entry: &&Entry<'n>| match &*entry.key {
+            "environment" => !environment,
+            "base_url" => !base_url,
+            _ => true,
         };
-        Node {
-            place: merged.place,
-            value: Value::Mapping(Rc::new(entries.iter().filter(stays).cloned().collect())),
-        }
+        Node { place: merged.place, value: Value::Mapping(entries.iter().filter(stays).cloned().collect()) }
     }
 
     fn decode(
@@ -134,6 +132,9 @@ impl<'a> Accounts<'a> {
         }
 
         let provider = definition.clone()?;
+        if base_url.is_none() && fields.has("environment") && !provider.environments.is_empty() {
+            return None;
+        }
         let reach =
             self.endpoints.of(report, &fields, &provider, &environment, base_url.as_ref(), &params)?;
         let limit = reach.limit(self.limits, &provider);
@@ -200,8 +201,9 @@ impl<'a> Accounts<'a> {
                 credentials.insert(known.name.clone(), source);
             }
         }
+        let unreadable = fields.node("credentials").is_some_and(|node| node.entries().is_none());
         for known in definition.map(|definition| definition.credentials.as_slice()).unwrap_or_default() {
-            if !known.optional && !entries.iter().any(|entry| *entry.key == *known.name) {
+            if !unreadable && !known.optional && !entries.iter().any(|entry| *entry.key == *known.name) {
                 let place = fields.entry("credentials").map_or(fields.place, |entry| entry.place);
                 let finding = report.error(place, format!("credential `{}` is missing", known.name));
                 finding.hint(match known.description.as_str() {

@@ -9,19 +9,22 @@ use super::{Report, Resolved};
 use crate::config::model::{Account, Agent, SecretSource};
 use crate::config::tree::Place;
 
+/// Sinks by their paths; paths are normal, so that equal text means equal files.
+type Written<'a> = HashMap<&'a str, (&'a str, Place)>;
+
 /// Checks everything across accounts; `files` are those that the configuration was read from.
 pub(crate) fn check(report: &mut Report, accounts: &Accounts<'_>, agent: &Agent, files: &[PathBuf]) {
-    writers(report, accounts);
-    guarded(report, accounts, agent, files);
+    let written = writers(report, accounts);
+    guarded(report, accounts, &written, agent, files);
     rivals(report, &accounts.resolved);
 }
 
 /// Two sinks may not write one file, nor one use as a folder what another writes as a file.
-fn writers(report: &mut Report, accounts: &Accounts<'_>) {
-    let mut seen: HashMap<&str, (&str, Place)> = HashMap::with_capacity(accounts.sinks.len());
+fn writers<'a>(report: &mut Report, accounts: &'a Accounts<'_>) -> Written<'a> {
+    let mut written: Written<'a> = HashMap::with_capacity(accounts.sinks.len());
     for (account, path, place) in &accounts.sinks {
         let Some(path) = path.to_str() else { continue };
-        match seen.get(path) {
+        match written.get(path) {
             Some((first, other)) => {
                 let message = match *first == account.as_str() {
                     true => format!("two sinks of `{account}` write this file"),
@@ -30,31 +33,50 @@ fn writers(report: &mut Report, accounts: &Accounts<'_>) {
                 report.error(*place, message).other(*other);
             }
             None => {
-                seen.insert(path, (account.as_str(), *place));
+                written.insert(path, (account.as_str(), *place));
             }
         }
     }
     let mut folders: HashMap<&str, Option<(&str, Place)>> = HashMap::new();
     for (_, path, place) in &accounts.sinks {
-        let folder = path.parent().and_then(Path::to_str).unwrap_or_default();
+        let Some((folder, _)) = path.to_str().and_then(|path| path.rsplit_once('/')) else { continue };
         let above = folders.entry(folder).or_insert_with(|| {
             let mut above = Path::new(folder).ancestors().filter_map(Path::to_str);
-            above.find_map(|folder| seen.get(folder).copied())
+            above.find_map(|folder| written.get(folder).copied())
         });
         if let Some((first, other)) = above {
             report.error(*place, format!("this needs a folder where `{first}` writes a file")).other(*other);
         }
     }
+    written
 }
 
 /// Files that no sink may replace.
-fn guarded(report: &mut Report, accounts: &Accounts<'_>, agent: &Agent, files: &[PathBuf]) {
-    let mut guarded: HashMap<&Path, &str> = HashMap::new();
+fn guarded(
+    report: &mut Report,
+    accounts: &Accounts<'_>,
+    written: &Written<'_>,
+    agent: &Agent,
+    files: &[PathBuf],
+) {
+    let state_dir = agent.state_dir.to_str().unwrap_or_default();
+    for (path, (_, place)) in written {
+        if path.strip_prefix(state_dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            report
+                .error(*place, "a sink inside the state directory")
+                .hint("readers need a folder of their own, such as `/run/renewd`");
+        }
+    }
+    let mut guard = |path: &Path, why: &str| {
+        if let Some((_, place)) = path.to_str().and_then(|path| written.get(path)) {
+            report.error(*place, why);
+        }
+    };
     for file in files {
-        guarded.insert(file, "a sink would overwrite the configuration");
+        guard(file, "a sink would overwrite the configuration");
     }
     if let Some(socket) = &agent.socket {
-        guarded.insert(&socket.path, "a sink would overwrite the control socket");
+        guard(&socket.path, "a sink would overwrite the control socket");
     }
     for Resolved { account, .. } in &accounts.resolved {
         let secrets = account.credentials.values().filter_map(|source| match source {
@@ -63,18 +85,7 @@ fn guarded(report: &mut Report, accounts: &Accounts<'_>, agent: &Agent, files: &
         });
         let identity = account.http.client_identity.iter().flat_map(|(certificate, key)| [certificate, key]);
         for path in secrets.chain(identity).chain(&account.http.ca_file) {
-            guarded
-                .entry(path)
-                .or_insert("a sink would overwrite a file that is read for a secret or a certificate");
-        }
-    }
-    for (_, path, place) in &accounts.sinks {
-        if path.starts_with(&agent.state_dir) {
-            report
-                .error(*place, "a sink inside the state directory")
-                .hint("readers need a folder of their own, such as `/run/renewd`");
-        } else if let Some(why) = guarded.get(path.as_path()) {
-            report.error(*place, *why);
+            guard(path, "a sink would overwrite a file that is read for a secret or a certificate");
         }
     }
 }

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::scalar::Refusal;
 use super::{Fields, Report, template, urls};
-use crate::config::definition::{Definition, Operation};
+use crate::config::definition::{Definition, Operation, Param};
 use crate::config::model::{Limit, Limits};
 
 /// URLs that were rendered before: accounts of one provider mostly share them.
@@ -108,7 +108,11 @@ fn url(
     match whole {
         Ok(url) => Some(url),
         Err(Refusal { message, hint }) => {
-            if fields.has("base_url") && base_url.is_none() {
+            let given = |name: &str| fields.node("params").is_some_and(|node| node.entry(name).is_some());
+            let unset = |param: &Param| param.required && !given(&param.name);
+            if fields.has("base_url") && base_url.is_none()
+                || definition.params.iter().any(|param| unset(param) && uses(text, &param.name))
+            {
                 return None;
             }
             let place = culprit(fields, text);
@@ -123,9 +127,13 @@ fn url(
 /// The place of what the account gave to the URL.
 fn culprit(fields: &Fields<'_, '_>, template: &str) -> crate::config::tree::Place {
     let given = fields.node("params").and_then(|node| node.entries()).unwrap_or_default();
-    let used = given.iter().find(|entry| template.contains(&format!("params.{}", &*entry.key)));
+    let used = given.iter().find(|entry| uses(template, &entry.key));
     match used {
         Some(entry) => entry.node.place,
         None => fields.place_of(if fields.has("base_url") { "base_url" } else { "provider" }),
     }
+}
+
+fn uses(template: &str, param: &str) -> bool {
+    template.contains(&format!("params.{param}"))
 }

@@ -24,8 +24,10 @@ impl<'t, 's> Fields<'t, 's> {
         place: Place,
     ) -> Option<Self> {
         let Some(entries) = node.entries() else {
-            let finding = report.error(node.place, format!("expected a mapping, found {}", node.what()));
-            finding.hint(format!("the keys of {} are {}", shape.title(), known(shape)));
+            let finding = not_a_mapping(report, node);
+            if finding.hint.is_none() {
+                finding.hint(format!("the keys of {} are {}", shape.title(), known(shape)));
+            }
             return None;
         };
         let mut found = vec![None; shape.fields.len()];
@@ -42,12 +44,12 @@ impl<'t, 's> Fields<'t, 's> {
         }
         for (field, entry) in shape.fields.iter().zip(&found) {
             if field.required && entry.is_none() {
-                let message = format!("`{}` is missing in {}", field.key, shape.title());
-                report.error(place, message).hint(format!(
-                    "add `{}:` with {}",
-                    field.key,
-                    field.kind.words()
-                ));
+                let mut doc = field.doc.chars();
+                let doc: String =
+                    doc.next().map(char::to_lowercase).into_iter().flatten().chain(doc).collect();
+                report
+                    .error(place, format!("`{}` is missing in {}", field.key, shape.title()))
+                    .hint(format!("add `{}`: {doc}", field.key));
             }
         }
         Some(Self { shape, place, found })
@@ -149,12 +151,7 @@ impl<'t, 's> Fields<'t, 's> {
     pub(crate) fn items(&self, report: &mut Report, key: &str) -> &'t [Node<'s>] {
         let (Some(node), Some(field)) = (self.node(key), self.field(key)) else { return &[] };
         match (&node.value, &field.kind) {
-            (Value::Sequence(items), _) => {
-                if items.is_empty() && matches!(field.kind, Kind::OneOrList(_)) {
-                    report.error(node.place, format!("`{key}` is an empty list"));
-                }
-                items
-            }
+            (Value::Sequence(items), _) => items,
             (Value::Scalar(_), Kind::OneOrList(Kind::Scalar(_))) if !node.is_null() => {
                 std::slice::from_ref(node)
             }
@@ -162,6 +159,13 @@ impl<'t, 's> Fields<'t, 's> {
                 wrong_type(report, node, &field.kind);
                 &[]
             }
+        }
+    }
+
+    /// Reports a list that is there and has nothing in it.
+    pub(super) fn not_empty(&self, report: &mut Report, key: &str) {
+        if self.node(key).and_then(Node::items).is_some_and(<[_]>::is_empty) {
+            report.error(self.place_of(key), format!("`{key}` is an empty list"));
         }
     }
 
@@ -180,7 +184,10 @@ impl<'t, 's> Fields<'t, 's> {
         match node.entries() {
             Some(entries) => entries,
             None => {
-                report.error(node.place, format!("expected a mapping, found {}", node.what()));
+                let finding = not_a_mapping(report, node);
+                if node.is_null() {
+                    finding.hint(format!("`{key}: {{}}` means none"));
+                }
                 &[]
             }
         }
@@ -229,6 +236,14 @@ pub(super) fn wrong_type(report: &mut Report, node: &Node<'_>, kind: &Kind) {
         }
         _ => {}
     }
+}
+
+fn not_a_mapping<'r>(report: &'r mut Report, node: &Node<'_>) -> &'r mut super::Finding {
+    let finding = report.error(node.place, format!("expected a mapping, found {}", node.what()));
+    if node.scalar().is_some_and(|scalar| scalar.plain && scalar.text.contains(':')) {
+        finding.hint("is a space after the `:` missing?");
+    }
+    finding
 }
 
 fn refuse(report: &mut Report, node: &Node<'_>, kind: &Kind, refusal: scalar::Refusal) {

@@ -47,6 +47,8 @@ pub(crate) struct Finding {
     pub(crate) hint: Option<String>,
     /// The other place that has to do with it.
     pub(crate) other: Option<Place>,
+    /// The place is that of a key that the tree has not.
+    pub(crate) lost_key: bool,
 }
 
 impl Report {
@@ -60,9 +62,10 @@ impl Report {
         push(&mut self.warnings, place, message.into())
     }
 
-    /// Notes a key that stands twice in one mapping.
+    /// Notes a key that stands twice in one mapping. The second one is in no tree any more.
     pub(crate) fn twice(&mut self, place: Place, first: Place) {
-        self.error(place, "this key stands twice").other(first);
+        let finding = self.error(place, "this key stands twice").other(first);
+        finding.lost_key = true;
     }
 }
 
@@ -82,6 +85,6 @@ impl Finding {
 
 fn push(list: &mut Vec<Finding>, place: Place, message: String) -> &mut Finding {
     let index = list.len();
-    list.push(Finding { place, message, hint: None, other: None });
+    list.push(Finding { place, message, hint: None, other: None, lost_key: false });
     &mut list[index]
 }

@@ -18,7 +18,7 @@ pub(crate) use provider::{
     BASIC, BODY_TEST, CREDENTIAL, ERROR, EXPIRY, OPERATION, OWN_LIMITS, PARAM, PROVIDER, REFRESH_TOKEN,
     REQUEST, RESPONSE, SUCCESS, WAIT,
 };
-pub(crate) use scalar::{ScalarKind, Show};
+pub(crate) use scalar::{Json, ScalarKind, Show};
 
 /// A mapping with a fixed set of keys.
 #[derive(Debug)]
@@ -96,6 +96,12 @@ impl Shape {
     pub(crate) fn title(&self) -> String {
         if self.name.contains(' ') {
             return self.name.to_owned();
+        }
+        let mut parts = self.name.rsplit('.');
+        if let (Some("NAME" | "HOST"), Some(all)) = (parts.next(), parts.next()) {
+            let one = all.trim_end_matches('s');
+            let article = if one.starts_with('a') { "an" } else { "a" };
+            return format!("{article} {one}");
         }
         let own = |part: &&str| part.bytes().any(|byte| byte.is_ascii_lowercase());
         format!("`{}`", self.name.rsplit('.').find(own).unwrap_or(self.name))

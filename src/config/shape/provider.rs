@@ -55,6 +55,12 @@ pub(crate) static PROVIDER: Shape = Shape {
             "`kills_old`",
             "What a renewal does to the token before it.",
         ),
+        field(
+            "reuse_window",
+            Kind::Scalar(&DURATION),
+            "",
+            "With `same_until`: asking earlier than this before the end only brings the same token with the same end.",
+        ),
         field("refresh_token", Kind::Section(&REFRESH_TOKEN), "", "How refresh tokens behave."),
         field(
             "min_interval",

@@ -31,7 +31,7 @@ pub(crate) enum Json {
 /// When a source line may show a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Show {
-    /// Always, except for URLs with a user or a query.
+    /// Always, except for URLs with a user, a query or a fragment.
     Plain,
     /// Where it looks like a JSON pointer.
     Pointer,

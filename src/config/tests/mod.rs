@@ -1,6 +1,10 @@
 //! Whole configurations: what loads, what is refused and in which words.
 
 mod examples;
+mod files;
+mod hostile;
+mod refused;
+mod secrets;
 
 use std::path::Path;
 
@@ -60,4 +64,24 @@ fn said(text: &str) -> String {
         Ok(loaded) => Problems(loaded.warnings).to_string(),
         Err(problems) => problems.to_string(),
     }
+}
+
+/// One line for each mistake: `LINE:COLUMN: message (hint)`.
+fn brief(text: &str) -> String {
+    let problems = match load(text) {
+        Ok(_) => return "nothing".to_owned(),
+        Err(Problems(problems)) => problems,
+    };
+    let line = |problem: super::Problem| {
+        let hint = problem.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{}:{}: {}{hint}", problem.line, problem.column, problem.message)
+    };
+    problems.into_iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Compares printed text with what is expected, which begins and ends with a line break for legibility.
+fn same(printed: &str, expected: &str) {
+    let expected = expected.strip_prefix('\n').unwrap_or(expected);
+    let expected = expected.strip_suffix('\n').unwrap_or(expected);
+    assert!(printed == expected, "printed:\n{printed}\n\nexpected:\n{expected}");
 }

@@ -39,11 +39,21 @@ pub(crate) fn sounds_secret(key: &str) -> bool {
 }
 
 impl<'a> Mask<'a> {
-    pub(super) fn new(text: &'a str, root: Option<&Node<'_>>, kind: &'static Kind) -> Self {
+    /// `lost` are keys that the tree has not: they stood a second time.
+    pub(super) fn new(
+        text: &'a str,
+        root: Option<&Node<'_>>,
+        kind: &'static Kind,
+        lost: impl Iterator<Item = Place>,
+    ) -> Self {
         let mut spans = HashMap::new();
         if let Some(root) = root {
             let file = root.place.file;
             Walk { file, spans: &mut spans }.node(root, Some(kind), None);
+        }
+        for place in lost {
+            let key = text.get(place.start as usize..place.end as usize).unwrap_or_default();
+            spans.insert((place.start, place.end), is_word(key.trim_matches(['"', '\''])));
         }
         let mut spans: Vec<_> =
             spans.into_iter().map(|((start, end), shown)| (start as usize..end as usize, shown)).collect();
@@ -81,8 +91,9 @@ impl<'a> Mask<'a> {
             if self.gap(at..start, shown) {
                 return;
             }
-            match visible {
-                true => shown.text(&self.text[start..end], start),
+            let part = &self.text[start..end];
+            match *visible || part.trim().is_empty() {
+                true => shown.text(part, start),
                 false => shown.hidden(start..end),
             }
             at = end.max(at);
@@ -95,16 +106,19 @@ impl<'a> Mask<'a> {
         let Some(text) = self.text.get(range.clone()) else { return false };
         let mut name = false;
         for (index, c) in text.char_indices() {
+            let at = range.start + index;
             match c {
                 '#' => return true,
                 '&' | '*' | '!' => name = true,
-                ' ' | '\t' | '-' | ':' | ',' | '?' | '[' | ']' | '{' | '}' | '|' | '>' | '<' | '+' => {
-                    name = false
-                }
+                _ if " \t\r-:,?[]{}|><+".contains(c) => name = false,
                 _ if name && (c.is_alphanumeric() || c == '_') => {}
-                _ => continue,
+                // Not in the tree, such as the value of a key that stood a second time.
+                _ => {
+                    shown.hidden(at..range.end);
+                    return false;
+                }
             }
-            shown.text(&text[index..index + c.len_utf8()], range.start + index);
+            shown.text(&text[index..index + c.len_utf8()], at);
         }
         false
     }
@@ -125,7 +139,7 @@ fn unknown_line(line: &str, start: usize, shown: &mut Shown) {
                 shown.hidden(start + indent + key.len() + 2..start + line.len());
             }
         }
-        _ if body.trim().is_empty() => {}
+        _ if body.trim().is_empty() || body.starts_with('#') => shown.out.clear(),
         _ => shown.hidden(start + indent..start + line.len()),
     }
 }
@@ -218,7 +232,7 @@ impl Walk<'_> {
 
 fn permits(show: Show, text: &str) -> bool {
     match show {
-        Show::Plain => !(text.contains("://") && (text.contains('@') || text.contains('?'))),
+        Show::Plain => !(text.contains("://") && text.contains(['@', '?', '#'])),
         Show::Pointer => {
             text.starts_with('/')
                 && text.len() <= 128

@@ -21,11 +21,11 @@ fn words(kind: &ErrorKind) -> (&'static str, Option<&'static str>) {
         | K::TabInIndentation
         | K::TabInPlainScalar
         | K::TabAtBlockScalarStart => ("a tab where YAML wants spaces", Some("indent with spaces")),
-        K::InvalidIndentation
-        | K::InvalidFlowScalarIndent
-        | K::InvalidQuotedScalarIndent
-        | K::InvalidBlockScalarIndent => {
+        K::InvalidIndentation | K::InvalidFlowScalarIndent | K::InvalidBlockScalarIndent => {
             ("the indentation does not fit the lines above", Some("keys of one mapping begin in one column"))
+        }
+        K::InvalidQuotedScalarIndent => {
+            ("a quoted value goes on here without indentation", Some("is a quote above not closed?"))
         }
         K::UnclosedQuotedScalar => ("a quote is not closed", None),
         K::UnclosedFlowCollection { .. }
