@@ -413,7 +413,7 @@ fn simulate_tells_in_words_and_in_json() {
 fn the_demo_shows_renewals_without_a_terminal_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let (exit, stdout, stderr) =
-        told(renewd(&["demo", "--for", "5s"]).env("TMPDIR", folder.path()).output().unwrap());
+        told(renewd(&["demo", "--for", "8s"]).env("TMPDIR", folder.path()).output().unwrap());
     assert_eq!(exit, 0, "{stderr}");
     assert!(stdout.contains("oauth2-client-credentials  token 2"), "{stdout}{stderr}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
