@@ -21,7 +21,16 @@ fn the_status_has_the_contracts_fields() {
     assert_eq!(keys(&status["config"]), ["path", "generation", "loaded_at", "error"]);
     let a = account(&status, "a");
     let expected = [
-        "name", "provider", "state", "generation", "issued_at", "expires_at", "renew_at", "attempt", "error", "sinks",
+        "name",
+        "provider",
+        "state",
+        "generation",
+        "issued_at",
+        "expires_at",
+        "renew_at",
+        "attempt",
+        "error",
+        "sinks",
     ];
     assert_eq!(keys(a), expected);
     assert_eq!(keys(&a["sinks"][0]), ["sink", "state", "generation", "written_at", "error"]);
@@ -38,14 +47,23 @@ fn the_token_document_has_exactly_the_contracts_fields() {
     let world = World::living(secs(600));
     let mut config = world.one(Provider::OAuthClientCredentials);
     config["accounts"]["a"]["params"] = json!({ "scope": "send read" });
-    config["accounts"]["a"]["sinks"] = json!([{ "file": { "path": world.out("a.json"), "content": "json" } }]);
+    config["accounts"]["a"]["sinks"] =
+        json!([{ "file": { "path": world.out("a.json"), "content": "json" } }]);
     let agent = world.start(&config);
     agent.until_well();
     let (status, document) = agent.get("/v1/accounts/a/token");
     assert_eq!(status, 200);
     let keys: Vec<&String> = document.as_object().unwrap().keys().collect();
     let expected = [
-        "account", "provider", "access_token", "token_type", "issued_at", "expires_at", "expires_at_unix", "generation", "extra",
+        "account",
+        "provider",
+        "access_token",
+        "token_type",
+        "issued_at",
+        "expires_at",
+        "expires_at_unix",
+        "generation",
+        "extra",
     ];
     assert_eq!(keys, expected);
     assert_eq!(document["token_type"], "Bearer");
@@ -103,7 +121,8 @@ fn curl(who: &[&str], socket: &Path, method: &str, path: &str) -> (u16, String) 
         .output()
         .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    let (body, status) = said.rsplit_once('\n').unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let (body, status) =
+        said.rsplit_once('\n').unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
     (status.parse().unwrap(), body.to_owned())
 }
 

@@ -43,7 +43,8 @@ fn killed_at_any_instant_under_rotating_refresh_tokens_no_account_is_lost_and_no
         .map(|(_, name)| {
             let canaries = Arc::clone(&world.canaries);
             let document = Reader::start(world.out(&format!("{name}.json")), millis(2), move |content| {
-                let document: Value = serde_json::from_slice(content.ok_or("no file")?).map_err(|_| "partial")?;
+                let document: Value =
+                    serde_json::from_slice(content.ok_or("no file")?).map_err(|_| "partial")?;
                 let token = document["access_token"].as_str().ok_or("no token")?;
                 canaries.add(token);
                 if token.len() < 40 { Err("partial token".to_owned()) } else { Ok(()) }
@@ -72,7 +73,8 @@ fn killed_at_any_instant_under_rotating_refresh_tokens_no_account_is_lost_and_no
     }
     // One at the end of its life may wait out a pause that a kill inside of its request has left.
     for (kind, name) in &names {
-        let token = || Some(world.read(&format!("{name}.token"))).filter(|token| world.sim.accepts(*kind, token));
+        let token =
+            || Some(world.read(&format!("{name}.token"))).filter(|token| world.sim.accepts(*kind, token));
         until(&format!("a token of {name} that is accepted"), secs(20), token);
     }
     assert!(world.leftovers().is_empty(), "{:?}", world.leftovers());
@@ -81,7 +83,10 @@ fn killed_at_any_instant_under_rotating_refresh_tokens_no_account_is_lost_and_no
     for kind in kinds {
         let stats = world.sim.stats();
         let issued = &stats.providers[kind.name()];
-        eprintln!("{kind}: {} requests, {} granted, {} refused", issued.requests, issued.granted, issued.refused);
+        eprintln!(
+            "{kind}: {} requests, {} granted, {} refused",
+            issued.requests, issued.granted, issued.refused
+        );
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::Instant;
 use renewd::simulator::{Fault, Options, Provider};
 use serde_json::{Value, json};
 
-use crate::support::{Reader, World, account, class, generation, is_well, millis, secs, state, throughout, until};
+use crate::support::{
+    Reader, World, account, class, generation, is_well, millis, secs, state, throughout, until,
+};
 
 /// What a fault is to mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -114,7 +116,8 @@ fn try_all(provider: Provider, pick: fn(&(&'static str, Meaning, Meaning)) -> Me
     });
     let agent = world.start(&world.config(accounts));
     agent.until("all accounts", secs(30), crate::support::all_well);
-    let old: BTreeMap<&String, String> = names.iter().map(|name| (name, world.read(&format!("{name}.token")))).collect();
+    let old: BTreeMap<&String, String> =
+        names.iter().map(|name| (name, world.read(&format!("{name}.token")))).collect();
     for (name, (fault, ..)) in names.iter().zip(FAULTS) {
         world.sim.fault(&format!("{provider}/id-{name}={fault}"));
     }
@@ -127,7 +130,9 @@ fn try_all(provider: Provider, pick: fn(&(&'static str, Meaning, Meaning)) -> Me
         Same => world.sim.requests_of(&format!("id-{name}")) >= 2,
     };
     let mut status = agent.status();
-    while start.elapsed() < secs(life / 2) && !names.iter().zip(FAULTS).all(|(name, row)| is_judged(&status, name, pick(row))) {
+    while start.elapsed() < secs(life / 2)
+        && !names.iter().zip(FAULTS).all(|(name, row)| is_judged(&status, name, pick(row)))
+    {
         std::thread::sleep(millis(50));
         status = agent.status();
     }
@@ -139,7 +144,8 @@ fn try_all(provider: Provider, pick: fn(&(&'static str, Meaning, Meaning)) -> Me
         let token = world.read(&format!("{name}.token"));
         let untouched = token == old[name];
         let life_seen = || {
-            let at = |field: &str| seen[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
+            let at =
+                |field: &str| seen[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
             at("expires_at") - at("issued_at")
         };
         let message = seen["error"]["message"].as_str().unwrap_or_default();
@@ -147,11 +153,18 @@ fn try_all(provider: Provider, pick: fn(&(&'static str, Meaning, Meaning)) -> Me
             _ if !is_judged(&status, name, meaning) => Some("no verdict"),
             Fails(expected) | Says(expected, _) if class(&status, name) != expected => Some("another class"),
             Says(_, words) if !message.contains(words) => Some("other words"),
-            Fails("rejected") | Says("rejected", _) if state(&status, name) != "rejected" => Some("another state"),
+            Fails("rejected") | Says("rejected", _) if state(&status, name) != "rejected" => {
+                Some("another state")
+            }
             Fails("throttled" | "transient" | "malformed") | Says("transient" | "malformed", _)
-                if state(&status, name) != "retrying" => Some("another state"),
+                if state(&status, name) != "retrying" =>
+            {
+                Some("another state")
+            }
             Fails(_) | Says(..) | Same if !untouched => Some("the old token is gone"),
-            Fails(_) | Says(..) | Same if !world.sim.accepts(provider, &token) => Some("the token is not accepted"),
+            Fails(_) | Says(..) | Same if !world.sim.accepts(provider, &token) => {
+                Some("the token is not accepted")
+            }
             Passes | PassesWithFallback if untouched => Some("the new token is not there"),
             Passes if !(1..=i64::try_from(life).unwrap() + 1).contains(&life_seen()) => Some("another life"),
             PassesWithFallback if life_seen() < 3600 => Some("not the fallback's life"),
@@ -172,8 +185,11 @@ fn try_all(provider: Provider, pick: fn(&(&'static str, Meaning, Meaning)) -> Me
     let waits = |row: &(&'static str, Meaning, Meaning)| {
         matches!(pick(row), Fails("rejected") | Says("rejected", _)) || row.0 == "429:huge"
     };
-    let own: Vec<&String> = names.iter().zip(FAULTS).filter(|(_, row)| !waits(row)).map(|(name, _)| name).collect();
-    agent.until("healing by themselves", secs(life + 10), |status| own.iter().all(|name| is_well(account(status, name))));
+    let own: Vec<&String> =
+        names.iter().zip(FAULTS).filter(|(_, row)| !waits(row)).map(|(name, _)| name).collect();
+    agent.until("healing by themselves", secs(life + 10), |status| {
+        own.iter().all(|name| is_well(account(status, name)))
+    });
     for (name, row) in names.iter().zip(FAULTS).filter(|(_, row)| waits(row)) {
         if row.0 != "429:huge" {
             assert_eq!(agent.renew(name).0, 200, "{}", row.0);
@@ -196,7 +212,8 @@ fn each_fault_of_a_vendor_with_absolute_ends_means_what_it_should() {
 fn a_refresh_that_comes_without_a_new_refresh_token_keeps_the_account_usable() {
     let world = World::living(secs(600));
     let kinds = [Provider::PortOne, Provider::BizppurioRcs];
-    let agent = world.start(&world.config(kinds.map(|kind| (kind.to_string(), world.account(kind, kind.name())))));
+    let agent =
+        world.start(&world.config(kinds.map(|kind| (kind.to_string(), world.account(kind, kind.name())))));
     agent.until_well();
     for kind in kinds {
         world.sim.fault(&format!("{kind}:refresh=refresh-missing#1"));
@@ -236,7 +253,9 @@ fn a_reply_that_was_lost_after_the_vendor_acted_is_fetched_with_the_same_idempot
     agent.until_well();
     world.sim.fault("portone:refresh=reset#1");
     assert_eq!(agent.renew("a").0, 502);
-    agent.until("the second try", secs(15), |status| generation(status, "a") == 2 && is_well(account(status, "a")));
+    agent.until("the second try", secs(15), |status| {
+        generation(status, "a") == 2 && is_well(account(status, "a"))
+    });
     let stats = world.sim.stats();
     let portone = &stats.providers["portone"];
     let refresh = portone.operations["refresh"].values().next().unwrap();
@@ -255,7 +274,8 @@ fn an_outage_shorter_than_the_lead_is_not_felt() {
             accounts.push((kind, name.clone(), world.account(kind, &name)));
         }
     }
-    let agent = world.start(&world.config(accounts.iter().map(|(_, name, account)| (name.clone(), account.clone()))));
+    let agent =
+        world.start(&world.config(accounts.iter().map(|(_, name, account)| (name.clone(), account.clone()))));
     agent.until_well();
     let readers: Vec<Reader> = accounts
         .iter()
@@ -343,7 +363,9 @@ fn two_hundred_accounts_are_fresh_again_soon_after_an_outage_and_the_host_is_not
     });
     world.sim.stop();
     let agent = world.start(&world.config(accounts));
-    agent.until("the outage felt", secs(10), |status| status["accounts"].as_array().unwrap().iter().any(|a| !a["error"].is_null()));
+    agent.until("the outage felt", secs(10), |status| {
+        status["accounts"].as_array().unwrap().iter().any(|a| !a["error"].is_null())
+    });
     std::thread::sleep(secs(4));
     world.sim.resume();
     let back = Instant::now();
@@ -352,5 +374,7 @@ fn two_hundred_accounts_are_fresh_again_soon_after_an_outage_and_the_host_is_not
     let stats = world.sim.stats();
     assert_eq!(stats.requests, count, "each once");
     assert!(stats.peak_per_second <= 15, "{}", stats.peak_per_second);
-    until("no error left", secs(2), || agent.status()["accounts"].as_array().unwrap().iter().all(|a| a["error"].is_null()).then_some(()));
+    until("no error left", secs(2), || {
+        agent.status()["accounts"].as_array().unwrap().iter().all(|a| a["error"].is_null()).then_some(())
+    });
 }

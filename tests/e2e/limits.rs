@@ -78,7 +78,8 @@ fn a_429_with_retry_after_pauses_the_whole_host_and_no_other() {
     });
     let journal = world.sim.journal();
     let first = journal.iter().find(|seen| seen.status == Some(429)).unwrap().at;
-    let next = journal.iter().filter(|seen| seen.account != "id-other" && seen.at > first).map(|seen| seen.at).min();
+    let next =
+        journal.iter().filter(|seen| seen.account != "id-other" && seen.at > first).map(|seen| seen.at).min();
     let pause = next.unwrap().as_millisecond() - first.as_millisecond();
     assert!(pause >= 4_000, "{pause} ms");
 }
@@ -91,7 +92,16 @@ fn wrong_credentials_are_not_hammered_whatever_the_vendor_says() {
     let accounts = Provider::ALL.map(|provider| {
         let mut account = world.account(provider, provider.name());
         let secrets = account["credentials"].as_object_mut().unwrap();
-        for name in ["password", "apiKey", "clientSecret", "apiSecret", "imp_secret", "client_secret", "secretkey", "appsecret"] {
+        for name in [
+            "password",
+            "apiKey",
+            "clientSecret",
+            "apiSecret",
+            "imp_secret",
+            "client_secret",
+            "secretkey",
+            "appsecret",
+        ] {
             if let Some(secret) = secrets.get_mut(name) {
                 *secret = "wrong".into();
             }
@@ -122,7 +132,8 @@ fn wrong_credentials_are_not_hammered_whatever_the_vendor_says() {
 #[test]
 fn twenty_restarts_in_a_row_ask_at_most_three_times_an_account() {
     let world = World::with(Options::with_lifetime(secs(600)));
-    let config = world.config(["a", "b"].map(|name| (name.to_owned(), world.account(Provider::PortOne, name))));
+    let config =
+        world.config(["a", "b"].map(|name| (name.to_owned(), world.account(Provider::PortOne, name))));
     world.write(&config);
     // Killed at any moment: before, in and after the first request.
     world.sim.fault("*=delay:80ms");

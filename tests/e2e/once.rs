@@ -14,7 +14,8 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn once_issues_delivers_and_exits_0_and_a_second_one_sends_nothing() {
     let world = World::living(secs(600));
-    let config = world.config(Provider::ALL.map(|one| (one.name().to_owned(), world.account(one, one.name()))));
+    let config =
+        world.config(Provider::ALL.map(|one| (one.name().to_owned(), world.account(one, one.name()))));
     world.write(&config);
     let output = world.renewd(&["once", "--timeout", "30s"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));

@@ -7,7 +7,9 @@ use std::path::Path;
 use renewd::simulator::Provider;
 use serde_json::{Value, json};
 
-use crate::support::{World, account, all_well, class, generation, is_well, millis, secs, setting, throughout, until};
+use crate::support::{
+    World, account, all_well, class, generation, is_well, millis, secs, setting, throughout, until,
+};
 
 const ANY: Provider = Provider::OAuthClientCredentials;
 
@@ -24,7 +26,8 @@ fn a_rename_over_the_file_applies_within_5_s_each_time() {
     for (round, name) in ["b", "c", "d"].into_iter().enumerate() {
         config["accounts"][name] = world.account(ANY, name);
         world.write(&config);
-        let status = agent.until("the added account", secs(5), |status| names(status).contains(&name) && all_well(status));
+        let status = agent
+            .until("the added account", secs(5), |status| names(status).contains(&name) && all_well(status));
         assert_eq!(status["config"]["generation"], round + 2);
     }
     assert_eq!(world.sim.requests(), 4);
@@ -93,7 +96,8 @@ fn a_broken_file_changes_nothing_and_the_mended_one_applies_within_5_s() {
     let token = world.read("a.token");
     let broken = config.to_string().replace("\"provider\"", "\"provder\"");
     world.write_text(&broken);
-    let status = agent.until("the error in the status", secs(5), |status| !status["config"]["error"].is_null());
+    let status =
+        agent.until("the error in the status", secs(5), |status| !status["config"]["error"].is_null());
     let error = status["config"]["error"].as_str().unwrap();
     assert!(error.contains("renewd.yaml:1:") && error.contains("did you mean"), "{error}");
     assert_eq!(status["config"]["generation"], 1);
@@ -105,7 +109,8 @@ fn a_broken_file_changes_nothing_and_the_mended_one_applies_within_5_s() {
 
     config["accounts"]["b"] = world.account(ANY, "b");
     world.write(&config);
-    let status = agent.until("the mended file", secs(5), |status| names(status) == ["a", "b"] && all_well(status));
+    let status =
+        agent.until("the mended file", secs(5), |status| names(status) == ["a", "b"] && all_well(status));
     assert_eq!((&status["config"]["error"], &status["config"]["generation"]), (&Value::Null, &json!(2)));
 }
 
@@ -163,7 +168,8 @@ fn one_added_one_changed_and_one_removed_account_leave_the_others_without_reques
 #[test]
 fn a_moved_sink_is_written_at_its_new_place_and_the_old_one_is_kept_or_deleted_after_10_s() {
     let world = World::living(secs(600));
-    let mut config = world.config(["kept", "deleted", "back", "gone"].map(|name| (name.to_owned(), world.account(ANY, name))));
+    let mut config = world
+        .config(["kept", "deleted", "back", "gone"].map(|name| (name.to_owned(), world.account(ANY, name))));
     let sink = |name: &str| json!([{ "file": { "path": world.out(name), "on_remove": "delete" } }]);
     config["accounts"]["deleted"]["sinks"] = sink("deleted.token");
     config["accounts"]["back"]["sinks"] = sink("back.token");
@@ -223,7 +229,8 @@ fn a_changed_state_directory_is_refused_and_the_old_configuration_runs_on() {
 #[test]
 fn another_identity_is_issued_anew_and_another_password_alone_is_not() {
     let world = World::living(secs(600));
-    let mut config = world.config(["client", "password"].map(|name| (name.to_owned(), world.account(ANY, name))));
+    let mut config =
+        world.config(["client", "password"].map(|name| (name.to_owned(), world.account(ANY, name))));
     let agent = world.start(&config);
     agent.until_well();
     let token = world.read("client.token");
@@ -242,7 +249,8 @@ fn another_identity_is_issued_anew_and_another_password_alone_is_not() {
 #[test]
 fn an_account_that_leaves_and_returns_keeps_its_token_and_its_count() {
     let world = World::living(secs(600));
-    let config = world.config(["a", "b"].map(|name| (name.to_owned(), world.account(Provider::PortOne, name))));
+    let config =
+        world.config(["a", "b"].map(|name| (name.to_owned(), world.account(Provider::PortOne, name))));
     let agent = world.start(&config);
     agent.until_well();
     let mut without = config.clone();
@@ -260,7 +268,8 @@ fn an_account_that_leaves_and_returns_keeps_its_token_and_its_count() {
 #[test]
 fn a_removed_account_with_a_request_in_flight_does_not_lose_its_refresh_token() {
     let world = World::living(secs(600));
-    let config = world.config(["a", "b"].map(|name| (name.to_owned(), world.account(Provider::PortOne, name))));
+    let config =
+        world.config(["a", "b"].map(|name| (name.to_owned(), world.account(Provider::PortOne, name))));
     let agent = world.start(&config);
     agent.until_well();
     let key = world.identity(Provider::PortOne, "b");
@@ -292,7 +301,8 @@ fn an_empty_configuration_runs_and_a_document_without_accounts_is_refused() {
     agent.until("an error", secs(5), |status| !status["config"]["error"].is_null());
     config["accounts"] = json!({ "a": world.account(ANY, "a") });
     world.write(&config);
-    let status = agent.until("the first account", secs(5), |status| names(status) == ["a"] && all_well(status));
+    let status =
+        agent.until("the first account", secs(5), |status| names(status) == ["a"] && all_well(status));
     assert_eq!(class(&status, "a"), "");
     assert!(Path::new(&world.out("a.token")).exists());
 }

@@ -8,7 +8,8 @@ use crate::support::{World, account, generation, is_well, millis, secs, througho
 #[test]
 fn a_restart_with_valid_stored_tokens_sends_no_request() {
     let world = World::living(secs(600));
-    let accounts = Provider::ALL.map(|provider| (provider.name().to_owned(), world.account(provider, provider.name())));
+    let accounts =
+        Provider::ALL.map(|provider| (provider.name().to_owned(), world.account(provider, provider.name())));
     let config = world.config(accounts);
     let agent = world.start(&config);
     let before = agent.until_well();
@@ -40,7 +41,9 @@ fn a_missing_sink_is_written_again_at_start_without_a_request() {
 
     world.sim.reset_stats();
     let agent = world.start(&config);
-    until("the file", secs(10), || std::fs::read_to_string(world.out("a.token")).ok().filter(|now| *now == token));
+    until("the file", secs(10), || {
+        std::fs::read_to_string(world.out("a.token")).ok().filter(|now| *now == token)
+    });
     agent.until_well();
     assert_eq!(world.sim.requests(), 0);
 }
@@ -97,7 +100,9 @@ fn generations_count_on_across_restarts_and_identities() {
     }
     config["accounts"]["a"] = world.account(Provider::PortOne, "another");
     let agent = world.start(&config);
-    agent.until("the fourth generation, of the other identity", secs(10), |status| generation(status, "a") == 4);
+    agent.until("the fourth generation, of the other identity", secs(10), |status| {
+        generation(status, "a") == 4
+    });
     let token = until("its sink", secs(5), || std::fs::read_to_string(world.out("another.token")).ok());
     assert!(world.sim.accepts(Provider::PortOne, &token));
 }
@@ -134,7 +139,8 @@ fn a_backoff_outlives_a_restart() {
     world.sim.fault("*=503");
     let config = world.one(Provider::OAuthClientCredentials);
     let agent = world.start(&config);
-    let before = agent.until("three failures", secs(30), |status| account(status, "a")["attempt"].as_u64() >= Some(3));
+    let before =
+        agent.until("three failures", secs(30), |status| account(status, "a")["attempt"].as_u64() >= Some(3));
     agent.stop();
     world.sim.reset_stats();
     let agent = world.start(&config);

@@ -48,9 +48,12 @@ type Lives = Arc<Mutex<BTreeMap<u64, (i64, i64)>>>;
 fn tight_readers_of_short_lived_tokens_never_see_one_that_the_vendor_refuses() {
     let span = setting("RENEWD_LONG", 40);
     let mut options = Options::with_lifetime(secs(8));
-    options.lifetimes =
-        [(Provider::Bizppurio, secs(5)), (Provider::PortOne, secs(6)), (Provider::OAuthRefreshToken, secs(5))]
-            .into();
+    options.lifetimes = [
+        (Provider::Bizppurio, secs(5)),
+        (Provider::PortOne, secs(6)),
+        (Provider::OAuthRefreshToken, secs(5)),
+    ]
+    .into();
     options.lifetimes.insert(Provider::Kis, secs(10));
     options.lifetimes.insert(Provider::BizppurioNapi, secs(4 * 3600));
     let world = World::with(options);
@@ -79,7 +82,8 @@ fn tight_readers_of_short_lived_tokens_never_see_one_that_the_vendor_refuses() {
         let lives = Lives::default();
         let (known, canaries) = (Arc::clone(&lives), Arc::clone(&world.canaries));
         let documents = Reader::start(world.out(&format!("{provider}.json")), millis(20), move |content| {
-            let document: Value = serde_json::from_slice(content.ok_or("no file")?).map_err(|_| "not JSON")?;
+            let document: Value =
+                serde_json::from_slice(content.ok_or("no file")?).map_err(|_| "not JSON")?;
             let at = |field: &str| document[field].as_str().and_then(instant).ok_or("no instant");
             let life = (at("issued_at")?, at("expires_at")?);
             known.lock().unwrap().insert(document["generation"].as_u64().ok_or("no generation")?, life);
@@ -115,7 +119,10 @@ fn tight_readers_of_short_lived_tokens_never_see_one_that_the_vendor_refuses() {
         if (requests as f64 - ideal).abs() > tolerance {
             complaints.push(format!("{provider}: {requests} requests, {ideal:.1} would be ideal"));
         }
-        eprintln!("{provider}: {} looks, {requests} requests, {ideal:.1} ideal, longest gap {:?}", tokens.looks, tokens.longest_gap);
+        eprintln!(
+            "{provider}: {} looks, {requests} requests, {ideal:.1} ideal, longest gap {:?}",
+            tokens.looks, tokens.longest_gap
+        );
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }

@@ -5,7 +5,9 @@ use std::os::unix::fs::symlink;
 use renewd::simulator::Provider;
 use serde_json::json;
 
-use crate::support::{World, account, class, generation, is_well, millis, replace, secs, state, throughout, until};
+use crate::support::{
+    World, account, class, generation, is_well, millis, replace, secs, state, throughout, until,
+};
 
 const ANY: Provider = Provider::Bizppurio;
 const GOOD: &str = "Zg00d-pa55word-0001";
@@ -13,7 +15,8 @@ const GOOD: &str = "Zg00d-pa55word-0001";
 #[test]
 fn a_refused_account_is_tried_within_5_s_of_its_secrets_change() {
     let world = World::living(secs(600));
-    let mut config = world.config(["file", "kubelet", "credential"].map(|name| (name.to_owned(), world.account(ANY, name))));
+    let mut config = world
+        .config(["file", "kubelet", "credential"].map(|name| (name.to_owned(), world.account(ANY, name))));
     world.canaries.add(GOOD);
     let plain = world.put("plain/password", "wrong\n");
     // A kubelet's mount: everything behind a link that is swapped.
@@ -28,7 +31,9 @@ fn a_refused_account_is_tried_within_5_s_of_its_secrets_change() {
     world.write(&config);
     let agent = world.run().env("CREDENTIALS_DIRECTORY", world.path("credentials").to_str().unwrap()).start();
     let names = ["file", "kubelet", "credential"];
-    agent.until("three rejections", secs(10), |status| names.iter().all(|name| state(status, name) == "rejected"));
+    agent.until("three rejections", secs(10), |status| {
+        names.iter().all(|name| state(status, name) == "rejected")
+    });
     assert_eq!(world.sim.requests(), 3);
 
     replace(&plain, GOOD);
@@ -72,7 +77,9 @@ fn a_missing_source_is_that_accounts_affair_alone_and_works_once_it_appears() {
         let config = |name: &&&str| class(status, name) == "config";
         is_well(account(status, "good")) && names[1..].iter().filter(config).count() == 3
     });
-    for (name, part) in [("file", "late-password"), ("folder", "late-folder"), ("variable", "RENEWD_E2E_ABSENT")] {
+    for (name, part) in
+        [("file", "late-password"), ("folder", "late-folder"), ("variable", "RENEWD_E2E_ABSENT")]
+    {
         let message = account(&status, name)["error"]["message"].as_str().unwrap();
         assert!(message.contains(part), "{message}");
         assert_eq!(state(&status, name), "pending");
@@ -98,7 +105,8 @@ fn a_missing_source_is_that_accounts_affair_alone_and_works_once_it_appears() {
 fn secrets_come_from_scalars_variables_files_credentials_and_commands() {
     let world = World::living(secs(600));
     world.canaries.add(GOOD);
-    let known = |name: &str| renewd::simulator::Credential { account: format!("id-{name}"), secret: GOOD.to_owned() };
+    let known =
+        |name: &str| renewd::simulator::Credential { account: format!("id-{name}"), secret: GOOD.to_owned() };
     let names = ["scalar", "env", "file", "credential", "command"];
     world.sim.set_credentials(ANY, Some(names.map(known).to_vec()));
     let mut config = world.config(names.map(|name| (name.to_owned(), world.account(ANY, name))));
@@ -130,7 +138,9 @@ fn a_command_that_fails_hangs_or_talks_too_much_is_that_accounts_affair() {
     let world = World::living(secs(600));
     let names = ["good", "fails", "missing", "talks", "hangs"];
     let mut config = world.config(names.map(|name| (name.to_owned(), world.account(ANY, name))));
-    let mut set = |name: &str, argv: &[&str]| config["accounts"][name]["credentials"]["password"] = json!({ "command": argv });
+    let mut set = |name: &str, argv: &[&str]| {
+        config["accounts"][name]["credentials"]["password"] = json!({ "command": argv })
+    };
     set("fails", &["/bin/sh", "-c", "echo Zsecret-on-stdout; echo Zsecret-on-stderr >&2; exit 3"]);
     set("missing", &["/nowhere/at/all"]);
     set("talks", &["/bin/sh", "-c", "yes"]);
@@ -170,5 +180,8 @@ fn an_identity_that_comes_from_a_file_and_changes_is_issued_anew() {
     let now = until("another token", secs(2), || Some(world.read("a.token")).filter(|now| *now != token));
     assert!(world.sim.accepts(Provider::PortOne, &now));
     let stats = world.sim.stats();
-    assert!(stats.providers["portone"].operations.get("refresh").is_none(), "the old one's refresh token is nobody's");
+    assert!(
+        stats.providers["portone"].operations.get("refresh").is_none(),
+        "the old one's refresh token is nobody's"
+    );
 }

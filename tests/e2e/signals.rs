@@ -71,9 +71,7 @@ fn a_second_term_ends_at_once() {
     world.sim.clear();
     let agent = world.run().start();
     agent.until_well();
-    agent.until("a renewal", secs(30), |status| {
-        generation(status, "a") > 1 || agent.renew("a").0 == 200
-    });
+    agent.until("a renewal", secs(30), |status| generation(status, "a") > 1 || agent.renew("a").0 == 200);
 }
 
 #[test]
@@ -95,7 +93,9 @@ fn usr1_renews_every_account_once() {
     let agent = world.start(&config);
     agent.until_well();
     agent.signal(Signal::USR1);
-    agent.until("second generations", secs(10), |status| names.iter().all(|name| generation(status, name) == 2));
+    agent.until("second generations", secs(10), |status| {
+        names.iter().all(|name| generation(status, name) == 2)
+    });
     throughout("ten requests", millis(500), || world.sim.requests() == 10);
 }
 

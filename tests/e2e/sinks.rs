@@ -65,7 +65,8 @@ fn curl_reads_the_header_file_as_it_is() {
     let agent = world.start(&config);
     agent.until_well();
     let url = format!("http://{}/{ANY}/whoami", world.sim.address(1));
-    let output = Command::new("curl").args(["-s", "-f", "-H", &format!("@{}", file.display()), &url]).output();
+    let output =
+        Command::new("curl").args(["-s", "-f", "-H", &format!("@{}", file.display()), &url]).output();
     let Ok(output) = output else { return skip("curl_reads_the_header_file_as_it_is", "there is no curl") };
     assert!(output.status.success(), "{output:?}");
     let reply: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -79,13 +80,20 @@ fn templates_are_escaped_for_their_ending_and_have_the_documents_fields_and_filt
     // A value that needs quotes everywhere, as the provider publishes it.
     let scope = r#"it's "a" $(scope) & more"#;
     config["accounts"]["a"]["params"] = json!({ "scope": scope });
-    let template = |name: &str, template: &str| json!({ "file": { "path": world.out(name), "template": template } });
+    let template =
+        |name: &str, template: &str| json!({ "file": { "path": world.out(name), "template": template } });
     config["accounts"]["a"]["sinks"] = json!([
         template("a.env", "TOKEN={{ access_token }}\nSCOPE={{ extra.scope }}\nGENERATION={{ generation }}\n"),
         template("a.sh", "SCOPE={{ extra.scope }}\nprintf %s \"$SCOPE\"\n"),
-        template("a.json", "{\"scope\": {{ extra.scope }}, \"until\": {{ expires_at_unix }}, \"who\": {{ account }}}"),
+        template(
+            "a.json",
+            "{\"scope\": {{ extra.scope }}, \"until\": {{ expires_at_unix }}, \"who\": {{ account }}}"
+        ),
         template("a.yaml", "scope: {{ extra.scope }}\ntoken: {{ access_token }}\n"),
-        template("a.txt", "{{ access_token | sha256 }} {{ account | b64encode }} {{ expires_at | datetime('%Y', 'Asia/Seoul') }} {{ provider }}"),
+        template(
+            "a.txt",
+            "{{ access_token | sha256 }} {{ account | b64encode }} {{ expires_at | datetime('%Y', 'Asia/Seoul') }} {{ provider }}"
+        ),
     ]);
     let agent = world.start(&config);
     agent.until_well();
@@ -142,7 +150,9 @@ fn in_place_keeps_the_inode_and_replace_makes_a_new_one() {
     old.push_str(&" ".repeat(4000));
     std::fs::write(world.out("in-place"), old).unwrap();
     agent.renew("a");
-    agent.until("the second generation", secs(5), |status| generation(status, "a") == 2 && is_well(account(status, "a")));
+    agent.until("the second generation", secs(5), |status| {
+        generation(status, "a") == 2 && is_well(account(status, "a"))
+    });
     let after = inodes();
     assert_eq!(before[0], after[0]);
     assert_ne!(before[1], after[1]);
@@ -200,7 +210,9 @@ fn what_stands_in_a_sinks_way_is_told_others_go_on_and_it_heals_alone() {
     }
     let requests = world.sim.requests();
     std::fs::remove_dir(world.out("folder")).unwrap();
-    ["fifo", "foreign-link", "dangling"].iter().for_each(|name| std::fs::remove_file(world.out(name)).unwrap());
+    ["fifo", "foreign-link", "dangling"]
+        .iter()
+        .for_each(|name| std::fs::remove_file(world.out(name)).unwrap());
     agent.until("healing", secs(15), |status| is_well(account(status, "a")));
     for name in names {
         assert!(world.sim.accepts(ANY, &world.read(name)), "{name}");
@@ -258,7 +270,8 @@ fn a_read_only_folder_fails_its_sink_and_heals_alone() {
     }
     let world = World::living(secs(600));
     let mut config = world.one(ANY);
-    config["accounts"]["a"]["sinks"] = json!([{ "file": world.out("a.token") }, { "file": world.path("locked/b.token") }]);
+    config["accounts"]["a"]["sinks"] =
+        json!([{ "file": world.out("a.token") }, { "file": world.path("locked/b.token") }]);
     world.write(&config);
     std::fs::create_dir(world.path("locked")).unwrap();
     world.give_to_nobody();
@@ -282,7 +295,10 @@ struct Small(PathBuf);
 impl Small {
     fn mount(path: PathBuf) -> Option<Self> {
         std::fs::create_dir(&path).unwrap();
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k,mode=0755", "renewd-e2e"]).arg(&path).output();
+        let done = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=64k,mode=0755", "renewd-e2e"])
+            .arg(&path)
+            .output();
         done.is_ok_and(|done| done.status.success()).then(|| Self(path))
     }
 }
@@ -297,9 +313,12 @@ impl Drop for Small {
 fn a_full_disk_leaves_the_old_token_whole_and_heals_alone() {
     let name = "a_full_disk_leaves_the_old_token_whole_and_heals_alone";
     let world = World::living(secs(600));
-    let Some(small) = Small::mount(world.path("small")) else { return skip(name, "mounting a tmpfs is not permitted") };
+    let Some(small) = Small::mount(world.path("small")) else {
+        return skip(name, "mounting a tmpfs is not permitted");
+    };
     let mut config = world.one(ANY);
-    config["accounts"]["a"]["sinks"] = json!([{ "file": small.0.join("a.token") }, { "file": world.out("b.token") }]);
+    config["accounts"]["a"]["sinks"] =
+        json!([{ "file": small.0.join("a.token") }, { "file": world.out("b.token") }]);
     let agent = world.start(&config);
     agent.until_well();
     let old = std::fs::read(small.0.join("a.token")).unwrap();

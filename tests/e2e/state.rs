@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use renewd::simulator::Provider;
 use serde_json::Value;
 
-use crate::support::{World, account, all_well, class, generation, is_root, is_well, secs, skip, state, throughout, until};
+use crate::support::{
+    World, account, all_well, class, generation, is_root, is_well, secs, skip, state, throughout, until,
+};
 
 #[test]
 fn a_corrupt_state_file_is_moved_aside_and_its_account_alone_is_issued_anew() {
@@ -40,7 +42,8 @@ fn a_corrupt_state_file_is_moved_aside_and_its_account_alone_is_issued_anew() {
 #[test]
 fn a_state_file_of_a_newer_version_is_left_alone_and_says_so() {
     let world = World::living(secs(600));
-    let config = world.config(["newer", "well"].map(|name| (name.to_owned(), world.account(Provider::Bizppurio, name))));
+    let config = world
+        .config(["newer", "well"].map(|name| (name.to_owned(), world.account(Provider::Bizppurio, name))));
     let agent = world.start(&config);
     agent.until_well();
     agent.stop();
@@ -57,7 +60,8 @@ fn a_state_file_of_a_newer_version_is_left_alone_and_says_so() {
     let agent = world.start(&config);
     agent.until("the other account", secs(10), |status| is_well(account(status, "well")));
     let status = agent.status();
-    let told = account(&status, "newer")["error"]["message"].as_str().unwrap_or_default().to_owned() + &agent.log();
+    let told =
+        account(&status, "newer")["error"]["message"].as_str().unwrap_or_default().to_owned() + &agent.log();
     assert!(told.contains("schema 99") && told.contains("newer"), "{status}");
     assert_eq!(std::fs::read(&file).unwrap(), newer, "it is left alone");
 }
@@ -103,7 +107,9 @@ fn state_that_cannot_be_written_spends_no_refresh_token_and_holds_nobody_else_up
     let before = world.sim.requests_of(&key);
     // A token without a refresh token is a cache: it is renewed and delivered all the same.
     assert_eq!(agent.renew("cached").0, 200);
-    agent.until("its delivery", secs(5), |status| generation(status, "cached") == 2 && is_well(account(status, "cached")));
+    agent.until("its delivery", secs(5), |status| {
+        generation(status, "cached") == 2 && is_well(account(status, "cached"))
+    });
     let (status, reply) = agent.renew("single");
     assert_eq!((status, reply["error"]["class"].as_str()), (502, Some("config")), "{reply}");
     let message = reply["error"]["message"].as_str().unwrap();

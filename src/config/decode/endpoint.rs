@@ -108,9 +108,8 @@ fn url(
     match whole {
         Ok(url) => Some(url),
         Err(Refusal { message, hint }) => {
-            let unset = |param: &Param| {
-                param.required && !fields.node("params").is_some_and(|node| node.entry(&param.name).is_some())
-            };
+            let given = |name: &str| fields.node("params").is_some_and(|node| node.entry(name).is_some());
+            let unset = |param: &Param| param.required && !given(&param.name);
             if fields.has("base_url") && base_url.is_none()
                 || definition.params.iter().any(|param| unset(param) && uses(text, &param.name))
             {

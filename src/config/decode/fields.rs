@@ -151,12 +151,7 @@ impl<'t, 's> Fields<'t, 's> {
     pub(crate) fn items(&self, report: &mut Report, key: &str) -> &'t [Node<'s>] {
         let (Some(node), Some(field)) = (self.node(key), self.field(key)) else { return &[] };
         match (&node.value, &field.kind) {
-            (Value::Sequence(items), _) => {
-                if items.is_empty() && matches!(field.kind, Kind::OneOrList(_)) {
-                    report.error(node.place, format!("`{key}` is an empty list"));
-                }
-                items
-            }
+            (Value::Sequence(items), _) => items,
             (Value::Scalar(_), Kind::OneOrList(Kind::Scalar(_))) if !node.is_null() => {
                 std::slice::from_ref(node)
             }
@@ -164,6 +159,13 @@ impl<'t, 's> Fields<'t, 's> {
                 wrong_type(report, node, &field.kind);
                 &[]
             }
+        }
+    }
+
+    /// Reports a list that is there and has nothing in it.
+    pub(super) fn not_empty(&self, report: &mut Report, key: &str) {
+        if self.node(key).and_then(Node::items).is_some_and(<[_]>::is_empty) {
+            report.error(self.place_of(key), format!("`{key}` is an empty list"));
         }
     }
 

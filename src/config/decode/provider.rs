@@ -149,9 +149,7 @@ fn param(report: &mut Report, entry: &Entry<'_>) -> Option<Param> {
         one_of: fields.texts(report, "one_of").into_iter().map(|(text, _)| text.to_owned()).collect(),
         description: fields.parsed(report, "description", scalar::printable(LINE)).unwrap_or_default(),
     };
-    if fields.has("one_of") && param.one_of.is_empty() {
-        report.error(fields.place_of("one_of"), "`one_of` is an empty list");
-    }
+    fields.not_empty(report, "one_of");
     if !param.default.is_empty() && !param.one_of.is_empty() && !param.one_of.contains(&param.default) {
         report.error(fields.place_of("default"), "the default is not one of `one_of`");
     }

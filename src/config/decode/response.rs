@@ -129,9 +129,7 @@ fn expiries(
         };
     }
     let read = |fields: &Fields<'_, '_>| {
-        if fields.node("expiry").and_then(|node| node.items()).is_some_and(<[_]>::is_empty) {
-            report.error(fields.place_of("expiry"), "`expiry` is an empty list");
-        }
+        fields.not_empty(report, "expiry");
         Some(each(report, fields, "expiry", &EXPIRY, |report, fields| expiry(report, fields, scope)))
     };
     layers.with("expiry", read).unwrap_or_default()
@@ -253,6 +251,7 @@ fn wait(report: &mut Report, fields: &Fields<'_, '_>) -> Option<WaitHint> {
 
 fn statuses(report: &mut Report, fields: &Fields<'_, '_>) -> Vec<StatusPattern> {
     let mut statuses = Vec::new();
+    fields.not_empty(report, "status");
     for (text, node) in fields.texts(report, "status") {
         match scalar::status(text) {
             Ok(status) => statuses.push(status),
@@ -266,6 +265,7 @@ fn statuses(report: &mut Report, fields: &Fields<'_, '_>) -> Vec<StatusPattern> 
 
 fn pointers(report: &mut Report, fields: &Fields<'_, '_>, key: &str) -> Vec<String> {
     let mut pointers = Vec::new();
+    fields.not_empty(report, key);
     for (text, node) in fields.texts(report, key) {
         match scalar::pointer(text) {
             Ok(pointer) => pointers.push(pointer),
@@ -281,6 +281,7 @@ fn pointers(report: &mut Report, fields: &Fields<'_, '_>, key: &str) -> Vec<Stri
 }
 
 fn texts(report: &mut Report, fields: &Fields<'_, '_>, key: &str) -> Vec<String> {
+    fields.not_empty(report, key);
     fields.texts(report, key).into_iter().map(|(text, _)| text.to_owned()).collect()
 }
 

@@ -51,10 +51,10 @@ impl Templates {
 }
 
 /// Checks that `text` parses and uses only variables that are `known`; `names` are those for the hint.
-pub(super) fn check<'k>(
+pub(super) fn check(
     text: &str,
     known: impl Fn(&str) -> bool,
-    names: &mut dyn Iterator<Item = &'k str>,
+    names: &mut dyn Iterator<Item = &str>,
 ) -> Result<(), Refusal> {
     if !["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)) {
         return Ok(());

@@ -33,6 +33,7 @@ const BROKEN: &[&str] = &[
     "accounts:\n  a:\n    credentials:\n      password: \"hunter2\\q\"\n",
     "accounts:\n  a:\n    credentials:\n      password: 'hunter2'x\n",
     "accounts:\n  a:\n    credentials:\n      password: hunter2 #hunter2\n      password: hunter2\n",
+    "accounts:\n  a:\n    credentials:\n      password: x\n      password: \"- : { hunter2 }\"\n",
     "accounts:\n  a: { provider: bizppurio, credentials: { account: x, password: hunter2, x: hunter2 }, unknown: hunter2 }\n",
     "accounts:\n  a: { provider: bizppurio, credentials: hunter2 }\n",
     "accounts:\n  a: { provider: bizppurio, credentials: [hunter2, { a: hunter2 }] }\n",
@@ -58,6 +59,7 @@ const BROKEN: &[&str] = &[
 fn no_message_and_no_source_line_shows_a_secret() {
     for text in BROKEN {
         let problems = load_text(Path::new("x.yaml"), text, &|_| None, &BUILTIN).expect_err(text);
+        assert!(!problems.0.is_empty());
         for shown in [problems.to_string(), format!("{problems:?}")] {
             assert!(!shown.contains(CANARY), "{text}\n{shown}");
         }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
@@ -180,9 +179,9 @@ impl<'s, 'r> Builder<'s, 'r> {
         place.end = end.end.max(place.end);
         cost.depth += 1;
         let value = match open {
-            Open::Sequence(items) => Value::Sequence(Rc::new(items)),
+            Open::Sequence(items) => Value::Sequence(items.into()),
             Open::Mapping { entries, merges, .. } => {
-                Value::Mapping(Rc::new(merge_keys(distinct(entries, self.report), &merges, self.report)))
+                Value::Mapping(merge_keys(distinct(entries, self.report), &merges, self.report).into())
             }
         };
         self.finish(Node { place, value }, anchor, cost)

@@ -104,7 +104,7 @@ impl<'a> Mask<'a> {
     /// What stands between scalars: punctuation, anchors, a comment (left out; then `true`).
     fn gap(&self, range: Range<usize>, shown: &mut Shown) -> bool {
         let Some(text) = self.text.get(range.clone()) else { return false };
-        let (mut name, mut hidden) = (false, false);
+        let mut name = false;
         for (index, c) in text.char_indices() {
             let at = range.start + index;
             match c {
@@ -112,15 +112,12 @@ impl<'a> Mask<'a> {
                 '&' | '*' | '!' => name = true,
                 _ if " \t\r-:,?[]{}|><+".contains(c) => name = false,
                 _ if name && (c.is_alphanumeric() || c == '_') => {}
+                // Not in the tree, such as the value of a key that stood a second time.
                 _ => {
-                    if !hidden {
-                        shown.hidden(at..at + c.len_utf8());
-                    }
-                    hidden = true;
-                    continue;
+                    shown.hidden(at..range.end);
+                    return false;
                 }
             }
-            hidden = false;
             shown.text(&text[index..index + c.len_utf8()], at);
         }
         false

@@ -1,7 +1,6 @@
 //! `<<:` and `defaults:`: what a mapping takes from another.
 
 use std::collections::HashSet;
-use std::rc::Rc;
 
 use super::{Entry, Node, Value};
 use crate::config::decode::Report;
@@ -47,7 +46,7 @@ pub(crate) fn overlay<'s>(under: &Node<'s>, over: &Node<'s>, levels: u32) -> Nod
         }
     }
     add_missing(&mut entries, below);
-    Node { place: over.place, value: Value::Mapping(Rc::new(entries)) }
+    Node { place: over.place, value: Value::Mapping(entries.into()) }
 }
 
 fn add_missing<'s>(entries: &mut Vec<Entry<'s>>, from: &[Entry<'s>]) {

@@ -42,9 +42,9 @@ pub(crate) enum Value<'s> {
     /// Text, a number, a boolean, nothing: told apart by whoever reads it.
     Scalar(Scalar<'s>),
     /// A list.
-    Sequence(Rc<Vec<Node<'s>>>),
+    Sequence(Rc<[Node<'s>]>),
     /// Keys are distinct; merge keys are already merged.
-    Mapping(Rc<Vec<Entry<'s>>>),
+    Mapping(Rc<[Entry<'s>]>),
 }
 
 /// A scalar as written, escapes resolved.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::core::{
-    Admission, Effect, Event, FailureMeta, Issue, IssuedMeta, Operation, Plan, Schedule, TargetPlan,
+    Admission, Effect, Engine, Event, FailureMeta, Issue, IssuedMeta, Operation, Plan, Schedule, TargetPlan,
     plan::tests::plan,
 };
 use crate::domain::{
@@ -101,6 +101,22 @@ fn what_was_never_sent_is_no_request() {
         text.contains(r#"renewd_renewals_total{account="a",provider="test",result="config"} 1"#),
         "{text}"
     );
+}
+
+#[test]
+fn lateness_is_what_a_request_has_waited_for_its_host() {
+    let (mut engine, mut observer) = (Engine::new(7), Observer::new());
+    let mut slow = plan();
+    (slow.limit.burst, slow.limit.period) = (1, Some(Duration::from_secs(2)));
+    let accounts = ["a", "b"].map(|account| (name(account), slow.clone())).into();
+    let plan = Plan { accounts };
+    let configured = Event::Configured { plan, restored: BTreeMap::new(), touched: BTreeSet::new() };
+    for (event, now) in [(configured, at(0)), (Event::Tick, at(1)), (Event::Tick, at(2))] {
+        engine.handle(event, now).iter().for_each(|effect| observer.effect(effect, now));
+    }
+    let text = Scrape { status: status(Vec::new()), counters: observer.counters() }.render().unwrap();
+    assert!(text.contains("\nrenewd_renewal_lateness_seconds_sum 2\n"), "{text}");
+    assert!(text.contains("\nrenewd_renewal_lateness_seconds_count 2\n"), "{text}");
 }
 
 #[test]

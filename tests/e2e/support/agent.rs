@@ -216,11 +216,13 @@ impl Drop for Agent {
 fn brief(status: Option<&Value>) -> String {
     let Some(status) = status else { return "no answer".to_owned() };
     let accounts = status["accounts"].as_array().unwrap();
-    let lines: Vec<String> = accounts
-        .iter()
-        .filter(|account| !super::is_well(account))
-        .take(10)
-        .map(Value::to_string)
-        .collect();
-    format!("{} of {} accounts: {}; config {}", lines.len(), accounts.len(), lines.join("\n"), status["config"])
+    let lines: Vec<String> =
+        accounts.iter().filter(|account| !super::is_well(account)).take(10).map(Value::to_string).collect();
+    format!(
+        "{} of {} accounts: {}; config {}",
+        lines.len(),
+        accounts.len(),
+        lines.join("\n"),
+        status["config"]
+    )
 }

@@ -23,11 +23,15 @@ impl Canaries {
     pub(crate) fn add_of_json(&self, text: &[u8]) {
         fn walk(canaries: &Canaries, key: &str, value: &serde_json::Value) {
             match value {
-                serde_json::Value::String(text) if key == "key" || (key.contains("token") && !key.contains("type")) => {
+                serde_json::Value::String(text)
+                    if key == "key" || (key.contains("token") && !key.contains("type")) =>
+                {
                     canaries.add(text);
                 }
                 serde_json::Value::Array(items) => items.iter().for_each(|item| walk(canaries, key, item)),
-                serde_json::Value::Object(map) => map.iter().for_each(|(key, value)| walk(canaries, key, value)),
+                serde_json::Value::Object(map) => {
+                    map.iter().for_each(|(key, value)| walk(canaries, key, value))
+                }
                 _ => {}
             }
         }

@@ -102,7 +102,9 @@ pub(crate) fn all_well(status: &Value) -> bool {
 /// Whether this account is fresh and all its sinks are written.
 pub(crate) fn is_well(account: &Value) -> bool {
     account["state"] == "fresh"
-        && account["sinks"].as_array().unwrap().iter().all(|sink| {
-            sink["state"] == "written" && sink["generation"] == account["generation"]
-        })
+        && account["sinks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|sink| sink["state"] == "written" && sink["generation"] == account["generation"])
 }

@@ -77,7 +77,9 @@ impl World {
         self.canaries.add(&secret);
         let credentials = match provider {
             Provider::Bizppurio => json!({ "account": identity, "password": secret }),
-            Provider::BizppurioRcs | Provider::BizppurioNapi => json!({ "bizId": identity, "apiKey": secret }),
+            Provider::BizppurioRcs | Provider::BizppurioNapi => {
+                json!({ "bizId": identity, "apiKey": secret })
+            }
             Provider::RcsBizCenter => json!({ "clientId": identity, "clientSecret": secret }),
             Provider::PortOne => json!({ "apiSecret": secret }),
             Provider::PortOneV1 => json!({ "imp_key": identity, "imp_secret": secret }),
