@@ -14,6 +14,8 @@ use crate::domain::{BootInstant, Deadline, ErrorInfo, Generation, Now, Timestamp
 const SAME_EXPIRY: Duration = Duration::from_secs(2);
 /// So long after a failure a restart is taken for one of many.
 const WARY: Duration = Duration::from_secs(60);
+/// By how much the two clocks may drift apart over a token's life before the wall clock counts as stepped.
+const STEADY: Duration = Duration::from_secs(5);
 /// A wait that a stored schedule asks for is believed up to this (the longest pause of the policy).
 const LONGEST_STORED_WAIT: Duration = Duration::from_secs(7 * 3600);
 
@@ -216,10 +218,14 @@ impl Account {
         }
     }
 
-    /// Whether a living token that ends later is kept in place of a new, shorter one: only where the vendor
-    /// lets the old one live.
-    pub(super) fn keeps_longer(&self) -> bool {
-        self.plan.old_token == OldToken::Independent
+    /// Whether a living token that ends later is kept in place of a new, shorter one: only where the vendor lets the
+    /// old one live, and never where the wall clock has stepped since, as its end then says nothing.
+    pub(super) fn keeps_longer(&self, now: Now) -> bool {
+        let steady = |held: &Held| {
+            let (wall, boot) = (held.expiry.wall.since(now.wall), held.expiry.boot.since(now.boot));
+            held.meta.issued_at <= now.wall && wall.abs_diff(boot) <= STEADY
+        };
+        self.plan.old_token == OldToken::Independent && self.token.as_ref().is_some_and(steady)
     }
 
     /// How long to wait at least after a failure, lest a crash loop be a way around the backoff.

@@ -219,7 +219,7 @@ impl Engine {
             operation,
             generation: account.generation.next(),
             timeout: account.timeout(operation, now),
-            keep_longer: account.keeps_longer(),
+            keep_longer: account.keeps_longer(now),
             late: account.due.passed(now),
             intent,
         };
