@@ -324,6 +324,13 @@ fn providers_lists_all_and_prints_one() {
 }
 
 #[test]
+fn the_schema_is_json() {
+    let (exit, stdout, _) = run(&["schema"]);
+    assert_eq!(exit, 0);
+    assert!(serde_json::from_str::<Value>(&stdout).unwrap()["properties"]["accounts"].is_object());
+}
+
+#[test]
 fn what_init_prints_passes_check_once_the_secrets_are_there() {
     let folder = tempfile::tempdir().unwrap();
     let (exit, text, _) = run(&["init", "--provider", "bizppurio"]);
@@ -369,7 +376,7 @@ fn completions_and_man_pages_know_every_command() {
     }
     let (exit, page, _) = run(&["man"]);
     assert_eq!(exit, 0);
-    assert!(page.contains(".TH renewd 1") && page.contains("RENEWD STATUS"), "{page}");
+    assert!(page.contains(".TH renewd 1") && page.contains("renewd status"), "{page}");
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(told(renewd(&["man", "--dir"]).arg(folder.path()).output().unwrap()).0, 0);
     assert!(folder.path().join("renewd-status.1").exists());
@@ -406,7 +413,7 @@ fn simulate_tells_in_words_and_in_json() {
 fn the_demo_shows_renewals_without_a_terminal_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let (exit, stdout, stderr) =
-        told(renewd(&["demo", "--for", "5s"]).env("TMPDIR", folder.path()).output().unwrap());
+        told(renewd(&["demo", "--for", "8s"]).env("TMPDIR", folder.path()).output().unwrap());
     assert_eq!(exit, 0, "{stderr}");
     assert!(stdout.contains("oauth2-client-credentials  token 2"), "{stdout}{stderr}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

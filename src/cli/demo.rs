@@ -132,7 +132,7 @@ impl Stage {
 
 /// The agent, looked at again and again; at the first looks it may not listen yet.
 fn looks(agent: &Agent) -> impl Stream<Item = Result<Status, String>> + '_ {
-    let ticks = stream::unfold(false, move |came| async move {
+    stream::unfold(false, move |came| async move {
         loop {
             match agent.status().await {
                 Ok(status) => {
@@ -146,8 +146,7 @@ fn looks(agent: &Agent) -> impl Stream<Item = Result<Status, String>> + '_ {
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
-    });
-    ticks
+    })
 }
 
 fn options() -> Result<simulator::Options, Failure> {

@@ -9,6 +9,7 @@ mod duration;
 mod exit;
 mod init;
 mod interrupt;
+mod man;
 mod online;
 mod out;
 mod plan;
@@ -16,6 +17,7 @@ mod providers;
 mod renew;
 mod report;
 mod run;
+mod schema;
 mod screen;
 mod settings;
 mod simulate;
@@ -31,7 +33,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Cli, Command, Globals};
+use self::args::{Cli, Command};
 pub use self::exit::Exit;
 pub use self::report::Failure;
 
@@ -65,9 +67,9 @@ fn dispatch(Cli { globals, command }: Cli) -> Result<Exit, Failure> {
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Providers(args) => providers::providers(&args),
         Command::Init(args) => init::init(&args),
+        Command::Schema => schema::schema(),
         Command::Completions(args) => completions::completions(&args),
-        Command::Man(args) => completions::man(&args),
-        _ => Err(unfinished(&globals)),
+        Command::Man(args) => man::man(&args),
     }
 }
 
@@ -87,8 +89,4 @@ fn say(error: &clap::Error) -> Exit {
     // Nobody is left to be told where that fails.
     let _ = error.print();
     if error.use_stderr() { Exit::Usage } else { Exit::Done }
-}
-
-fn unfinished(_globals: &Globals) -> Failure {
-    Failure::new(Exit::Internal, "this build has no such part yet")
 }

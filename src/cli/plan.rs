@@ -21,11 +21,7 @@ pub(super) async fn plan(globals: &Globals) -> Result<Exit, Failure> {
     let loaded = settings::load(globals)?;
     report::warnings(&loaded.warnings);
     let config = loaded.config;
-    let running = match running(globals).await {
-        Ok(status) => Some(status),
-        Err(Trouble::Unreachable { .. }) => None,
-        Err(trouble) => return Err(trouble.into_failure(globals)),
-    };
+    let running = running(globals).await?;
     let now = clock::wall();
     let (heading, rows) = match &running {
         Some(status) => (against(status), changes(&config, status)),
@@ -39,15 +35,13 @@ pub(super) async fn plan(globals: &Globals) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn running(globals: &Globals) -> Result<Status, Trouble> {
-    let nobody = |why: Failure| Trouble::Garbled(format!("{why:?}"));
-    match socket::locate(globals) {
-        Ok(socket) => Agent::at(&socket).map_err(nobody)?.status().await,
-        // A socket that is switched off tells nothing of a running agent.
-        Err(_) => Err(Trouble::Unreachable {
-            socket: settings::config_path(globals),
-            why: super::client::Silence::Missing,
-        }),
+/// What the running agent says; nothing where none answers, or its socket is switched off.
+async fn running(globals: &Globals) -> Result<Option<Status>, Failure> {
+    let Ok(socket) = socket::locate(globals) else { return Ok(None) };
+    match Agent::at(&socket)?.status().await {
+        Ok(status) => Ok(Some(status)),
+        Err(Trouble::Unreachable { .. }) => Ok(None),
+        Err(trouble) => Err(trouble.into_failure(globals)),
     }
 }
 
@@ -201,4 +195,53 @@ fn summary(rows: &[Row]) -> String {
     let (kept, removed) = (count(&[Fate::Kept]), count(&[Fate::Removed]));
     let gone = if removed > 0 { format!(", {removed} removed") } else { String::new() };
     format!("{} accounts: {requests} asked at once, {kept} kept{gone}", rows.len() - removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::provider::catalog;
+
+    fn config(accounts: &str) -> Config {
+        let text = format!("agent: {{ state_dir: /nonexistent/renewd }}\naccounts:\n{accounts}");
+        let loaded = config::load_text("/etc/renewd.yaml".as_ref(), &text, &|_| None, catalog::texts());
+        loaded.unwrap_or_else(|problems| panic!("{problems}")).config
+    }
+
+    fn told(rows: &[Row]) -> String {
+        lines(rows, Look::plain()).iter().map(|line| line.render(Look::plain()) + "\n").collect()
+    }
+
+    const KIS: &str = "kis, credentials: { appkey: a, appsecret: b }";
+    const PORTONE: &str = "portone, credentials: { apiSecret: a }";
+
+    #[test]
+    fn without_state_every_account_asks() {
+        let config = config(&format!("  a: {{ provider: {KIS} }}\n  b: {{ provider: {PORTONE} }}\n"));
+        let rows = starts(&config, Timestamp::from_secs(0));
+        insta::assert_snapshot!(told(&rows), @r#"
+    > a  kis      openapi.koreainvestment.com:9443  ask for a token
+    > b  portone  api.portone.io:443                ask for a token
+    "#);
+        assert_eq!(summary(&rows), "2 accounts: 2 asked at once, 0 kept");
+    }
+
+    #[test]
+    fn a_reload_adds_removes_moves_and_keeps() {
+        use crate::cli::status::tests::{account, status_of};
+        let sinks = "sinks: [ { file: /run/renewd/same.token }, { file: /run/renewd/more.json } ]";
+        let config = config(&format!(
+            "  added: {{ provider: {KIS} }}\n  moved: {{ provider: {PORTONE} }}\n  same: {{ provider: {KIS}, {sinks} }}\n"
+        ));
+        let status = status_of(vec![account("gone", "kis"), account("moved", "kis"), account("same", "kis")]);
+        let rows = changes(&config, &status);
+        insta::assert_snapshot!(told(&rows), @r#"
+    + added  kis      openapi.koreainvestment.com:9443  add it and ask for a token
+    - gone   kis                                        remove it; its state is kept for 30 days
+    ~ moved  portone  api.portone.io:443                ask anew: its provider was `kis`
+    = same   kis      openapi.koreainvestment.com:9443  keep its token; write file:/run/renewd/more.json
+    "#);
+        assert_eq!(summary(&rows), "3 accounts: 2 asked at once, 1 kept, 1 removed");
+    }
 }

@@ -87,6 +87,8 @@ pub(super) struct Held {
     pub(super) expiry: Deadline,
     /// Whether we saw its issue: then its age by the boot-time clock is known, whatever the wall clock says.
     pub(super) known: bool,
+    /// Its end has been seen and said. A clock that was wrong and is set right again does not revive it.
+    pub(super) ended: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +111,7 @@ impl Account {
         // A last request in the future shows that the clock was set back: then its plans mean nothing.
         let set_back = last_request.is_some_and(|last| last > now.wall.plus(Duration::from_secs(300)));
         let token = token.map(|meta| Held::restored(meta, now));
-        let alive = token.filter(|held| !held.expiry.reached(now));
+        let alive = token.filter(|held| held.lives(now));
         let alive = alive.map(|held| (held.meta.lifetime(), held.expiry.left(now)));
         // A restart inherits the backoff. It may be one of many: then an answered failure allows no more than one that
         // was cut off, for the first minute also in this life.
@@ -176,13 +178,13 @@ impl Account {
 
     /// What is left of the token and its whole life, where it lives.
     pub(super) fn alive(&self, now: Now) -> Option<(Duration, Duration)> {
-        let held = self.token.as_ref().filter(|held| !held.expiry.reached(now))?;
+        let held = self.token.as_ref().filter(|held| held.lives(now))?;
         Some((held.meta.lifetime(), held.expiry.left(now)))
     }
 
     /// The living token.
     pub(super) fn live_token(&self, now: Now) -> Option<TokenMeta> {
-        self.token.as_ref().filter(|held| !held.expiry.reached(now)).map(|held| held.meta)
+        self.token.as_ref().filter(|held| held.lives(now)).map(|held| held.meta)
     }
 
     /// The first instant at which the provider may be asked at all.
@@ -268,13 +270,17 @@ impl Held {
         let expiry = now
             .at_wall(meta.expires_at)
             .earlier(Deadline { wall: meta.expires_at, boot: left.boot.plus(meta.lifetime()) });
-        Self { meta, expiry, known: true }
+        Self { meta, expiry, known: true, ended: false }
     }
 
     /// A token of an earlier life of the agent. It has its whole life before it at most, however far the wall clock
     /// was set back.
     pub(super) fn restored(meta: TokenMeta, now: Now) -> Self {
         Self { known: false, ..Self::issued(meta, now, now) }
+    }
+
+    pub(super) fn lives(&self, now: Now) -> bool {
+        !self.ended && !self.expiry.reached(now)
     }
 
     /// The instant that lies `span` before the end, on both clocks.

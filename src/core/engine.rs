@@ -434,9 +434,11 @@ impl Engine {
     }
 
     fn expired(&mut self, name: &AccountId, now: Now) {
-        let Some(account) = self.accounts.get(name) else { return };
-        let Some(held) = account.token.filter(|held| held.expiry.reached(now)) else { return };
-        self.say(Note::Expired { account: name.clone(), at: held.meta.expires_at });
+        let token = self.accounts.get_mut(name).and_then(|account| account.token.as_mut());
+        let Some(held) = token.filter(|held| held.expiry.reached(now)) else { return };
+        held.ended = true;
+        let at = held.meta.expires_at;
+        self.say(Note::Expired { account: name.clone(), at });
         self.drive_targets(name, now);
         // A clock that was set ahead makes the token expire before its renewal was due.
         let soon = now.after(Duration::from_secs(1));

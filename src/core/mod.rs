@@ -11,7 +11,11 @@ mod effect;
 mod engine;
 mod event;
 mod host;
+#[cfg(test)]
+mod model_check;
 pub mod plan;
+#[cfg(test)]
+mod properties;
 mod reload;
 mod retry;
 #[cfg(test)]
@@ -22,6 +26,8 @@ mod tally;
 mod target;
 mod timers;
 mod view;
+#[cfg(test)]
+mod watch;
 
 pub use account::{Admission, admit};
 pub use effect::{Effect, Issue, Note, Operation, Schedule};

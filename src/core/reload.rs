@@ -81,13 +81,23 @@ impl Engine {
         }
         self.say(Note::Changed { account: name.clone() });
         let Some(account) = self.accounts.get_mut(name) else { return };
+        let mut moves = false;
+        if let (Phase::Queued(place), true) = (account.phase, account.plan.host != plan.host)
+            && let Some(host) = self.hosts.get_mut(&account.plan.host)
+        {
+            host.unqueue(name, place);
+            (account.phase, moves) = (Phase::Idle, true);
+        }
         let old = std::mem::replace(&mut account.plan, plan);
         let targets = account.plan.targets.clone();
         let known = (old.identity, account.plan.identity);
         if matches!(known, (Some(before), Some(after)) if before != after) {
             self.renounce_for(name, restored.unwrap_or_default(), now);
         } else {
-            self.requeue(name, &old, now);
+            self.reschedule(name, &old, now);
+            if moves {
+                self.enqueue(name, now);
+            }
             if touched {
                 self.forgive(name, now);
             }
@@ -95,8 +105,8 @@ impl Engine {
         self.plan_targets(name, &targets, now);
     }
 
-    /// The schedule may have changed, or the host that it queues at.
-    fn requeue(&mut self, name: &AccountId, old: &AccountPlan, now: Now) {
+    /// The schedule may have changed.
+    fn reschedule(&mut self, name: &AccountId, old: &AccountPlan, now: Now) {
         let Some(account) = self.accounts.get_mut(name) else { return };
         if let Some(last) = account.last_request {
             account.asked_at(last.min(now.wall), now);
@@ -104,21 +114,16 @@ impl Engine {
         if account.plan.host != old.host {
             account.failing_since = None;
         }
-        match account.phase {
-            Phase::Queued(place) if account.plan.host != old.host => {
-                account.phase = Phase::Idle;
-                if let Some(host) = self.hosts.get_mut(&old.host) {
-                    host.unqueue(name, place);
-                }
-                self.enqueue(name, now);
-            }
-            Phase::Idle if account.error.is_none() && account.live_token(now).is_some() => {
-                let same = account.plan.lead == old.lead && account.plan.min_interval == old.min_interval;
-                if !same {
-                    self.schedule_renewal(name, now);
-                }
-            }
-            _ => {}
+        let waits = self.timers.at(&Key::Ask(name.clone())).is_some();
+        let fresh = account.error.is_none() && account.live_token(now).is_some();
+        let eased = account.plan.min_interval < old.min_interval;
+        let same = account.plan.lead == old.lead && account.plan.min_interval == old.min_interval;
+        if fresh && waits && !same {
+            self.schedule_renewal(name, now);
+        } else if !fresh && waits && eased {
+            // Its deadline may be the old interval's; what else forbids asking is looked at again.
+            self.timers.clear(&Key::Ask(name.clone()));
+            self.enqueue(name, now); // or when its predecessor's request has ended
         }
     }
 
@@ -158,7 +163,7 @@ impl Engine {
         let Some(account) = self.accounts.get(name) else { return };
         let inherited = account.next_try.map(|at| now.at_wall(at));
         let live = account.live_token(now).is_some();
-        if let Some(held) = account.token.filter(|held| !held.expiry.reached(now)) {
+        if let Some(held) = account.token.filter(|held| held.lives(now)) {
             self.timers.set(Key::Expiry(name.clone()), held.expiry);
         }
         match inherited {

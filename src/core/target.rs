@@ -145,7 +145,9 @@ impl Engine {
             .min(Duration::from_secs(60))
             .mul_f64(1.0 + f64::from(u32::try_from(tenths).unwrap_or(0)) / 1000.0);
         let pause = pause.min(Duration::from_secs(60));
-        self.timers.set(Key::Target(id.clone()), now.after(pause));
+        if !target.leaving {
+            self.timers.set(Key::Target(id.clone()), now.after(pause));
+        }
         self.say(Note::Undelivered { target: id.clone(), message, next: now.wall.plus(pause), news });
         self.after_flight(id, now);
     }
@@ -207,7 +209,6 @@ impl Engine {
     fn after_flight(&mut self, id: &TargetId, now: Now) {
         let leaves = self.targets.get(id).is_some_and(|target| target.leaving);
         if leaves && self.timers.at(&Key::Retire(id.clone())).is_none() {
-            self.timers.clear(&Key::Target(id.clone()));
             self.retire(id);
         } else if !leaves {
             self.drive(id, now);

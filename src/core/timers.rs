@@ -42,6 +42,11 @@ impl<K: Ord + Clone> Timers<K> {
         self.deadlines.get(key).copied()
     }
 
+    #[cfg(test)]
+    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.deadlines.keys()
+    }
+
     /// Takes one key that is due, with its deadline.
     pub(super) fn pop_due(&mut self, now: Now) -> Option<(K, Deadline)> {
         let by_wall = self.by_wall.first().filter(|(at, _)| *at <= now.wall).map(|(_, key)| key);

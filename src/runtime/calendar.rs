@@ -99,7 +99,8 @@ pub(crate) fn next(calendar: &Calendar, after: Timestamp) -> Option<Timestamp> {
 /// The instant that a firing at `now` stands for; `None` where there is none nearby.
 #[must_use]
 pub(crate) fn scheduled(calendar: &Calendar, now: Timestamp) -> Option<Timestamp> {
-    let (cron, start) = parsed(calendar, now)?;
+    // A firing stands for a whole second; croner keeps what is left of one.
+    let (cron, start) = parsed(calendar, Timestamp::from_secs(now.as_secs()))?;
     let last = cron.find_previous_occurrence(&start, true).ok()?;
     let last = Timestamp::from_millis(last.timestamp_millis());
     (now.offset_from(last) < FRESH).then_some(last)

@@ -31,7 +31,7 @@ pub(crate) async fn issue(shared: Arc<Shared>, account: Arc<Account>, order: cor
     match attempt(&shared, &account, &order).await {
         Ok((meta, reply)) => Exchange {
             event: Event::Issued { account: order.account, epoch: order.epoch, meta },
-            status: Some(200),
+            status: reply.status,
             asked: reply.asked,
             clock_offset_ms: reply.clock_offset_ms,
             warnings: reply.warnings,
@@ -80,6 +80,7 @@ enum Refusal {
 }
 
 struct Remarks {
+    status: Option<u16>,
     asked: bool,
     clock_offset_ms: Option<i64>,
     warnings: Vec<String>,
@@ -91,7 +92,10 @@ async fn attempt(
     order: &core::Issue,
 ) -> Result<(IssuedMeta, Remarks), Refusal> {
     if let Some(meta) = rescued(shared, order).await? {
-        return Ok((meta, Remarks { asked: false, clock_offset_ms: None, warnings: Vec::new() }));
+        return Ok((
+            meta,
+            Remarks { status: None, asked: false, clock_offset_ms: None, warnings: Vec::new() },
+        ));
     }
     let credentials = credentials::resolve(account, &shared.store).await.map_err(Refusal::Ours)?;
     let before = shared.store.latest(&order.account);
@@ -220,7 +224,12 @@ async fn keep(
 ) -> Result<(IssuedMeta, Remarks), Refusal> {
     let Issued { access_token, token_type, refresh_token, refresh_expires_at, expires_at, extra, .. } =
         issued;
-    let remarks = Remarks { asked: true, clock_offset_ms: issued.clock_offset_ms, warnings: issued.warnings };
+    let remarks = Remarks {
+        status: Some(issued.status),
+        asked: true,
+        clock_offset_ms: issued.clock_offset_ms,
+        warnings: issued.warnings,
+    };
     let before = shared.store.latest(&order.account);
     let current = before.as_ref().filter(|record| record.identity == credentials.identity);
     let current = current.and_then(|record| record.current.as_ref());

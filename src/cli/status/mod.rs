@@ -6,7 +6,7 @@ mod layout;
 mod live;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod verdict;
 mod words;
 

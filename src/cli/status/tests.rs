@@ -27,7 +27,7 @@ pub(super) fn sink(name: &str, state: SinkState, error: Option<ErrorInfo>) -> Si
 }
 
 /// A fresh one: an hour's token, of which 38 minutes are left.
-pub(super) fn account(name: &str, provider: &str) -> AccountStatus {
+pub(in crate::cli) fn account(name: &str, provider: &str) -> AccountStatus {
     AccountStatus {
         name: AccountId::new(name).unwrap(),
         provider: provider.to_owned(),
@@ -42,7 +42,7 @@ pub(super) fn account(name: &str, provider: &str) -> AccountStatus {
     }
 }
 
-pub(super) fn status_of(accounts: Vec<AccountStatus>) -> Status {
+pub(in crate::cli) fn status_of(accounts: Vec<AccountStatus>) -> Status {
     let config = ConfigStatus {
         path: "/etc/renewd/renewd.yaml".into(),
         generation: 3,

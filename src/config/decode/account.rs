@@ -85,8 +85,7 @@ impl<'a> Accounts<'a> {
         }
     }
 
-    /// The account on top of the defaults. `environment` and `base_url` exclude each other: an account's one sets
-    /// aside the defaults' other.
+    /// The account on top of the defaults. An account's `environment` sets aside the defaults' `base_url`.
     fn merged<'n>(&self, own: &Node<'n>) -> Node<'n>
     where
         'a: 'n,
@@ -94,17 +93,10 @@ impl<'a> Accounts<'a> {
         let Some(defaults) = self.defaults else { return own.clone() };
         let merged = overlay(defaults, own, 2);
         let Value::Mapping(entries) = &merged.value else { return merged };
-        let set_aside = |key: &str, other: &str| own.entry(key).is_none() && own.entry(other).is_some();
-        let environment = set_aside("environment", "base_url");
-        let base_url = set_aside("base_url", "environment");
-        if !environment && !base_url {
+        if own.entry("base_url").is_some() || own.entry("environment").is_none() {
             return merged;
         }
-        let stays = |entry: &&Entry<'n>| match &*entry.key {
-            "environment" => !environment,
-            "base_url" => !base_url,
-            _ => true,
-        };
+        let stays = |entry: &&Entry<'n>| &*entry.key != "base_url";
         Node { place: merged.place, value: Value::Mapping(entries.iter().filter(stays).cloned().collect()) }
     }
 
@@ -279,7 +271,8 @@ impl<'a> Accounts<'a> {
     }
 }
 
-/// The environment's name and the base URL.
+/// The environment's name and the base URL. Where both are given, `base_url` says where, and the environment is
+/// part of what a stored token belongs to.
 fn target(
     report: &mut Report,
     fields: &Fields<'_, '_>,
@@ -287,11 +280,8 @@ fn target(
 ) -> (String, Option<url::Url>) {
     let base_url = fields.parsed(report, "base_url", urls::base);
     let environment = fields.parsed(report, "environment", scalar::name);
-    if fields.has("base_url") && fields.has("environment") {
-        report.error(fields.place_of("base_url"), "give `environment` or `base_url`, not both");
-    }
     let Some(definition) = definition else { return (String::new(), base_url) };
-    if fields.has("base_url") {
+    if fields.has("base_url") && !fields.has("environment") {
         return (String::new(), base_url);
     }
     let environments = &definition.environments;
@@ -313,8 +303,10 @@ fn target(
         }
     };
     match chosen {
-        Some(environment) => (environment.name.clone(), Some(environment.base_url.clone())),
-        None => (String::new(), None),
+        Some(environment) => {
+            (environment.name.clone(), base_url.or_else(|| Some(environment.base_url.clone())))
+        }
+        None => (String::new(), base_url),
     }
 }
 

@@ -52,13 +52,13 @@ const ENVIRONMENT: Field = field(
     "environment",
     Kind::Scalar(&NAME),
     "the provider's `production`",
-    "Which of the provider's environments; not together with `base_url`.",
+    "Which of the provider's environments.",
 );
 const BASE_URL: Field = field(
     "base_url",
     Kind::Scalar(&URL),
     "the environment's",
-    "Where the API is; `https` except for this machine. Not together with `environment`.",
+    "Where the API is; `https` except for this machine. Wins over the environment's.",
 );
 const CREDENTIALS: Field = field(
     "credentials",

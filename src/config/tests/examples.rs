@@ -146,7 +146,7 @@ accounts:
     let config = load(text).unwrap_or_else(|problems| panic!("{problems}")).config;
     let (a, b) = (&config.accounts["a"], &config.accounts["b"]);
     assert_eq!(a.issue_url.as_ref().map(url::Url::as_str), Some("https://dev-api.bizppurio.com/v1/token"));
-    assert_eq!((a.environment.as_str(), b.environment.as_str()), ("staging", ""));
+    assert_eq!((a.environment.as_str(), b.environment.as_str()), ("staging", "staging"));
     assert_eq!(b.issue_url.as_ref().map(url::Url::as_str), Some("http://127.0.0.1:8080/api/1.1/v1/token"));
     assert_eq!(b.host, "127.0.0.1:8080");
     assert_eq!(b.renew.before, Some(Lead::Share(20_000)));

@@ -81,7 +81,6 @@ pub(super) const CASES: &[Case] = &[
   f: { <<: *b, base_url: example.com }
 "#,
         r"
-2:114: give `environment` or `base_url`, not both
 3:29: `bizppurio` has no environment `prod` (its environments are `production` and `staging`)
 4:26: `http` would send secrets in the clear (use `https`; `http` is for this machine only: 127.0.0.0/8, [::1] and localhost)
 5:26: a URL with a user name or password (secrets go under `credentials`)

@@ -1,0 +1,125 @@
+//! Every state that a small engine can reach in a few events, breadth first: two accounts on one host, a target each,
+//! one request at a time. The invariants of [`super::watch`] hold in each.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use super::behaviour::{id, target};
+use super::plan::tests::plan;
+use super::watch::{Outcome, Watch};
+use super::{AccountPlan, CredentialChange, Event};
+use crate::config::model::Limit;
+use crate::domain::{AccountId, ErrorClass, Generation};
+
+/// Everything that may happen next.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Answer(Outcome),
+    Write(bool),
+    ToWake,
+    ClockBack,
+    ClockAhead,
+    Asked,
+    Invalidated,
+    NewPassword,
+    OtherIdentity,
+    Lost,
+    Remove,
+    Restore,
+    Reload,
+    Shutdown,
+}
+
+const TOKEN: Step = Step::Answer(Outcome::Token(Duration::from_secs(30)));
+const FAULT: Step = Step::Answer(Outcome::Failure(ErrorClass::Transient, None));
+const THROTTLED: Step = Step::Answer(Outcome::Failure(ErrorClass::Throttled, Some(Duration::from_secs(9))));
+const REFUSED: Step = Step::Answer(Outcome::Failure(ErrorClass::Rejected, None));
+const UNSENT: Step = Step::Answer(Outcome::Failure(ErrorClass::Config, None));
+
+fn accounts(names: &[&str]) -> BTreeMap<AccountId, AccountPlan> {
+    let limit = Limit { period: Some(Duration::from_secs(1)), burst: 1, concurrency: 1 };
+    let targets = |name: &str| vec![super::TargetPlan { remove_expired: true, ..target(name) }];
+    names.iter().map(|name| (id(name), AccountPlan { limit, targets: targets(name), ..plan() })).collect()
+}
+
+fn play(watch: &mut Watch, step: Step) {
+    let account = id("a");
+    match step {
+        Step::Answer(outcome) => watch.answer(0, outcome),
+        Step::Write(works) => watch.write(0, works),
+        Step::ToWake => watch.pass_to_wake(),
+        Step::ClockBack => watch.step_wall(-3_600),
+        Step::ClockAhead => watch.step_wall(3_600),
+        Step::Asked => drop(watch.handle(Event::Asked { account })),
+        Step::Invalidated => drop(watch.handle(Event::Invalidated { account, generation: Generation(1) })),
+        Step::NewPassword => {
+            watch.handle(Event::CredentialChanged { account, change: CredentialChange::Secret });
+        }
+        Step::OtherIdentity => {
+            if let Some(plan) = watch.plan.accounts.get_mut(&account) {
+                plan.identity = Some(2);
+            }
+            watch.handle(Event::CredentialChanged { account, change: CredentialChange::Identity(2) });
+        }
+        Step::Lost => drop(watch.handle(Event::TargetLost { target: "a".into() })),
+        Step::Remove => watch.configure(accounts(&["b"]), BTreeSet::new()),
+        Step::Restore => watch.configure(accounts(&["a", "b"]), BTreeSet::new()),
+        Step::Reload => watch.reload(),
+        Step::Shutdown => watch.shut_down(),
+    }
+}
+
+fn fingerprint(watch: &Watch) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{watch:?}").hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Explores what `steps` can make of the engine, up to so many states; gives the depth that was reached.
+fn explore(steps: &[Step], states: usize) -> usize {
+    let mut first = Watch::new(7);
+    first.configure(accounts(&["a", "b"]), BTreeSet::new());
+    let mut seen = HashSet::from([fingerprint(&first)]);
+    let mut level = vec![first];
+    let mut depth = 0;
+    while seen.len() < states && !level.is_empty() {
+        depth += 1;
+        let mut next = Vec::new();
+        for (state, step) in level.iter().flat_map(|state| steps.iter().map(move |step| (state, step))) {
+            let mut after = state.clone();
+            play(&mut after, *step);
+            if seen.insert(fingerprint(&after)) {
+                play(&mut after.clone(), Step::Reload);
+                next.push(after);
+            }
+            if seen.len() >= states {
+                break;
+            }
+        }
+        level = next;
+    }
+    println!("{} states, {depth} events deep", seen.len());
+    depth
+}
+
+#[test]
+fn the_invariants_hold_wherever_answers_and_failures_lead() {
+    let steps =
+        [TOKEN, Step::Answer(Outcome::Same), FAULT, THROTTLED, REFUSED, UNSENT, Step::ToWake, Step::Asked];
+    assert!(explore(&steps, 3_000) >= 5);
+}
+
+#[test]
+fn the_invariants_hold_wherever_writes_reloads_and_shutdown_lead() {
+    let write = [TOKEN, Step::Write(true), Step::Write(false), Step::Lost, Step::ToWake];
+    let reload = [Step::Remove, Step::Restore, Step::OtherIdentity, Step::Shutdown];
+    assert!(explore(&[&write[..], &reload].concat(), 3_000) >= 5);
+}
+
+#[test]
+fn the_invariants_hold_wherever_clocks_and_credentials_lead() {
+    let clocks = [TOKEN, FAULT, REFUSED, Step::Write(true), Step::ToWake, Step::ClockBack, Step::ClockAhead];
+    let people = [Step::Asked, Step::Invalidated, Step::NewPassword];
+    assert!(explore(&[&clocks[..], &people].concat(), 3_000) >= 5);
+}

@@ -1,0 +1,374 @@
+//! An engine under watch, for tests: after every event each invariant of the engine is looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::account::Phase;
+use super::engine::{Engine, Key};
+use super::plan::{AccountPlan, Plan, TargetId};
+use super::target::Holds;
+use super::{
+    Admission, Effect, Event, FailureMeta, Issue, IssuedMeta, Operation, RefreshMeta, Restored, Schedule,
+};
+use crate::domain::{AccountId, BootInstant, ErrorClass, Generation, Now, Timestamp, TokenMeta};
+
+/// Nothing but a token's life or the user's `min_interval` may make an account wait longer than this.
+const LONGEST: Duration = Duration::from_secs(7 * 3600);
+
+/// The engine with what surrounds it: requests that are out, writes that are out, the store, the sinks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Watch {
+    pub(super) engine: Engine,
+    pub(super) now: Now,
+    pub(super) issues: Vec<(Issue, Now)>,
+    /// Target, revision, whose, and whether it takes the token away.
+    pub(super) writes: Vec<(TargetId, u64, Option<AccountId>)>,
+    pub(super) plan: Plan,
+    pub(super) stopped: bool,
+    pub(super) store: BTreeMap<AccountId, Stored>,
+    /// What each target holds: whose, of which identity, and the generation.
+    sinks: BTreeMap<TargetId, (AccountId, Option<u128>, Generation)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Stored {
+    pub(super) token: Option<TokenMeta>,
+    /// When the token really ends.
+    ends: BootInstant,
+    generation: Generation,
+    refresh: Option<RefreshMeta>,
+    schedule: Schedule,
+}
+
+/// How a request ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// A new token with that life.
+    Token(Duration),
+    /// The same token again, where there is one; else a new one of a minute.
+    Same,
+    /// A failure, the vendor's wish, and whether it counts against the host.
+    Failure(ErrorClass, Option<Duration>),
+}
+
+impl Watch {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            engine: Engine::new(seed),
+            now: Now { wall: Timestamp::from_secs(1_700_000_000), boot: BootInstant(50_000_000) },
+            issues: Vec::new(),
+            writes: Vec::new(),
+            plan: Plan::default(),
+            stopped: false,
+            store: BTreeMap::new(),
+            sinks: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn handle(&mut self, event: Event) -> usize {
+        let before = self.engine.clone();
+        let effects = self.engine.handle(event, self.now);
+        let count = effects.len();
+        for effect in effects {
+            self.take(effect, &before);
+        }
+        self.check();
+        count
+    }
+
+    pub(super) fn configure(
+        &mut self,
+        accounts: BTreeMap<AccountId, AccountPlan>,
+        touched: BTreeSet<AccountId>,
+    ) {
+        let restored = accounts.iter().filter_map(|(name, plan)| {
+            let stored = self.store.get(name)?;
+            let ours = self.plan.accounts.get(name).is_none_or(|old| old.identity == plan.identity);
+            let Schedule { attempt, rejected, next_try, last_request, error } = stored.schedule.clone();
+            let (token, refresh) = (stored.token.filter(|_| ours), stored.refresh.filter(|_| ours));
+            let generation = stored.generation;
+            Some((
+                name.clone(),
+                Restored { token, generation, refresh, attempt, rejected, next_try, last_request, error },
+            ))
+        });
+        let restored = restored.collect();
+        self.plan = Plan { accounts };
+        self.handle(Event::Configured { plan: self.plan.clone(), restored, touched });
+    }
+
+    /// The same plan once more is no event at all.
+    pub(super) fn reload(&mut self) {
+        self.handle(Event::Tick);
+        let before = self.engine.clone();
+        let (plan, restored, touched) = (self.plan.clone(), BTreeMap::new(), BTreeSet::new());
+        assert_eq!(self.handle(Event::Configured { plan, restored, touched }), 0, "effects of the same plan");
+        let mut after = self.engine.clone();
+        after.hosts.extend(
+            before
+                .hosts
+                .iter()
+                .filter(|(_, host)| host.is_idle(self.now))
+                .map(|(name, host)| (name.clone(), host.clone())),
+        );
+        assert_eq!(before, after, "the same plan changes nothing but hosts that nobody uses");
+    }
+
+    /// A request that is out ends.
+    pub(super) fn answer(&mut self, which: usize, outcome: Outcome) {
+        if self.issues.is_empty() {
+            return;
+        }
+        let (issue, left) = self.issues.remove(which % self.issues.len());
+        let Issue { account, epoch, generation, .. } = issue;
+        let current = self.engine.accounts.get(&account).is_some_and(|current| current.epoch == epoch);
+        let before = self.engine.accounts.get(&account).cloned();
+        let event = match outcome {
+            Outcome::Failure(class, wait) => {
+                let stored = self.store.entry(account.clone()).or_default();
+                let refresh = stored.refresh.filter(|_| class != ErrorClass::Relogin);
+                stored.refresh = refresh;
+                let host_fault = class == ErrorClass::Transient;
+                let host_pause = class == ErrorClass::Throttled;
+                let failure = FailureMeta {
+                    wait,
+                    host_fault,
+                    host_pause,
+                    refresh,
+                    ..FailureMeta::new(class, "no".into())
+                };
+                Event::Failed { account: account.clone(), epoch, failure }
+            }
+            Outcome::Token(_) | Outcome::Same => {
+                let meta = self.issued(&account, generation, left, outcome, current);
+                Event::Issued { account: account.clone(), epoch, meta }
+            }
+        };
+        self.handle(event);
+        if !current && let (Some(before), Some(after)) = (before, self.engine.accounts.get(&account)) {
+            assert_eq!((before.token, before.generation), (after.token, after.generation), "a stale result");
+            // Its successor may go on, and find that it has nothing to ask with.
+            let failed = after.error != before.error || after.attempt != before.attempt;
+            assert!(!failed || after.operation(self.now).is_none(), "a stale result: {before:?} {after:?}");
+        }
+    }
+
+    fn issued(
+        &mut self,
+        account: &AccountId,
+        generation: Generation,
+        left: Now,
+        outcome: Outcome,
+        current: bool,
+    ) -> IssuedMeta {
+        let stored = self.store.entry(account.clone()).or_default();
+        let life = match outcome {
+            Outcome::Token(life) => life,
+            _ => Duration::from_secs(60),
+        };
+        let (token, admission) = match stored.token.filter(|_| outcome == Outcome::Same) {
+            Some(token) => (token, Admission::Same),
+            None => (
+                TokenMeta { generation, issued_at: left.wall, expires_at: left.wall.plus(life) },
+                Admission::Promoted,
+            ),
+        };
+        if current {
+            if admission == Admission::Promoted {
+                assert!(generation > stored.generation, "generations strictly increase");
+                stored.ends = left.boot.plus(life);
+                stored.generation = generation;
+                stored.token = Some(token);
+            }
+            stored.schedule = Schedule { last_request: stored.schedule.last_request, ..Schedule::default() };
+            stored.refresh = Some(RefreshMeta { expires_at: None });
+        }
+        IssuedMeta { token, admission, refresh: Some(RefreshMeta { expires_at: None }) }
+    }
+
+    /// A write that is out ends.
+    pub(super) fn write(&mut self, which: usize, works: bool) {
+        if self.writes.is_empty() {
+            return;
+        }
+        let (target, revision, account) = self.writes.remove(which % self.writes.len());
+        if !works {
+            self.handle(Event::Undelivered { target, revision, message: "disk full".into() });
+            return;
+        }
+        let token = account.as_ref().and_then(|name| self.store.get(name)?.token);
+        let held = token.map(|token| token.generation);
+        match (account, held) {
+            (Some(name), Some(generation)) => {
+                let identity = self.plan.accounts.get(&name).and_then(|plan| plan.identity);
+                let new = (name, identity, generation);
+                if let Some(old) = self.sinks.insert(target.clone(), new.clone())
+                    && (&old.0, old.1) == (&new.0, new.1)
+                {
+                    assert!(old.2 <= generation, "a target's generation never falls");
+                }
+            }
+            _ => {
+                self.sinks.remove(&target);
+            }
+        }
+        self.handle(Event::Delivered { target, revision, held, written: true });
+    }
+
+    /// Both clocks go on.
+    pub(super) fn pass(&mut self, span: Duration) {
+        self.now = self.now.after(span).into();
+        self.handle(Event::Tick);
+    }
+
+    pub(super) fn pass_to_wake(&mut self) {
+        if let Some(span) = self.engine.next_wake(self.now) {
+            self.pass(span);
+        }
+    }
+
+    pub(super) fn step_wall(&mut self, secs: i64) {
+        self.now.wall = Timestamp::from_millis(self.now.wall.as_millis().saturating_add(secs * 1000));
+        self.handle(Event::Tick);
+    }
+
+    pub(super) fn shut_down(&mut self) {
+        self.stopped = true;
+        self.handle(Event::Shutdown);
+    }
+
+    fn take(&mut self, effect: Effect, before: &Engine) {
+        match effect {
+            Effect::Issue(issue) => {
+                assert!(!self.stopped, "nothing is issued after shutdown");
+                assert!(self.plan.accounts.contains_key(&issue.account), "only accounts of the plan ask");
+                let out = self.issues.iter().any(|(other, _)| other.account == issue.account);
+                assert!(!out, "one request an account: {issue:?}");
+                assert!(!issue.timeout.is_zero() && issue.timeout <= Duration::from_secs(30));
+                assert!(issue.intent.attempt > 0 && issue.intent.last_request == Some(self.now.wall));
+                if issue.operation == Operation::Refresh {
+                    assert!(
+                        self.engine
+                            .accounts
+                            .get(&issue.account)
+                            .is_some_and(|account| account.refresh.is_some())
+                    );
+                }
+                self.store.entry(issue.account.clone()).or_default().schedule = issue.intent.clone();
+                self.issues.push((issue, self.now));
+            }
+            Effect::Remember { account, schedule } => {
+                self.store.entry(account).or_default().schedule = schedule;
+            }
+            Effect::Disown { account } => {
+                let stored = self.store.entry(account).or_default();
+                (stored.token, stored.refresh) = (None, None);
+            }
+            Effect::DropRefresh { account } => self.store.entry(account).or_default().refresh = None,
+            Effect::Deliver { target, account, revision } => {
+                assert!(!self.writes.iter().any(|(other, ..)| *other == target), "one write a target");
+                self.writes.push((target, revision, Some(account)));
+            }
+            Effect::Withdraw { target, revision } => {
+                assert!(!self.writes.iter().any(|(other, ..)| *other == target), "one write a target");
+                self.writes.push((target, revision, None));
+            }
+            Effect::Retire { target, .. } => {
+                assert!(before.targets.contains_key(&target) && !self.engine.targets.contains_key(&target));
+                assert!(!self.writes.iter().any(|(other, ..)| *other == target), "retired amid a write");
+                self.sinks.remove(&target);
+            }
+            Effect::Forget { .. } | Effect::Say(_) => {}
+        }
+    }
+
+    /// Everything that must be true between two events.
+    fn check(&self) {
+        let engine = &self.engine;
+        let names = |issues: &[(Issue, Now)]| -> BTreeSet<AccountId> {
+            issues.iter().map(|(issue, _)| issue.account.clone()).collect()
+        };
+        assert_eq!(engine.flights.keys().cloned().collect::<BTreeSet<_>>(), names(&self.issues), "flights");
+        assert!(engine.accounts.keys().eq(self.plan.accounts.keys()));
+        assert_eq!(engine.is_busy(), !self.issues.is_empty() || !self.writes.is_empty());
+        assert_ne!(engine.next_wake(self.now), Some(Duration::ZERO), "what is due has been done");
+        engine.accounts.keys().for_each(|name| self.check_account(name));
+        engine.targets.keys().for_each(|target| self.check_target(target));
+        for (name, host) in &engine.hosts {
+            let flights = || engine.flights.values().filter(|flight| flight.host == *name);
+            let stalled = flights().filter(|flight| flight.stalled).count();
+            assert_eq!((host.active as usize, host.stalled as usize), (flights().count() - stalled, stalled));
+            assert!(host.active <= host.limit.concurrency.max(4), "places");
+            for (account, place) in host.queued() {
+                let known = engine.accounts.get(account).unwrap();
+                assert_eq!((known.phase, &known.plan.host), (Phase::Queued(place), name), "queue entries");
+            }
+            if host.queued().next().is_some() && !self.stopped {
+                let timer = engine.timers.at(&Key::Host(name.clone())).is_some();
+                assert!(timer || flights().next().is_some(), "a queue that nobody looks at: {name}");
+            }
+        }
+        for key in engine.timers.keys() {
+            let known = match key {
+                Key::Ask(name) => engine
+                    .accounts
+                    .get(name)
+                    .is_some_and(|account| !matches!(account.phase, Phase::Queued(_))),
+                Key::Expiry(name) => engine.accounts.contains_key(name),
+                Key::Stall(name) => engine.flights.contains_key(name),
+                Key::Host(name) => engine.hosts.contains_key(name),
+                Key::Target(id) => engine.targets.get(id).is_some_and(|target| !target.leaving),
+                Key::Retire(id) => engine.targets.get(id).is_some_and(|target| target.leaving),
+            };
+            assert!(known, "a timer of nothing: {key:?}");
+        }
+    }
+
+    fn check_account(&self, name: &AccountId) {
+        let engine = &self.engine;
+        let account = &engine.accounts[name];
+        let ask = engine.timers.at(&Key::Ask(name.clone()));
+        match account.phase {
+            Phase::Asking => assert!(engine.flights.contains_key(name), "{name} asks nobody"),
+            Phase::Queued(place) => {
+                let host = &engine.hosts[&account.plan.host];
+                assert!(host.queued().any(|queued| queued == (name, place)), "{name} is in no queue");
+                assert_eq!(ask, None);
+            }
+            Phase::Idle => assert!(ask.is_some() || self.stopped, "{name} has no deadline"),
+        }
+        assert_eq!(account.phase == Phase::Asking, engine.flights.contains_key(name));
+        let life = account.token.map_or(Duration::ZERO, |held| held.meta.lifetime());
+        let longest = LONGEST.max(life).max(account.plan.min_interval);
+        let waits = ask.map_or(Duration::ZERO, |deadline| deadline.left(self.now));
+        assert!(waits <= longest, "{name} waits {waits:?}");
+        let view = engine.view(name.as_str(), self.now).unwrap();
+        assert_eq!(view.asking, account.phase == Phase::Asking);
+        if view.alive {
+            assert!(engine.timers.at(&Key::Expiry(name.clone())).is_some(), "{name} would not expire");
+            let held = account.token.unwrap();
+            if let Some(stored) = self.store.get(name).filter(|_| held.known) {
+                assert!(stored.ends > self.now.boot, "{name} seems to live");
+            }
+        }
+        assert!(account.token.is_none_or(|held| held.meta.generation <= account.generation));
+    }
+
+    fn check_target(&self, id: &TargetId) {
+        let engine = &self.engine;
+        let target = &engine.targets[id];
+        assert_eq!(target.in_flight, self.writes.iter().any(|(other, ..)| other == id));
+        let retry = engine.timers.at(&Key::Target(id.clone()));
+        assert!(retry.is_none_or(|deadline| deadline.left(self.now) <= Duration::from_secs(60)));
+        if target.leaving {
+            let retire = engine.timers.at(&Key::Retire(id.clone())).is_some();
+            assert!(retire || target.in_flight, "{id} never leaves");
+            return;
+        }
+        let live = engine.accounts.get(&target.account).and_then(|account| account.live_token(self.now));
+        if let Some(token) = live {
+            let holds = matches!(target.holds, Holds::Generation(held) if held >= token.generation);
+            assert!(holds || target.in_flight || retry.is_some(), "{id} is left behind");
+        }
+    }
+}
