@@ -28,6 +28,8 @@ pub struct Definition {
     pub life: Option<Duration>,
     /// What a renewal does to the tokens before it.
     pub old_token: OldToken,
+    /// With [`OldToken::SameUntil`]: asking earlier than this before the end is useless.
+    pub reuse_window: Option<Duration>,
     /// Whether a refresh token dies by its use.
     pub refresh_single_use: bool,
     /// The documented life of a refresh token.

@@ -1,5 +1,26 @@
 //! Configuration: text to a spanned tree, the tree to a validated model; all problems at once.
 //! Imports `domain` only.
+//!
+//! ```text
+//! load      files -> tree (positions) -> decode (against shape, all mistakes collected) -> model
+//! shape     one table a section: keys, types, defaults, meaning; also feeds schema, reference and masking
+//! ```
 
+mod decode;
 pub mod definition;
+mod include;
+mod load;
 pub mod model;
+mod problem;
+mod reference;
+mod schema;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod words;
+
+pub use load::{Loaded, Watched, load, load_text, parse_definition, watched};
+pub use problem::{Problem, Problems};
+pub use reference::reference_markdown;
+pub use schema::schema;

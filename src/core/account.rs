@@ -14,6 +14,8 @@ use crate::domain::{BootInstant, Deadline, ErrorInfo, Generation, Now, Timestamp
 const SAME_EXPIRY: Duration = Duration::from_secs(2);
 /// So long after a failure a restart is taken for one of many.
 const WARY: Duration = Duration::from_secs(60);
+/// By how much the two clocks may drift apart over a token's life before the wall clock counts as stepped.
+const STEADY: Duration = Duration::from_secs(5);
 /// A wait that a stored schedule asks for is believed up to this (the longest pause of the policy).
 const LONGEST_STORED_WAIT: Duration = Duration::from_secs(7 * 3600);
 
@@ -56,6 +58,8 @@ pub(super) struct Account {
     pub(super) token: Option<Held>,
     pub(super) refresh: Option<RefreshMeta>,
     pub(super) phase: Phase,
+    /// Since when it has wanted the request that it queues for.
+    pub(super) due: Deadline,
     pub(super) attempt: u32,
     pub(super) rejected: u32,
     /// When the first request of its row of failures left (or of the one that is out, which may begin one).
@@ -124,6 +128,7 @@ impl Account {
             token,
             refresh,
             phase: Phase::Idle,
+            due: now.at_once(),
             attempt,
             rejected,
             failing_since: None,
@@ -148,8 +153,21 @@ impl Account {
     /// Notes that the provider was asked at `at`, which is not after `now`.
     pub(super) fn asked_at(&mut self, at: Timestamp, now: Now) {
         self.last_request = Some(at);
-        let left = self.plan.min_interval.saturating_sub(now.wall.since(at));
+        let left = self.min_interval().saturating_sub(now.wall.since(at));
         self.not_before = (!left.is_zero()).then(|| now.after(left));
+    }
+
+    /// The least time between two requests. A definition's own cannot be in force where the vendor's tokens live
+    /// shorter than that: then a quarter of the life wins. A user's word stands.
+    fn min_interval(&self) -> Duration {
+        match self.token {
+            Some(held)
+                if self.plan.documented_interval && held.meta.lifetime() < self.plan.min_interval * 2 =>
+            {
+                held.meta.lifetime() / 4
+            }
+            _ => self.plan.min_interval,
+        }
     }
 
     /// The request was never sent.
@@ -200,10 +218,14 @@ impl Account {
         }
     }
 
-    /// Whether a living token that ends later is kept in place of a new, shorter one: only where the vendor
-    /// lets the old one live.
-    pub(super) fn keeps_longer(&self) -> bool {
-        self.plan.old_token == OldToken::Independent
+    /// Whether a living token that ends later is kept in place of a new, shorter one: only where the vendor lets the
+    /// old one live, and never where the wall clock has stepped since, as its end then says nothing.
+    pub(super) fn keeps_longer(&self, now: Now) -> bool {
+        let steady = |held: &Held| {
+            let (wall, boot) = (held.expiry.wall.since(now.wall), held.expiry.boot.since(now.boot));
+            held.meta.issued_at <= now.wall && wall.abs_diff(boot) <= STEADY
+        };
+        self.plan.old_token == OldToken::Independent && self.token.as_ref().is_some_and(steady)
     }
 
     /// How long to wait at least after a failure, lest a crash loop be a way around the backoff.

@@ -73,6 +73,8 @@ pub struct Issue {
     pub timeout: Duration,
     /// A live current token that ends later than the reply's stays the current one.
     pub keep_longer: bool,
+    /// How long it has been due: it waited for its host, or the agent was late.
+    pub late: Duration,
     /// What a restart finds if this request is cut off by a crash; durable before the request.
     pub intent: Schedule,
 }

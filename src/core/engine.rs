@@ -115,8 +115,8 @@ impl Engine {
             Event::Reprieve => self.reprieve(now),
             Event::Shutdown => self.stopping = true,
         }
-        while let Some(key) = self.timers.pop_due(now) {
-            self.due(key, now);
+        while let Some((key, since)) = self.timers.pop_due(now) {
+            self.due(key, since, now);
         }
         std::mem::take(&mut self.effects)
     }
@@ -133,9 +133,9 @@ impl Engine {
         !self.flights.is_empty() || self.targets.values().any(|target| target.in_flight)
     }
 
-    fn due(&mut self, key: Key, now: Now) {
+    fn due(&mut self, key: Key, since: Deadline, now: Now) {
         match key {
-            Key::Ask(account) => self.enqueue(&account, now),
+            Key::Ask(account) => self.enqueue_since(&account, since, now),
             Key::Expiry(account) => self.expired(&account, now),
             Key::Stall(account) => {
                 if let Some(flight) = self.flights.get_mut(&account).filter(|flight| !flight.stalled) {
@@ -154,6 +154,10 @@ impl Engine {
 
     /// The account wants a request: into its host's queue, unless something forbids it yet.
     pub(super) fn enqueue(&mut self, name: &AccountId, now: Now) {
+        self.enqueue_since(name, now.at_once(), now);
+    }
+
+    fn enqueue_since(&mut self, name: &AccountId, since: Deadline, now: Now) {
         if self.stopping {
             return;
         }
@@ -169,6 +173,7 @@ impl Engine {
         let order = account.token.map_or(now.wall, |held| held.meta.expires_at);
         let place = Place { order, failing: account.attempt > 0 };
         account.phase = Phase::Queued(place);
+        account.due = since;
         let host = account.plan.host.clone();
         if let Some(queue) = self.hosts.get_mut(&host) {
             queue.queue(name.clone(), place);
@@ -200,6 +205,7 @@ impl Engine {
         let Some(account) = self.accounts.get_mut(name) else { return };
         let Some(operation) = account.operation(now) else {
             account.phase = Phase::Idle;
+            account.finished += 1;
             let message =
                 "no refresh token is left and this provider gives none for credentials; hint: configure \
                            a new first refresh token"
@@ -214,7 +220,8 @@ impl Engine {
             operation,
             generation: account.generation.next(),
             timeout: account.timeout(operation, now),
-            keep_longer: account.keeps_longer(),
+            keep_longer: account.keeps_longer(now),
+            late: account.due.passed(now),
             intent,
         };
         account.phase = Phase::Asking;

@@ -33,6 +33,10 @@ pub struct AccountPlan {
     pub calendar: Option<Calendar>,
     /// Never ask more often; zero means no bound.
     pub min_interval: Duration,
+    /// `min_interval` is the definition's own, not the user's: a life that is too short for it proves it wrong.
+    pub documented_interval: bool,
+    /// Asking earlier than this before the end only brings the same token.
+    pub reuse_window: Option<Duration>,
     /// Longest exchange.
     pub timeout: Duration,
     /// What a renewal does to the token before.
@@ -75,6 +79,8 @@ impl AccountPlan {
             lead: account.renew.before,
             calendar: account.renew.cron.clone(),
             min_interval: account.renew.min_interval,
+            documented_interval: account.provider.min_interval == Some(account.renew.min_interval),
+            reuse_window: account.provider.reuse_window,
             timeout: account.http.timeout,
             old_token: account.provider.old_token,
             can_issue: account.provider.issue.is_some(),
@@ -127,11 +133,11 @@ fn mix(word: u64) -> u64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A plan with nothing special about it.
-    pub(in crate::core) fn plan() -> AccountPlan {
+    pub(crate) fn plan() -> AccountPlan {
         AccountPlan {
             provider: "test".into(),
             identity: Some(1),
@@ -140,6 +146,8 @@ pub(super) mod tests {
             lead: None,
             calendar: None,
             min_interval: Duration::ZERO,
+            documented_interval: false,
+            reuse_window: None,
             timeout: Duration::from_secs(30),
             old_token: OldToken::KillsOld,
             can_issue: true,

@@ -58,9 +58,11 @@ fn plans() -> impl Strategy<Value = AccountPlan> {
     let calls = prop::sample::select(vec![(true, false), (true, true), (false, true)]);
     let targets = prop::collection::vec((0..2_u64, any::<bool>(), any::<bool>()), 0..3);
     let identity = prop::sample::select(vec![None, Some(1), Some(1), Some(2)]);
+    let reuse = prop::option::weighted(0.2, secs(&[1, 60]));
+    let vendor = (old_token, any::<bool>(), reuse);
     let who = (identity, prop::sample::select(vec!["x:1", "y:1"]), any::<bool>(), calls);
-    (who, limit, lead, secs(&[0, 0, 60, 30_000]), old_token, targets, any::<bool>()).prop_map(
-        |((identity, host, single_use, calls), limit, lead, min_interval, old_token, targets, cron)| {
+    (who, limit, lead, secs(&[0, 0, 60, 30_000]), vendor, targets, any::<bool>()).prop_map(
+        |((identity, host, single_use, calls), limit, lead, min_interval, vendor, targets, cron)| {
             AccountPlan {
                 identity,
                 host: host.into(),
@@ -68,7 +70,9 @@ fn plans() -> impl Strategy<Value = AccountPlan> {
                 lead,
                 calendar: cron.then(calendar),
                 min_interval,
-                old_token,
+                old_token: vendor.0,
+                documented_interval: vendor.1,
+                reuse_window: vendor.2,
                 can_issue: calls.0,
                 can_refresh: calls.1,
                 single_use,

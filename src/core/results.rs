@@ -10,6 +10,7 @@ use super::event::{FailureMeta, IssuedMeta};
 use super::host::{Sign, Turn};
 use super::plan::unit;
 use super::retry::{self, Situation};
+use super::schedule::reuse_lead;
 use crate::domain::{AccountId, ErrorClass, ErrorInfo, Now};
 
 /// After a reply with the token that we have: not sooner than this, or a quarter of what is left.
@@ -74,6 +75,9 @@ impl Engine {
             _ => Held::restored(meta.token, now),
         };
         account.token = Some(held);
+        if let Some(last) = account.last_request {
+            account.asked_at(last.min(now.wall), now); // the life tells whether a documented interval can be true
+        }
         account.generation = account.generation.max(meta.token.generation);
         self.timers.set(Key::Expiry(name.clone()), held.expiry);
         if meta.admission == Admission::Promoted {
@@ -87,7 +91,10 @@ impl Engine {
             });
         } else {
             let left = held.expiry.left(now);
+            let window = reuse_lead(self.seed, name, &account.plan, &held.meta);
+            let until_window = window.map(|window| left.saturating_sub(window));
             let pause = SAME_TOKEN_PAUSE.max(left / 4).min((left + AFTER_THE_END).max(SHORTEST_PAUSE));
+            let pause = until_window.filter(|wait| *wait > SHORTEST_PAUSE).unwrap_or(pause);
             let next = now.wall.plus(pause);
             account.next_try = Some(next);
             let schedule = account.schedule();
@@ -113,6 +120,13 @@ impl Engine {
                 account.failing_since = account.failing_since.filter(|_| account.attempt > 0);
             }
             let can_issue = account.plan.can_issue;
+            let failure = match (failure.class, flight.operation) {
+                // There is nothing to log in again with but these very credentials: try again.
+                (ErrorClass::Relogin, Operation::Issue) => {
+                    FailureMeta { class: ErrorClass::Transient, ..failure }
+                }
+                _ => failure,
+            };
             if failure.class == ErrorClass::Relogin && flight.operation == Operation::Refresh && can_issue {
                 // Falling back to a login is part of the same attempt.
                 account.refresh = None;

@@ -28,7 +28,10 @@ pub fn lead(seed: u64, account: &AccountId, plan: &AccountPlan, token: &TokenMet
     let wish = match plan.lead {
         Some(Lead::Time(span)) => span,
         Some(Lead::Share(share)) => life.mul_f64(f64::from(share) / 100_000.0),
-        None => return (spread(seed, account, token, default_lead(life)), false),
+        None => {
+            let lead = spread(seed, account, token, default_lead(life));
+            return (reuse_lead(seed, account, plan, token).map_or(lead, |least| lead.min(least)), false);
+        }
     };
     if wish < life { (wish.min(life.saturating_sub(SHORTEST_HOLD)), false) } else { (life / 2, true) }
 }
@@ -43,6 +46,18 @@ pub(super) fn renew_after(
 ) -> (Duration, bool) {
     let (lead, cut) = lead(seed, account, plan, token);
     (token.lifetime().saturating_sub(lead).max(SHORTEST_HOLD), cut)
+}
+
+/// Where the vendor hands the same token out until shortly before its end: the middle of that last window.
+#[must_use]
+pub(super) fn reuse_lead(
+    seed: u64,
+    account: &AccountId,
+    plan: &AccountPlan,
+    token: &TokenMeta,
+) -> Option<Duration> {
+    let draw = unit(seed, account.as_str(), "reuse", token.generation.0);
+    plan.reuse_window.map(|window| window.mul_f64(0.5 + 0.4 * draw))
 }
 
 fn spread(seed: u64, account: &AccountId, token: &TokenMeta, base: Duration) -> Duration {
@@ -97,6 +112,20 @@ mod tests {
         let fifth = AccountPlan { lead: Some(Lead::Share(20_000)), ..plan() };
         assert_eq!(lead(7, &account, &ten, &token(3600, 1)), (Duration::from_secs(600), false));
         assert_eq!(lead(7, &account, &fifth, &token(3600, 1)), (Duration::from_secs(720), false));
+    }
+
+    #[test]
+    fn a_reused_token_is_asked_for_within_its_last_window() {
+        let account = AccountId::new("a").unwrap();
+        let plan = AccountPlan { reuse_window: Some(Duration::from_secs(60)), ..plan() };
+        for generation in 1..200 {
+            let (lead, _) = lead(7, &account, &plan, &token(1800, generation));
+            assert!((30.0..=54.0).contains(&lead.as_secs_f64()), "{lead:?}");
+        }
+        assert!(
+            lead(7, &account, &plan, &token(10, 1)).0 <= Duration::from_secs(6),
+            "a short life keeps its lead"
+        );
     }
 
     #[test]

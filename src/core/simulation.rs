@@ -269,6 +269,8 @@ impl<'a> World<'a> {
                 lead: self.scenario.lead,
                 calendar: None,
                 min_interval: Duration::ZERO,
+                documented_interval: false,
+                reuse_window: None,
                 timeout: Duration::from_secs(30),
                 old_token: self.scenario.old_token,
                 can_issue: true,

@@ -75,8 +75,8 @@ impl<K: Hash + Eq + Clone> Timers<K> {
         self.numbers.keys()
     }
 
-    /// Takes one key that is due.
-    pub(super) fn pop_due(&mut self, now: Now) -> Option<K> {
+    /// Takes one key that is due, with its deadline.
+    pub(super) fn pop_due(&mut self, now: Now) -> Option<(K, Deadline)> {
         self.drop_stale();
         let by_wall = self.by_wall.peek().filter(|Reverse((at, _))| *at <= now.wall).map(|top| top.0.1);
         let by_boot = self.by_boot.peek().filter(|Reverse((at, _))| *at <= now.boot).map(|top| top.0.1);
@@ -95,11 +95,11 @@ impl<K: Hash + Eq + Clone> Timers<K> {
         self.entries.get(number as usize)?.as_ref().map(|(_, deadline)| *deadline)
     }
 
-    fn take(&mut self, number: u32) -> Option<K> {
-        let (key, _) = self.entries.get_mut(number as usize)?.take()?;
+    fn take(&mut self, number: u32) -> Option<(K, Deadline)> {
+        let (key, deadline) = self.entries.get_mut(number as usize)?.take()?;
         self.numbers.remove(&key);
         self.free.push(number);
-        Some(key)
+        Some((key, deadline))
     }
 
     /// Afterwards the top of each heap counts.
@@ -157,10 +157,10 @@ mod tests {
         assert_eq!(timers.next(START), Some(Duration::from_secs(3)));
         assert_eq!(timers.pop_due(START), None);
         let boot_only = Now { wall: Timestamp::from_secs(0), boot: BootInstant(8_000) };
-        assert_eq!(timers.pop_due(boot_only), Some("soon"));
+        assert_eq!(timers.pop_due(boot_only).map(|(key, _)| key), Some("soon"));
         assert_eq!(timers.pop_due(boot_only), None);
         let wall_only = Now { wall: Timestamp::from_secs(2_000_000), boot: BootInstant(0) };
-        assert_eq!(timers.pop_due(wall_only), Some("late"));
+        assert_eq!(timers.pop_due(wall_only).map(|(key, _)| key), Some("late"));
         assert_eq!(timers.pop_due(wall_only), None);
         assert_eq!(timers.next(START), None);
     }
@@ -188,7 +188,8 @@ mod tests {
         }
         assert!(timers.by_wall.len() < 100 && timers.by_boot.len() < 100);
         assert_eq!(timers.next(START), Some(Duration::from_secs(10_999)));
-        assert_eq!(timers.pop_due(START.after(Duration::from_secs(10_999)).into()), Some("a"));
+        let first = timers.pop_due(START.after(Duration::from_secs(10_999)).into());
+        assert_eq!(first.map(|(key, _)| key), Some("a"));
     }
 
     #[test]

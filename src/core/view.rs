@@ -1,9 +1,12 @@
 //! What the outside may see of the engine.
 
+use std::time::Duration;
+
 use super::account::{Account, Phase};
 use super::engine::{Engine, Key};
 use super::host::Breaker;
 use super::plan::TargetId;
+use super::schedule::lead;
 use super::target::{Holds, Target};
 use crate::config::model::Calendar;
 use crate::domain::{AccountId, Deadline, ErrorClass, ErrorInfo, Generation, Now, Timestamp, TokenMeta};
@@ -31,6 +34,10 @@ pub struct AccountView<'a> {
     /// Finished requests since start.
     pub finished: u64,
     pub calendar: Option<&'a Calendar>,
+    /// What is left of the token by both clocks; zero where it has ended or there is none.
+    pub left: Duration,
+    /// How long before its end this token is renewed; zero where there is none.
+    pub lead: Duration,
     pub targets: Vec<TargetView<'a>>,
 }
 
@@ -78,6 +85,10 @@ impl Engine {
             error: account.error.as_ref(),
             finished: account.finished,
             calendar: account.plan.calendar.as_ref(),
+            left: account.alive(now).map_or(Duration::ZERO, |(_, left)| left),
+            lead: account
+                .token
+                .map_or(Duration::ZERO, |held| lead(self.seed, name, &account.plan, &held.meta).0),
             targets: targets.map(|(id, target)| target_view(id, target, account, now)).collect(),
         }
     }

@@ -165,6 +165,12 @@ impl Deadline {
         self.wall.since(now.wall).min(self.boot.since(now.boot))
     }
 
+    /// The time since both clocks have reached it; a step of the wall clock alone does not count.
+    #[must_use]
+    pub fn passed(self, now: Now) -> Duration {
+        now.wall.since(self.wall).min(now.boot.since(self.boot))
+    }
+
     /// The earlier of two, clock by clock.
     #[must_use]
     pub fn earlier(self, other: Self) -> Self {
@@ -221,6 +227,8 @@ mod tests {
         assert!(due.reached(back));
         assert!(due.reached(ahead));
         assert_eq!(due.left(now), Duration::from_secs(10));
+        assert_eq!(due.passed(ahead), Duration::ZERO);
+        assert_eq!(due.passed(Now::from(now.after(Duration::from_secs(12)))), Duration::from_secs(2));
     }
 
     #[test]

@@ -1,3 +1,11 @@
-//! What the outside sees of the agent: status, metrics, health, log.
+//! What the outside sees of the agent: log, metrics, status. One choke point, [`Observer`], is shown every event and
+//! every effect. Imports `domain` and `core` only.
 
+pub mod health;
+mod log;
+pub mod metrics;
+mod observer;
 pub mod status;
+
+pub use log::{Level, LevelHandle, init as init_log};
+pub use observer::{Exchange, Observer};

@@ -1,0 +1,142 @@
+//! The configuration as commands see it: where it is, what it says, what the command line says over it.
+
+use std::path::{Path, PathBuf};
+
+use super::args::Globals;
+use super::exit::Exit;
+use super::report::{self, Failure};
+use super::socket::Declared;
+use crate::config::definition::Definition;
+use crate::config::model::{Config, Socket};
+use crate::config::{self, Loaded, Problems};
+use crate::provider::catalog;
+
+/// The configuration's place without any word about it (the contract's).
+const DEFAULT: &str = "/etc/renewd/renewd.yaml";
+/// Of a socket that only the command line names.
+const SOCKET_MODE: u32 = 0o660;
+
+/// `--config` or `RENEWD_CONFIG`, else the default.
+pub(super) fn config_path(globals: &Globals) -> PathBuf {
+    let named = globals.config.clone().filter(|path| !path.as_os_str().is_empty());
+    named.unwrap_or_else(|| Path::new(DEFAULT).to_owned())
+}
+
+/// Reads the configuration and puts `--socket` over it.
+///
+/// # Errors
+/// With exit status 78, all problems being told already.
+pub(super) fn load(globals: &Globals) -> Result<Loaded, Failure> {
+    let loaded = read(&config_path(globals)).map_err(|problems| report::problems(&problems.0))?;
+    Ok(Loaded { config: overridden(loaded.config, globals), ..loaded })
+}
+
+/// Reads the configuration anew, as a reload does; problems come as text for people.
+pub(super) fn reload(globals: &Globals) -> Result<Config, String> {
+    let loaded = read(&config_path(globals)).map_err(|problems| problems.to_string())?;
+    Ok(overridden(loaded.config, globals))
+}
+
+fn read(path: &Path) -> Result<Loaded, Problems> {
+    config::load(path, &environment, catalog::texts())
+}
+
+fn overridden(mut config: Config, globals: &Globals) -> Config {
+    if let Some(path) = globals.socket.clone().filter(|path| !path.as_os_str().is_empty()) {
+        config.agent.socket = Some(match config.agent.socket {
+            Some(socket) => Socket { path, ..socket },
+            None => Socket { path, mode: SOCKET_MODE, group: None },
+        });
+    }
+    config
+}
+
+/// What the file at `path` says under `agent.socket`.
+///
+/// Only the `agent:` section is read, so that neither ten thousand accounts nor a mistake in one of them stand
+/// between a person and the running agent.
+pub(super) fn declared_socket(path: &Path) -> Declared {
+    let Ok(text) = std::fs::read_to_string(path) else { return Declared::Nothing };
+    let section = agent_section(&text).map(|section| format!("accounts: {{}}\n{section}"));
+    let loaded = match section {
+        Some(section) => config::load_text(path, &section, &environment, &[]),
+        None if is_flow(&text) => read(path),
+        None => return Declared::Nothing,
+    };
+    match loaded.map(|loaded| loaded.config.agent.socket) {
+        Ok(Some(socket)) => Declared::At(socket.path),
+        Ok(None) => Declared::Off,
+        Err(_) => Declared::Nothing,
+    }
+}
+
+/// The lines of the top-level `agent:` key, in block style.
+fn agent_section(text: &str) -> Option<String> {
+    let belongs = |line: &&str| line.is_empty() || line.starts_with([' ', '\t', '#', '}', ']']);
+    let mut lines = text.lines().skip_while(|line| !line.starts_with("agent:"));
+    let first = lines.next()?;
+    Some(std::iter::once(first).chain(lines.take_while(belongs)).flat_map(|line| [line, "\n"]).collect())
+}
+
+/// Whether the document is one mapping in braces, as in JSON.
+fn is_flow(text: &str) -> bool {
+    text.lines()
+        .map(str::trim_start)
+        .find(|line| !line.is_empty() && !line.starts_with(['#', '-', '%']))
+        .is_some_and(|line| line.starts_with('{'))
+}
+
+/// The built-in definitions, in order of name.
+///
+/// # Errors
+/// Never in a build that has passed its tests.
+pub(super) fn builtin() -> Result<Vec<Definition>, Failure> {
+    let broken = |problems: Problems| {
+        Failure::new(Exit::Internal, "a built-in definition is broken").cause(problems.to_string())
+    };
+    let parse = |(name, text): &(&str, &str)| config::parse_definition(name, name, text).map_err(broken);
+    catalog::texts().iter().map(parse).collect()
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn declared(text: &str) -> Declared {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        declared_socket(file.path())
+    }
+
+    #[test]
+    fn a_mistake_in_an_account_does_not_hide_the_socket() {
+        let text = "accounts:\n  a: { provder: x }\nagent:\n  # ours\n  socket: /run/mine.sock\n\n  log: { level: debug }\nlimits: 7\n";
+        assert_eq!(declared(text), Declared::At("/run/mine.sock".into()));
+    }
+
+    #[test]
+    fn the_socket_is_found_in_each_style() {
+        let at = || Declared::At("/run/mine.sock".into());
+        assert_eq!(declared("agent: { socket: /run/mine.sock }\naccounts: {}\n"), at());
+        assert_eq!(
+            declared("agent:\n  socket: { path: /run/mine.sock, mode: \"0600\" }\naccounts: {}\n"),
+            at()
+        );
+        assert_eq!(declared("{\"agent\": {\"socket\": \"/run/mine.sock\"}, \"accounts\": {}}"), at());
+        assert_eq!(declared("agent:\n  socket: off\naccounts: {}\n"), Declared::Off);
+        assert_eq!(declared("accounts: {}\n"), Declared::Nothing);
+        assert_eq!(declared("agent: [\n"), Declared::Nothing);
+        assert_eq!(declared_socket(Path::new("/nonexistent")), Declared::Nothing);
+    }
+
+    #[test]
+    fn every_built_in_definition_parses() {
+        assert_eq!(builtin().unwrap().len(), catalog::texts().len());
+    }
+}

@@ -1,0 +1,128 @@
+//! One account, with everything that the agent says of it.
+
+use super::words;
+use crate::cli::screen::{Line, Look, Tone, pad, sanitise, wrap};
+use crate::domain::{ErrorInfo, Generation, Timestamp};
+use crate::observe::status::{AccountStatus, SinkStatus};
+
+const LABELS: usize = 12;
+const CELLS: usize = 24;
+
+/// The account's own page.
+pub(super) fn lines(account: &AccountStatus, now: Timestamp, look: Look) -> Vec<Line> {
+    let (tone, sign) = words::account_sign(account.state, look);
+    let mut title = Line::new();
+    if look.is_terminal() {
+        title.push(tone, format!("{sign} "));
+    }
+    let mut lines = vec![
+        title
+            .with(Tone::Strong, account.name.as_str())
+            .with(Tone::Plain, "  ")
+            .with(tone, account.state.as_str()),
+        field("provider").with(Tone::Plain, sanitise(&account.provider)),
+        field("generation").with(Tone::Plain, generation(account.generation)),
+        life(account, now, look),
+        field("issued").with(Tone::Plain, instant(account.issued_at, now)),
+        field("expires").with(Tone::Plain, instant(account.expires_at, now)),
+        renewal(account, now),
+    ];
+    if account.attempt > 0 {
+        let times = if account.attempt == 1 { "attempt" } else { "attempts" };
+        let said = format!("{} failed {times} since the last success", account.attempt);
+        lines.push(field("retries").with(Tone::Warn, said));
+    }
+    if let Some(error) = &account.error {
+        lines.extend(error_lines(error, now, look));
+    }
+    lines.push(Line::new());
+    lines.extend(sinks(&account.sinks, account.generation, now, look));
+    match look.width {
+        Some(columns) => lines.into_iter().map(|line| line.cut(columns, look)).collect(),
+        None => lines,
+    }
+}
+
+fn life(account: &AccountStatus, now: Timestamp, look: Look) -> Line {
+    let mut line = field("life");
+    if look.is_terminal() && account.expires_at.is_some() {
+        let (full, rest) = words::bar(words::life_left(account, now), CELLS, look);
+        line.push(words::account_sign(account.state, look).0, full);
+        line.push(Tone::Dim, rest);
+        line.push(Tone::Plain, " ");
+    }
+    line.push(Tone::Plain, words::left(account, now));
+    if let (Some(start), Some(end)) = (account.issued_at, account.expires_at) {
+        line.push(Tone::Dim, format!(" of {}", words::whole_span(end.since(start))));
+    }
+    line
+}
+
+fn renewal(account: &AccountStatus, now: Timestamp) -> Line {
+    match account.renew_at {
+        Some(_) => field("renewal").with(Tone::Plain, instant(account.renew_at, now)),
+        None => field("renewal").with(Tone::Note, words::next(account, now)),
+    }
+}
+
+fn error_lines(error: &ErrorInfo, now: Timestamp, look: Look) -> Vec<Line> {
+    let head = format!("{}, {}", error.class, words::ago(error.at, now));
+    let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(LABELS + 2));
+    let text = wrap(&sanitise(&error.message), room).into_iter();
+    let mut lines = vec![field("error").with(Tone::Warn, head)];
+    lines.extend(text.map(|line| field("").with(Tone::Plain, line)));
+    lines
+}
+
+fn sinks(sinks: &[SinkStatus], current: Generation, now: Timestamp, look: Look) -> Vec<Line> {
+    if sinks.is_empty() {
+        return vec![Line::new().with(Tone::Dim, "no sinks: the token is to be had over the socket alone")];
+    }
+    let mut lines = vec![Line::new().with(Tone::Dim, "SINKS")];
+    for sink in sinks {
+        let (tone, sign, word) = words::sink_sign(sink.state, look);
+        let mut line = Line::new().with(Tone::Plain, "  ");
+        if look.is_terminal() {
+            line.push(tone, format!("{sign} "));
+        }
+        line.push(tone, word);
+        line.push(Tone::Plain, format!("  {}", sanitise(&sink.sink)));
+        lines.push(line);
+        let holds = match sink.generation {
+            Some(held) if held < current => Some(format!("holds generation {held} of {current}")),
+            Some(held) => Some(format!("holds generation {held}")),
+            None => None,
+        };
+        let written = sink.written_at.map(|at| format!("written {}", instant(Some(at), now)));
+        let facts: Vec<String> = holds.into_iter().chain(written).collect();
+        if !facts.is_empty() {
+            lines.push(Line::new().with(Tone::Dim, format!("      {}", facts.join(", "))));
+        }
+        if let Some(error) = &sink.error {
+            let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(6));
+            let said = format!("{} {}: {}", error.class, words::ago(error.at, now), sanitise(&error.message));
+            lines.extend(
+                wrap(&said, room)
+                    .into_iter()
+                    .map(|text| Line::new().with(Tone::Warn, format!("      {text}"))),
+            );
+        }
+    }
+    lines
+}
+
+fn field(label: &str) -> Line {
+    Line::new().with(Tone::Dim, format!("  {}", pad(label, LABELS)))
+}
+
+fn generation(generation: Generation) -> String {
+    if generation == Generation::NONE { "none yet".to_owned() } else { generation.to_string() }
+}
+
+/// `2026-03-01T10:00:00Z (in 38m)`.
+fn instant(at: Option<Timestamp>, now: Timestamp) -> String {
+    match at {
+        Some(at) => format!("{} ({})", Timestamp::from_secs(at.as_secs()), words::relative(at, now)),
+        None => "-".to_owned(),
+    }
+}

@@ -1,0 +1,72 @@
+//! Whether all is well: the reasons of `status --check`, and what `wait` still waits for.
+
+use super::words;
+use crate::cli::screen::sanitise;
+use crate::domain::{ErrorInfo, Timestamp};
+use crate::observe::status::{AccountState, AccountStatus, SinkState, SinkStatus, Status};
+
+/// Why not all is well; empty when it is: every account fresh, every sink and template written, and the
+/// configuration running as it is in the file.
+pub(crate) fn complaints(status: &Status) -> Vec<String> {
+    let config = status
+        .config
+        .error
+        .iter()
+        .map(|error| format!("configuration: the file as it is now cannot run: {}", sanitise(error)));
+    let accounts = status.accounts.iter().flat_map(|account| account_complaints(account, status.now));
+    config.chain(accounts).chain(template_complaints(status)).collect()
+}
+
+/// The same of one account.
+pub(crate) fn account_complaints(account: &AccountStatus, now: Timestamp) -> Vec<String> {
+    let state = (account.state != AccountState::Fresh).then(|| state_complaint(account, now));
+    state.into_iter().chain(sink_complaints(account, now)).collect()
+}
+
+/// What keeps the account from being "fresh and delivered": a valid token, and every sink holding this very one.
+pub(crate) fn undelivered(account: &AccountStatus, now: Timestamp) -> Vec<String> {
+    let valid = matches!(account.state, AccountState::Fresh | AccountState::Retrying);
+    let state = (!valid).then(|| state_complaint(account, now));
+    state.into_iter().chain(sink_complaints(account, now)).collect()
+}
+
+/// What keeps the templates from being delivered.
+pub(crate) fn template_complaints(status: &Status) -> impl Iterator<Item = String> {
+    status.templates.iter().filter(|template| template.state != SinkState::Written).map(|template| {
+        let path = sanitise(&template.path.to_string_lossy());
+        match &template.error {
+            Some(error) => format!("{path} failed: {}", told(error, status.now)),
+            None => format!("{path} is not yet written"),
+        }
+    })
+}
+
+/// `shop is retrying: connection reset (transient, 12s ago)`.
+fn state_complaint(account: &AccountStatus, now: Timestamp) -> String {
+    let head = format!("{} is {}", account.name, account.state.as_str());
+    match &account.error {
+        Some(error) => format!("{head}: {}", told(error, now)),
+        None if account.renew_at.is_none() => format!("{head}: the provider is being asked"),
+        None => head,
+    }
+}
+
+fn sink_complaints(account: &AccountStatus, now: Timestamp) -> Vec<String> {
+    let stale = |sink: &SinkStatus| sink.generation.is_some_and(|held| held < account.generation);
+    let held_back = account.sinks.iter().filter(|sink| sink.state != SinkState::Written || stale(sink));
+    held_back
+        .map(|sink| {
+            let head = format!("{}: {}", account.name, sanitise(&sink.sink));
+            match (&sink.error, sink.state) {
+                (Some(error), _) => format!("{head} failed: {}", told(error, now)),
+                (None, SinkState::Failed) => format!("{head} failed"),
+                (None, SinkState::Unwritten) => format!("{head} is not yet written"),
+                (None, SinkState::Written) => format!("{head} still holds the token before"),
+            }
+        })
+        .collect()
+}
+
+fn told(error: &ErrorInfo, now: Timestamp) -> String {
+    format!("{} ({}, {})", sanitise(&error.message), error.class, words::ago(error.at, now))
+}

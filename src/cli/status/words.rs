@@ -1,0 +1,172 @@
+//! Times and states in words, and the bar of life.
+
+use std::time::Duration;
+
+use crate::cli::screen::{Look, Tone};
+use crate::domain::{ErrorClass, ErrorInfo, Timestamp};
+use crate::observe::status::{AccountState, AccountStatus, SinkState, SinkStatus};
+
+/// A span as a person says it, the shorter the nearer: `45s`, `4m 10s`, `38m`, `1h 30m`, `23h`, `2d 5h`, `12d`.
+pub(in crate::cli) fn span(span: Duration) -> String {
+    let total = span.as_secs();
+    let two = |big: u64, unit: &str, small: u64, small_unit: &str| match small {
+        0 => format!("{big}{unit}"),
+        _ => format!("{big}{unit} {small}{small_unit}"),
+    };
+    match total {
+        0 if !span.is_zero() => "<1s".to_owned(),
+        0..60 => format!("{total}s"),
+        60..600 => two(total / 60, "m", total % 60, "s"),
+        600..3600 => format!("{}m", total / 60),
+        3600..36_000 => two(total / 3600, "h", total % 3600 / 60, "m"),
+        36_000..86_400 => format!("{}h", total / 3600),
+        86_400..864_000 => two(total / 86_400, "d", total % 86_400 / 3600, "h"),
+        _ => format!("{}d", total / 86_400),
+    }
+}
+
+/// The same of a whole life, to the nearest second: a vendor's 12 s are 11.9 s by the time they have arrived.
+pub(super) fn whole_span(life: Duration) -> String {
+    span(life.saturating_add(Duration::from_millis(500)))
+}
+
+/// `3m ago`, or `just now`; also where the agent's clock has been set back since.
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
+    match now.since(at) {
+        short if short < Duration::from_secs(1) => "just now".to_owned(),
+        long => format!("{} ago", span(long)),
+    }
+}
+
+/// `in 12m` or `3m ago`.
+pub(in crate::cli) fn relative(at: Timestamp, now: Timestamp) -> String {
+    if at > now { format!("in {}", span(at.since(now))) } else { ago(at, now) }
+}
+
+/// The token's life in words: `38m left`, `ended 3m ago`, `no token`.
+pub(super) fn left(account: &AccountStatus, now: Timestamp) -> String {
+    match account.expires_at {
+        None => "no token".to_owned(),
+        Some(end) if end > now => format!("{} left", span(end.since(now))),
+        Some(end) => format!("ended {}", ago(end, now)),
+    }
+}
+
+/// When the provider is asked next, in words.
+pub(super) fn next(account: &AccountStatus, now: Timestamp) -> String {
+    match account.renew_at {
+        Some(at) if at > now => format!("in {}", span(at.since(now))),
+        Some(_) => "due now".to_owned(),
+        None if has_stopped(account) => "stopped".to_owned(),
+        None => "asking now".to_owned(),
+    }
+}
+
+/// Without a next time the agent is asking, or it needs a person: a dead refresh token and no credentials.
+fn has_stopped(account: &AccountStatus) -> bool {
+    let needs_a_person = |error: &ErrorInfo| matches!(error.class, ErrorClass::Relogin | ErrorClass::Config);
+    account.state != AccountState::Fresh && account.error.as_ref().is_some_and(needs_a_person)
+}
+
+/// The share of its life that the token still has, in thousandths.
+pub(super) fn life_left(account: &AccountStatus, now: Timestamp) -> u64 {
+    let (Some(start), Some(end)) = (account.issued_at, account.expires_at) else { return 0 };
+    let whole = end.since(start).as_millis();
+    let left = end.since(now).as_millis().min(whole);
+    match whole {
+        0 => 0,
+        _ => u64::try_from(left * 1000 / whole).unwrap_or(1000),
+    }
+}
+
+/// A bar of `cells` columns, and its remainder: `███▌` and `░░░░`.
+pub(super) fn bar(thousandths: u64, cells: usize, look: Look) -> (String, String) {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let cells = u64::try_from(cells).unwrap_or(0);
+    let eighths = (thousandths.min(1000) * cells * 8).div_ceil(1000);
+    let (full, part) = match look.unicode {
+        true => (eighths / 8, EIGHTHS[usize::try_from(eighths % 8).unwrap_or(0)]),
+        false => (eighths.div_ceil(8), ""),
+    };
+    let used = full + u64::from(!part.is_empty());
+    let times = |text: &str, count: u64| text.repeat(usize::try_from(count).unwrap_or(0));
+    (times(look.either("█", "#"), full) + part, times(look.either("░", "."), cells - used))
+}
+
+/// The tone and the symbol of a state; the word stands beside it.
+pub(super) fn account_sign(state: AccountState, look: Look) -> (Tone, &'static str) {
+    match state {
+        AccountState::Pending => (Tone::Note, look.either("○", "o")),
+        AccountState::Fresh => (Tone::Good, look.either("●", "*")),
+        AccountState::Retrying => (Tone::Warn, look.either("▲", "!")),
+        AccountState::Rejected | AccountState::Expired => (Tone::Bad, look.either("✗", "x")),
+    }
+}
+
+/// The tone, the symbol and the word of a sink's state.
+pub(super) fn sink_sign(state: SinkState, look: Look) -> (Tone, &'static str, &'static str) {
+    match state {
+        SinkState::Unwritten => (Tone::Note, look.either("○", "o"), "unwritten"),
+        SinkState::Written => (Tone::Good, look.either("✓", "+"), "written"),
+        SinkState::Failed => (Tone::Bad, look.either("✗", "x"), "failed"),
+    }
+}
+
+/// `2/2 written`, and how well that is.
+pub(super) fn sinks(account: &AccountStatus) -> (Tone, String) {
+    let of = |state| account.sinks.iter().filter(|sink| sink.state == state).count();
+    let (all, written) = (account.sinks.len(), of(SinkState::Written));
+    let tone = match () {
+        () if of(SinkState::Failed) > 0 => Tone::Bad,
+        () if written < all => Tone::Note,
+        () => Tone::Plain,
+    };
+    match all {
+        0 => (Tone::Dim, "none".to_owned()),
+        _ => (tone, format!("{written}/{all} written")),
+    }
+}
+
+/// `transient 12s ago, attempt 3`.
+pub(super) fn error_head(error: &ErrorInfo, attempt: u32, now: Timestamp) -> String {
+    let head = format!("{} {}", error.class, ago(error.at, now));
+    if attempt > 1 { format!("{head}, attempt {attempt}") } else { head }
+}
+
+/// Sinks that a person should hear of: failed ones, and others that carry an error.
+pub(super) fn ailing(sinks: &[SinkStatus]) -> impl Iterator<Item = &SinkStatus> {
+    sinks.iter().filter(|sink| sink.state == SinkState::Failed || sink.error.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_said_in_few_words() {
+        let cases = [
+            (0, "0s"),
+            (59, "59s"),
+            (250, "4m 10s"),
+            (2300, "38m"),
+            (5400, "1h 30m"),
+            (82_800, "23h"),
+            (190_800, "2d 5h"),
+            (1_100_000, "12d"),
+        ];
+        for (secs, words) in cases {
+            assert_eq!(span(Duration::from_secs(secs)), words);
+        }
+    }
+
+    #[test]
+    fn a_bar_shrinks_by_eighths_and_keeps_its_width() {
+        let look = Look::plain();
+        assert_eq!(bar(1000, 4, look), ("████".to_owned(), String::new()));
+        assert_eq!(bar(625, 4, look), ("██▌".to_owned(), "░".to_owned()));
+        assert_eq!(bar(1, 4, look), ("▏".to_owned(), "░░░".to_owned()));
+        assert_eq!(bar(0, 4, look), (String::new(), "░░░░".to_owned()));
+        let ascii = Look { unicode: false, ..look };
+        assert_eq!(bar(625, 4, ascii), ("###".to_owned(), ".".to_owned()));
+    }
+}

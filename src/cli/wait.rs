@@ -1,0 +1,76 @@
+//! `renewd wait`: returns once accounts are fresh and delivered.
+
+use std::time::Duration;
+
+use super::args::{Globals, WaitArgs};
+use super::client::Agent;
+use super::exit::Exit;
+use super::report::Failure;
+use super::status::{span, template_complaints, undelivered};
+use crate::domain::AccountId;
+use crate::observe::status::Status;
+
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Of many things that are missing, the first say enough.
+const TOLD: usize = 20;
+
+/// Looks at the agent, which need not be running yet, until all is delivered or the time is up.
+pub(super) async fn wait(args: WaitArgs, globals: &Globals) -> Result<Exit, Failure> {
+    let agent = Agent::locate(globals)?;
+    let mut last = Look::Never;
+    let delivered = async {
+        loop {
+            last = match agent.status().await {
+                Ok(status) => match missing(&status, &args.accounts) {
+                    nothing if nothing.is_empty() => return,
+                    missing => Look::Missing(missing),
+                },
+                Err(trouble) => Look::Failed(trouble.into_failure(globals)),
+            };
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    match tokio::time::timeout(args.timeout, delivered).await {
+        Ok(()) => Ok(Exit::Done),
+        Err(_) => Err(last.into_failure(args.timeout)),
+    }
+}
+
+/// What the last look showed.
+enum Look {
+    Never,
+    Missing(Vec<String>),
+    Failed(Failure),
+}
+
+impl Look {
+    fn into_failure(self, timeout: Duration) -> Failure {
+        let up = format!("not fresh and delivered after {}", span(timeout));
+        match self {
+            Self::Never => {
+                Failure::new(Exit::Unavailable, up).cause("the agent has not answered in that time")
+            }
+            Self::Missing(what) => {
+                let more = what.len().saturating_sub(TOLD);
+                let failure =
+                    what.into_iter().take(TOLD).fold(Failure::new(Exit::Unavailable, up), Failure::cause);
+                if more > 0 { failure.cause(format!("and {more} more: `renewd status`")) } else { failure }
+            }
+            Self::Failed(failure) => failure,
+        }
+    }
+}
+
+/// What is not yet as it should be; without names every account and template counts.
+fn missing(status: &Status, names: &[AccountId]) -> Vec<String> {
+    if names.is_empty() {
+        let accounts = status.accounts.iter().flat_map(|account| undelivered(account, status.now));
+        return accounts.chain(template_complaints(status)).collect();
+    }
+    let of = |name: &AccountId| match status.accounts.iter().find(|account| account.name == *name) {
+        Some(account) => undelivered(account, status.now),
+        None => vec![format!("{name}: the agent has no such account")],
+    };
+    names.iter().flat_map(of).collect()
+}

@@ -1,0 +1,90 @@
+//! From the tree to the model. Every mistake is noted and decoding goes on, so that all are reported at once.
+
+mod account;
+mod agent;
+mod catalog;
+mod cross;
+mod endpoint;
+mod fields;
+mod http;
+mod operation;
+mod paths;
+mod provider;
+mod renew;
+mod response;
+mod scalar;
+mod secret;
+mod sink;
+mod template;
+mod urls;
+
+use super::tree::Place;
+
+pub(crate) use account::{Accounts, Resolved};
+pub(crate) use agent::{agent, folder, limits};
+pub(crate) use catalog::Catalog;
+pub(crate) use cross::check as cross_check;
+pub(crate) use fields::Fields;
+pub(crate) use provider::{check_name as check_provider_name, definition};
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// With any of these the configuration is refused.
+    pub(crate) errors: Vec<Finding>,
+    /// These do not refuse it.
+    pub(crate) warnings: Vec<Finding>,
+}
+
+/// One finding at its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding {
+    /// Where.
+    pub(crate) place: Place,
+    /// What.
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) hint: Option<String>,
+    /// The other place that has to do with it.
+    pub(crate) other: Option<Place>,
+    /// The place is that of a key that the tree has not.
+    pub(crate) lost_key: bool,
+}
+
+impl Report {
+    /// Notes an error.
+    pub(crate) fn error(&mut self, place: Place, message: impl Into<String>) -> &mut Finding {
+        push(&mut self.errors, place, message.into())
+    }
+
+    /// Notes a warning.
+    pub(crate) fn warn(&mut self, place: Place, message: impl Into<String>) -> &mut Finding {
+        push(&mut self.warnings, place, message.into())
+    }
+
+    /// Notes a key that stands twice in one mapping. The second one is in no tree any more.
+    pub(crate) fn twice(&mut self, place: Place, first: Place) {
+        let finding = self.error(place, "this key stands twice").other(first);
+        finding.lost_key = true;
+    }
+}
+
+impl Finding {
+    /// Adds what to do about it.
+    pub(crate) fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the other place that has to do with it.
+    pub(crate) fn other(&mut self, place: Place) -> &mut Self {
+        self.other = Some(place);
+        self
+    }
+}
+
+fn push(list: &mut Vec<Finding>, place: Place, message: String) -> &mut Finding {
+    let index = list.len();
+    list.push(Finding { place, message, hint: None, other: None, lost_key: false });
+    &mut list[index]
+}

@@ -1,0 +1,125 @@
+//! Secrets and where they come from. No message here repeats a value.
+
+use super::fields::{Fields, wrong_type};
+use super::scalar::Refusal;
+use super::{Report, paths};
+use crate::config::model::SecretSource;
+use crate::config::shape::{Kind, SECRET};
+use crate::config::tree::{Entry, Value};
+use crate::config::words;
+use crate::domain::Secret;
+
+/// A secret's text, or exactly one of its sources.
+pub(super) fn secret(report: &mut Report, entry: &Entry<'_>) -> Option<SecretSource> {
+    let node = &entry.node;
+    match &node.value {
+        Value::Scalar(scalar) if scalar.is_null() => {
+            report
+                .error(node.place, "a secret is missing here")
+                .hint("write it, or `{ file: /run/secrets/NAME }`; quote it where the word itself is meant");
+            None
+        }
+        Value::Scalar(scalar) if scalar.text.is_empty() => {
+            report.error(node.place, "an empty secret");
+            None
+        }
+        Value::Scalar(scalar) => Some(SecretSource::Inline(Secret::from(&*scalar.text))),
+        Value::Sequence(_) => {
+            wrong_type(report, node, &Kind::Secret);
+            None
+        }
+        Value::Mapping(entries) => {
+            let unknown = entries.iter().find(|entry| SECRET.field(&entry.key).is_none());
+            if let Some(unknown) = unknown {
+                let known = SECRET.fields.iter().map(|field| field.key).filter(|key| *key != "vault");
+                report.error(unknown.place, "an unknown source of a secret").hint(words::suggest(
+                    &unknown.key,
+                    known,
+                    "a secret is the text itself, or exactly one of",
+                ));
+                return None;
+            }
+            let fields = Fields::read(report, &SECRET, node, entry.place)?;
+            source(report, &fields)
+        }
+    }
+}
+
+fn source(report: &mut Report, fields: &Fields<'_, '_>) -> Option<SecretSource> {
+    let given = ["env", "file", "credential", "command"].iter().filter(|key| fields.has(key)).count();
+    if given != 1 {
+        if given > 1 || report.errors.last().is_none_or(|last| !last.message.starts_with("`vault`")) {
+            report
+                .error(fields.place, "a secret has exactly one of `env`, `file`, `credential` and `command`");
+        }
+        return None;
+    }
+    if fields.has("env") {
+        return fields.parsed(report, "env", variable).map(SecretSource::Env);
+    }
+    if fields.has("file") {
+        return fields.parsed(report, "file", paths::absolute).map(SecretSource::File);
+    }
+    if fields.has("credential") {
+        return fields.parsed(report, "credential", credential).map(SecretSource::Credential);
+    }
+    command(report, fields).map(SecretSource::Command)
+}
+
+fn command(report: &mut Report, fields: &Fields<'_, '_>) -> Option<Vec<String>> {
+    let argv: Vec<String> =
+        fields.texts(report, "command").into_iter().map(|(text, _)| text.to_owned()).collect();
+    let place = fields.place_of("command");
+    let program = match argv.first() {
+        None => {
+            if fields.node("command").is_some_and(|node| node.items().is_some()) {
+                report.error(place, "an empty command");
+            }
+            return None;
+        }
+        Some(program) => program,
+    };
+    if argv.iter().any(|word| word.contains('\0')) {
+        report.error(place, "a NUL character in a command");
+        return None;
+    }
+    if program.is_empty() || (program.contains('/') && !program.starts_with('/')) {
+        report
+            .error(place, "the program's path is relative")
+            .hint("write the whole path, or a name to find in `PATH`");
+        return None;
+    }
+    if program.contains(' ') && argv.len() == 1 {
+        report
+            .error(place, "one word that holds a whole command line")
+            .hint("write every argument as an item of its own: [prog, --flag, value]; no shell is involved");
+        return None;
+    }
+    Some(argv)
+}
+
+fn variable(text: &str) -> Result<String, Refusal> {
+    let fits = text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    match fits {
+        true => Ok(text.to_owned()),
+        false => Err(Refusal::because("not the name of an environment variable").with_hint(
+            "give the variable's name without `$`; the secret itself stands directly after the key",
+        )),
+    }
+}
+
+fn credential(text: &str) -> Result<String, Refusal> {
+    let fits = !text.is_empty()
+        && text.len() <= 255
+        && !matches!(text, "." | "..")
+        && !text.contains('/')
+        && !text.chars().any(char::is_control);
+    match fits {
+        true => Ok(text.to_owned()),
+        false => {
+            Err(Refusal::because("not the name of a systemd credential")
+                .with_hint("give its name, not its path"))
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! URLs of providers: `https`, except to this machine; nothing secret in them.
+
+use url::{Host, Url};
+
+use super::scalar::Refusal;
+
+/// A base URL: no user, no query, no fragment.
+pub(super) fn base(text: &str) -> Result<Url, Refusal> {
+    let url = endpoint(text)?;
+    match url.query() {
+        None => Ok(url),
+        Some(_) => {
+            Err(Refusal::because("a base URL with a query").with_hint("leave out the `?` and what follows"))
+        }
+    }
+}
+
+/// A whole URL of a token API; it may have a query.
+pub(super) fn endpoint(text: &str) -> Result<Url, Refusal> {
+    let url = web(text)?;
+    if url.scheme() == "http" && !is_loopback(&url) {
+        return Err(Refusal::because("`http` would send secrets in the clear")
+            .with_hint("use `https`; `http` is for this machine only: 127.0.0.0/8, [::1] and localhost"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Refusal::because("a URL with a user name or password")
+            .with_hint("secrets go under `credentials`"));
+    }
+    if url.fragment().is_some() {
+        return Err(Refusal::because("a URL with a fragment").with_hint("leave out the `#` and what follows"));
+    }
+    Ok(url)
+}
+
+/// Any `http` or `https` URL: a proxy, a page of documentation.
+pub(super) fn web(text: &str) -> Result<Url, Refusal> {
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(Refusal::because("a URL with a space or a control character"));
+    }
+    let Ok(url) = Url::parse(text) else {
+        return Err(Refusal::EXPECTED);
+    };
+    match (url.scheme(), url.host()) {
+        ("http" | "https", Some(_)) => Ok(url),
+        _ => Err(Refusal::EXPECTED.with_hint("it begins with `https://`")),
+    }
+}
+
+/// `base` and the path of an operation, the base's own path kept.
+pub(super) fn join(base: &Url, path: &str) -> String {
+    format!("{}{path}", base.as_str().trim_end_matches('/'))
+}
+
+/// `host:port` with the scheme's own port where none is given.
+pub(super) fn host_port(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    format!("{host}:{}", url.port_or_known_default().unwrap_or(443))
+}
+
+/// A key of `limits.hosts` in the form in which hosts are looked up: `host` or `host:port`, lower case.
+pub(super) fn host_key(text: &str) -> Result<String, Refusal> {
+    let expected = || Refusal::because("expected `host` or `host:port`");
+    if text.contains("://") {
+        return Err(expected().with_hint("leave out the scheme, as in \"api.example.com:443\""));
+    }
+    if text.is_empty() || text.chars().any(|c| c.is_whitespace() || "/?#@\\".contains(c)) {
+        return Err(expected());
+    }
+    let name = |host: &str| match Url::parse(&format!("http://{host}/")) {
+        Ok(url) if url.port().is_none() => url.host_str().map(str::to_owned).ok_or_else(expected),
+        _ => Err(expected()),
+    };
+    match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            let port: u16 = port.parse().map_err(|_| expected())?;
+            Ok(format!("{}:{port}", name(host)?))
+        }
+        _ => name(text),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_is_for_this_machine_only() {
+        for good in [
+            "https://api.example.com",
+            "http://127.0.0.1:8080",
+            "http://127.9.9.9",
+            "http://[::1]:80/x",
+            "http://localhost:1/",
+        ] {
+            assert!(endpoint(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://api.example.com",
+            "http://192.168.0.1",
+            "http://0.0.0.0",
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com",
+            "ftp://x",
+            "https://",
+            "api.example.com",
+            "https://user:pass@example.com",
+            "https://user@example.com",
+            "https://example.com/#x",
+            "https://exa mple.com",
+            "",
+        ] {
+            assert!(endpoint(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_base_path_is_kept() {
+        let url = |base: &str| join(&Url::parse(base).unwrap(), "/token");
+        assert_eq!(url("https://h/api/1.1"), "https://h/api/1.1/token");
+        assert_eq!(url("https://h/api/1.1/"), "https://h/api/1.1/token");
+        assert_eq!(url("https://h"), "https://h/token");
+    }
+
+    #[test]
+    fn hosts_have_their_port() {
+        for (url, host) in [
+            ("https://API.example.com/x", "api.example.com:443"),
+            ("http://localhost/", "localhost:80"),
+            ("http://[::1]:9/", "[::1]:9"),
+        ] {
+            assert_eq!(host_port(&Url::parse(url).unwrap()), host);
+        }
+        for (key, expected) in [
+            ("API.example.com", "api.example.com"),
+            ("127.0.0.1:9999", "127.0.0.1:9999"),
+            ("[::1]:443", "[::1]:443"),
+            ("[::1]", "[::1]"),
+            ("h:80", "h:80"),
+        ] {
+            assert_eq!(host_key(key).as_deref(), Ok(expected), "{key}");
+        }
+        for bad in ["", "https://x", "a/b", "a:b", "a:99999", "a b", "u@h", ":80"] {
+            assert!(host_key(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The main file, the agent, the limits.
+
+use super::scalar::{COUNT, DURATION, GROUP, LISTEN, MODE, OFF_OR_PATH, PATH, PATTERN, RATE};
+use super::{ACCOUNT, DEFAULTS, Field, Kind, NOT_YET, PROVIDER, Shape, field, refused, required};
+
+/// The main file.
+pub(crate) static MAIN: Shape = Shape {
+    name: "the main file",
+    doc: "The main file: `/etc/renewd/renewd.yaml`, or what `--config` or `RENEWD_CONFIG` names.",
+    fields: &[
+        field(
+            "include",
+            Kind::OneOrList(&Kind::Scalar(&PATTERN)),
+            "",
+            "More files with accounts and providers, relative to this one; `*` and `?` stand for any characters but `/`.",
+        ),
+        field("agent", Kind::Section(&AGENT), "", "The agent itself."),
+        field("limits", Kind::Section(&LIMITS), "", "How hard any one provider host may be pressed."),
+        field(
+            "defaults",
+            Kind::Section(&DEFAULTS),
+            "",
+            "Merged into every account that does not say otherwise.",
+        ),
+        required(
+            "accounts",
+            ACCOUNTS,
+            "The accounts by name: `[a-z0-9][a-z0-9._-]{0,62}`. `{}` where there are none yet.",
+        ),
+        PROVIDERS,
+        refused("vault", NOT_YET),
+        refused("templates", NOT_YET),
+    ],
+};
+
+/// A file named by `include`.
+pub(crate) static INCLUDED: Shape = Shape {
+    name: "an included file",
+    doc: "A file named by `include`.",
+    fields: &[
+        field("accounts", ACCOUNTS, "", "Further accounts."),
+        PROVIDERS,
+        refused("templates", NOT_YET),
+        refused("include", Kind::Refused("cannot stand in an included file: includes do not nest")),
+        refused("agent", MAIN_ONLY),
+        refused("limits", MAIN_ONLY),
+        refused("defaults", MAIN_ONLY),
+        refused("vault", MAIN_ONLY),
+    ],
+};
+
+const ACCOUNTS: Kind = Kind::Map("NAME", &Kind::Section(&ACCOUNT));
+const MAIN_ONLY: Kind = Kind::Refused("may stand in the main file only");
+const DEFINITIONS: Kind = Kind::Map("NAME", &Kind::Section(&PROVIDER));
+const PROVIDERS: Field = field(
+    "providers",
+    DEFINITIONS,
+    "",
+    "Token APIs of your own, in the language of the built-in ones; one of the same name replaces the built-in one.",
+);
+
+/// `agent:`.
+pub(crate) static AGENT: Shape = Shape {
+    name: "agent",
+    doc: "The agent itself.",
+    fields: &[
+        field(
+            "state_dir",
+            Kind::Scalar(&PATH),
+            "`$STATE_DIRECTORY`, else `/var/lib/renewd`",
+            "Where durable state lives; one agent at a time.",
+        ),
+        field(
+            "socket",
+            Kind::Either(&[Kind::Scalar(&OFF_OR_PATH), Kind::Section(&SOCKET)]),
+            "`$RUNTIME_DIRECTORY/renewd.sock`, else `/run/renewd/renewd.sock`",
+            "The control socket of `status`, `token`, `renew` and others.",
+        ),
+        field(
+            "listen",
+            Kind::Scalar(&LISTEN),
+            "`127.0.0.1:9478`",
+            "Health, metrics and the status page; never serves a token.",
+        ),
+        field(
+            "shutdown_grace",
+            Kind::Scalar(&DURATION),
+            "`20s`",
+            "How long TERM waits for deliveries; 1 s to 1 h.",
+        ),
+        field("log", Kind::Section(&LOG), "", "What is logged, and how."),
+        refused("audit", NOT_YET),
+        refused("alerts", NOT_YET),
+    ],
+};
+
+/// `agent.socket:` in its long form.
+pub(crate) static SOCKET: Shape = Shape {
+    name: "agent.socket",
+    doc: "The control socket in its long form.",
+    fields: &[
+        field("path", Kind::Scalar(&PATH), "as above", "Where it is."),
+        field("mode", Kind::Scalar(&MODE), "`\"0660\"`", "Its permission bits."),
+        field(
+            "group",
+            Kind::Scalar(&GROUP),
+            "the agent's own",
+            "The group whose members may take tokens and renew.",
+        ),
+    ],
+};
+
+/// `agent.log:`.
+pub(crate) static LOG: Shape = Shape {
+    name: "agent.log",
+    doc: "What is logged, and how; always to standard error.",
+    fields: &[
+        field(
+            "level",
+            Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
+            "`info`",
+            "The least severity that is written.",
+        ),
+        field(
+            "format",
+            Kind::Choice(&["auto", "text", "json"]),
+            "`auto`",
+            "`auto` is text on a terminal and JSON lines elsewhere.",
+        ),
+    ],
+};
+
+/// `limits:`.
+pub(crate) static LIMITS: Shape = Shape {
+    name: "limits",
+    doc: "How hard any one provider host may be pressed. A provider's definition may lower it.",
+    fields: &[
+        field("rate", Kind::Scalar(&RATE), "`5/s`", "Requests in the long run."),
+        field("burst", Kind::Scalar(&COUNT), "`10`", "How many may follow each other at once after a pause."),
+        field("concurrency", Kind::Scalar(&COUNT), "`4`", "How many may be in flight."),
+        field(
+            "hosts",
+            Kind::Map("HOST", &Kind::Section(&HOST)),
+            "",
+            "Other limits by `host:port`, or by `host` for any port.",
+        ),
+    ],
+};
+
+/// `limits.hosts.HOST:`.
+pub(crate) static HOST: Shape = Shape {
+    name: "limits.hosts.HOST",
+    doc: "Limits of one host. `rate: off` also sets aside what a definition asks for.",
+    fields: &[
+        field("rate", Kind::Scalar(&RATE), "as in `limits`", "Requests in the long run."),
+        field(
+            "burst",
+            Kind::Scalar(&COUNT),
+            "as in `limits`",
+            "How many may follow each other at once after a pause.",
+        ),
+        field("concurrency", Kind::Scalar(&COUNT), "as in `limits`", "How many may be in flight."),
+    ],
+};

@@ -1,0 +1,249 @@
+//! The file as a whole, the agent, the limits.
+
+use super::Case;
+
+pub(super) const CASES: &[Case] = &[
+    (
+        "an empty file",
+        "",
+        r"
+1:1: the file is empty: `accounts` is missing (`renewd init` writes a configuration to start from; `accounts: {}` means none yet)
+",
+    ),
+    (
+        "a comment only",
+        r"# nothing
+",
+        r"
+1:1: the file is empty: `accounts` is missing (`renewd init` writes a configuration to start from; `accounts: {}` means none yet)
+",
+    ),
+    (
+        "no accounts",
+        r"agent: {}
+",
+        r"
+1:1: `accounts` is missing in the main file (add `accounts`: the accounts by name: `[a-z0-9][a-z0-9._-]{0,62}`. `{}` where there are none yet.)
+",
+    ),
+    (
+        "accounts without a value",
+        r"accounts:
+",
+        r"
+1:9: expected a mapping, found nothing (`accounts: {}` means none)
+",
+    ),
+    (
+        "accounts as a list",
+        r"accounts: []
+",
+        r"
+1:11: expected a mapping, found a list
+",
+    ),
+    (
+        "a list at the top",
+        r"- a
+",
+        r"
+1:1: expected a mapping, found a list (the keys of the main file are `include`, `agent`, `limits`, `defaults`, `accounts` and `providers`)
+",
+    ),
+    (
+        "a value at the top",
+        r"just text
+",
+        r"
+1:1: expected a mapping, found a single value (the keys of the main file are `include`, `agent`, `limits`, `defaults`, `accounts` and `providers`)
+",
+    ),
+    (
+        "a key twice",
+        r"accounts: {}
+accounts: {}
+",
+        r"
+2:1: this key stands twice (first on line 1)
+",
+    ),
+    (
+        "two documents",
+        r"accounts: {}
+---
+accounts: {}
+",
+        r"
+2:1: a second document begins here; a file holds one
+",
+    ),
+    (
+        "a tag",
+        r"accounts: !include {}
+",
+        r"
+1:20: a YAML tag that means nothing here (remove the word that begins with `!`, or quote it)
+",
+    ),
+    (
+        "a tab",
+        r"accounts:
+	a: {}
+",
+        r"
+2:2: a tab where YAML wants spaces (indent with spaces)
+",
+    ),
+    (
+        "an open bracket",
+        r"accounts: {
+",
+        r#"
+1:11: a `{` or `[` is not closed (a template needs quotes, as in "{{ access_token }}")
+"#,
+    ),
+    (
+        "an open quote",
+        r#"accounts:
+  a:
+    provider: "x
+"#,
+        r"
+4:1: a quoted value goes on here without indentation (is a quote above not closed?)
+",
+    ),
+    (
+        "a colon in a value",
+        r"accounts:
+  a:
+    provider: x: y
+",
+        r"
+3:16: a `:` where no key can stand (quote values that contain `: `; write one key a line, with a value or a deeper block below it)
+",
+    ),
+    (
+        "a template without quotes",
+        r"accounts:
+  a:
+    provider: bizppurio
+    credentials: { account: x, password: y }
+    sinks: [file: { path: /run/x, template: {{ access_token }} }]
+",
+        r#"
+5:46: a list or a mapping cannot be a key (text that begins with `{` or `[` needs quotes, as in "{{ access_token }}")
+"#,
+    ),
+    (
+        "an unknown anchor",
+        r"accounts: *a
+",
+        r"
+1:11: an alias whose anchor is not defined above (text that begins with `*` needs quotes)
+",
+    ),
+    (
+        "an alias of itself",
+        r"accounts: &a { x: *a }
+",
+        r"
+1:19: an alias of the value that it stands in
+",
+    ),
+    (
+        "a merge of a value",
+        r"accounts:
+  <<: x
+",
+        r"
+2:7: `<<` merges mappings only
+",
+    ),
+    (
+        "unknown keys everywhere",
+        r"agnet: {}
+agent: { statedir: /x, log: { lvl: info } }
+accounts:
+  a: { provider: bizppurio, credentials: { account: x, pasword: y }, renew: { befor: 1m }, sinks: [ { fil: /x } ] }
+",
+        r"
+1:1: unknown key `agnet` in the main file (did you mean `agent`?)
+2:10: unknown key `statedir` in `agent` (did you mean `state_dir`?)
+2:31: unknown key `lvl` in `log` (the keys here are `level` and `format`)
+4:29: credential `password` is missing (add it under `credentials`, as in `password: { file: /run/secrets/NAME }`)
+4:56: `bizppurio` has no credential `pasword` (did you mean `password`?)
+4:79: unknown key `befor` in `renew` (did you mean `before`?)
+4:103: unknown key `fil` in `sinks` (did you mean `file`?)
+",
+    ),
+    (
+        "parts that are not built yet",
+        r"templates: []
+vault: {}
+agent: { audit: /x, alerts: [] }
+accounts:
+  a: { provider: bizppurio, credentials: { account: x, password: { vault: {} } }, verify: {}, on_change: [], sinks: [ vault: x, kubernetes: {} ] }
+",
+        r"
+1:1: `templates` is not supported by this version of renewd yet
+2:1: `vault` is not supported by this version of renewd yet
+3:10: `audit` is not supported by this version of renewd yet
+3:21: `alerts` is not supported by this version of renewd yet
+5:68: `vault` is not supported by this version of renewd yet
+5:83: `verify` is not supported by this version of renewd yet
+5:95: `on_change` is not supported by this version of renewd yet
+5:119: `vault` is not supported by this version of renewd yet
+5:129: `kubernetes` is not supported by this version of renewd yet
+",
+    ),
+    (
+        "the agent",
+        r"agent: { state_dir: x, socket: run/x, listen: localhost:80, shutdown_grace: 5, log: { level: warning, format: xml } }
+accounts: {}
+",
+        r"
+1:21: the path is relative (write the whole path, from `/` on)
+1:32: the path is relative (write the whole path, from `/` on)
+1:47: expected an address such as `127.0.0.1:9478`, or `off` (write `127.0.0.1:80`)
+1:77: expected a duration such as `90s`, `10m` or `1h30m` (the unit is missing: `s`, `m`, `h`, `d`, `w` or `ms`)
+1:94: `level` must be one of `error`, `warn`, `info`, `debug`, `trace`
+1:111: `format` must be one of `auto`, `text`, `json`
+",
+    ),
+    (
+        "the agent, more",
+        r"agent: { socket: [], listen: 80, shutdown_grace: 2h }
+accounts: {}
+",
+        r"
+1:18: expected an absolute path or `off`, or a mapping, found a list
+1:30: expected an address such as `127.0.0.1:9478`, or `off` (an IP address and a port: `127.0.0.1:80`, or `0.0.0.0:80` for every interface)
+1:50: `shutdown_grace` must be from 1 s to 1 h
+",
+    ),
+    (
+        "the socket",
+        r#"agent: { socket: { path: /run/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx, mode: 4777, group: "a b" } }
+accounts: {}
+"#,
+        r"
+1:26: a socket's path has 107 bytes at most
+1:149: setuid, setgid and sticky bits make no sense here
+1:162: expected a group's name or number
+",
+    ),
+    (
+        "the limits",
+        r#"limits: { rate: 0/s, burst: 0, concurrency: many, hosts: { "https://x": {}, "a b": {}, h:80: { rate: fast } } }
+accounts: {}
+"#,
+        r#"
+1:17: a rate of nothing would never ask (`off` means no limit)
+1:29: expected a whole number from 1 to 100000
+1:45: expected a whole number from 1 to 100000
+1:60: expected `host` or `host:port` (leave out the scheme, as in "api.example.com:443")
+1:77: expected `host` or `host:port` (as in "api.example.com:443")
+1:102: expected a rate such as `5/s`, `10/m` or `100/h`, or `off`
+"#,
+    ),
+];

@@ -1,0 +1,111 @@
+//! A secret in the configuration never shows in what is said of it.
+
+use std::path::Path;
+
+use super::{BUILTIN, said, same};
+use crate::config::{load_text, parse_definition};
+
+const CANARY: &str = "hunter2";
+
+/// Broken in every way, with the secret wherever people put one.
+const BROKEN: &[&str] = &[
+    "password: hunter2\n",
+    "hunter2\n",
+    "- hunter2\n",
+    "[hunter2, hunter2",
+    "{ password: hunter2",
+    "password: \"hunter2\n",
+    "password: 'hunter2\n  hunter2: x\n",
+    "accounts: hunter2\n",
+    "accounts: { a: hunter2 }\n",
+    "accounts: { a: [hunter2] }\n",
+    "accounts:\n  a:\n    credentials:\n      password: hunter2: x\n",
+    "accounts:\n  a:\n    credentials:\n      password:hunter2\n",
+    "accounts:\n  a:\n    credentials:\n      password: hunter2\n     account: x\n",
+    "accounts:\n  a:\n    credentials:\n\t  password: hunter2\n",
+    "accounts:\n  a:\n    credentials:\n      password: @hunter2\n",
+    "accounts:\n  a:\n    credentials:\n      password: %hunter2\n",
+    "accounts:\n  a:\n    credentials:\n      password: *hunter2\n",
+    "accounts:\n  a:\n    credentials:\n      password: !hunter2 x\n",
+    "accounts:\n  a:\n    credentials:\n      password: {hunter2}\n",
+    "accounts:\n  a:\n    credentials:\n      password: {{hunter2}}\n",
+    "accounts:\n  a:\n    credentials:\n      password: [hunter2]\n",
+    "accounts:\n  a:\n    credentials:\n      password: \"hunter2\\q\"\n",
+    "accounts:\n  a:\n    credentials:\n      password: 'hunter2'x\n",
+    "accounts:\n  a:\n    credentials:\n      password: hunter2 #hunter2\n      password: hunter2\n",
+    "accounts:\n  a:\n    credentials:\n      password: x\n      password: \"- : { hunter2 }\"\n",
+    "accounts:\n  a: { provider: bizppurio, credentials: { account: x, password: hunter2, x: hunter2 }, unknown: hunter2 }\n",
+    "accounts:\n  a: { provider: bizppurio, credentials: hunter2 }\n",
+    "accounts:\n  a: { provider: bizppurio, credentials: [hunter2, { a: hunter2 }] }\n",
+    "accounts:\n  a: { provider: bizppurio, credentials: { account: hunter2hunter2hunter2, password: { file: hunter2 } } }\n",
+    "accounts:\n  a: { provider: bizppurio, credentials: { account: { env: \"hunter2!\" }, password: { hunter2: x } } }\n",
+    "accounts:\n  a: { provider: bizppurio, credentials: { account: { vault: hunter2 }, password: { value: hunter2 } } }\n",
+    "accounts:\n  a: { provider: bizppurio, credentials: { account: { command: hunter2 hunter2 }, password: { command: [./hunter2] } } }\n",
+    "accounts:\n  a: { provider: bizppurio, credentials: { account: { command: [hunter2 -x] }, password: { credential: /hunter2 } } }\n",
+    "accounts:\n  a: { provider: bizppurio, credentails: { password: hunter2 }, password: hunter2 }\n",
+    "accounts:\n  a: { provider: bizppurio, base_url: \"https://x:hunter2@h\", http: { proxy: \"ftp://x:hunter2@h\" } }\n",
+    "accounts:\n  a: { provider: bizppurio, base_url: \"https://h/?key=hunter2\" }\n",
+    "accounts:\n  a: { provider: bizppurio, base_url: \"https://h/#hunter2\", environment: x }\n",
+    "accounts:\n  a: { provider: rotating, params: { token_url: \"http://h/?key=hunter2\", client_secret: hunter2 } }\n",
+    "accounts:\n  a:\n    provider: bizppurio\n    credentials:\n      password: |\n        hunter2\n        hunter2: x\n      other: >\n        hunter2\n",
+    "accounts:\n  a:\n    provider: bizppurio\n    credentials: { password: \"hunter2\n      hunter2\", a: &x hunter2, b: *x }\n    renew: { before: *x }\n",
+    "defaults: { credentials: { pass: hunter2 }, params: { secret: hunter2 } }\naccounts: { a: { provider: bizppurio } }\n",
+    "vault: { auth: { token: hunter2 } }\ntemplates: [{ path: hunter2 }]\nagent: { alerts: [{ webhook: hunter2 }] }\naccounts: {}\n",
+    "accounts: {}\nproviders: { p: { issue: { request: { path: /x, headers: { Authorization: \"hunter2 {{ x }}\" }, form: { client_secret: \"hunter2 {{ x }}\" } } } } }\n",
+    "accounts: {}\nproviders: { p: { issue: { request: { path: /x, json: { password: \"hunter2 {{ x }}\" }, basic: { username: x, password: \"hunter2 {{ x }}\" } } } } }\n",
+];
+
+#[test]
+fn no_message_and_no_source_line_shows_a_secret() {
+    for text in BROKEN {
+        let problems = load_text(Path::new("x.yaml"), text, &|_| None, &BUILTIN).expect_err(text);
+        assert!(!problems.0.is_empty());
+        for shown in [problems.to_string(), format!("{problems:?}")] {
+            assert!(!shown.contains(CANARY), "{text}\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_warning_shows_no_secret_either() {
+    let shown = said(
+        "accounts:\n  a: { provider: bizppurio, credentials: { account: x, password: hunter2 }, sinks: [ file: { path: /x, mode: 0644 } ] }\n",
+    );
+    assert!(shown.contains("password: ***") && !shown.contains(CANARY), "{shown}");
+}
+
+#[test]
+fn a_definition_shows_its_pointers_but_no_secret() {
+    let text = "response: { token: /data/accessToken, expiry: [{ fixed: 1x }] }\nissue: { request: { path: /x, form: { secret: hunter2 } } }\n";
+    let shown = parse_definition("p", "p.yaml", text).expect_err("a bad duration").to_string();
+    assert!(shown.contains("token: /data/accessToken") && !shown.contains(CANARY), "{shown}");
+}
+
+#[test]
+fn the_source_line_keeps_its_keys_and_the_caret_its_place() {
+    same(
+        &said(
+            "accounts:\n  a: { provider: bizppurio, credentials: { account: 비밀번호, password: hunter2 }, renew: { befor: 1m } } # hunter2\n",
+        ),
+        r"
+/etc/renewd/renewd.yaml:2:89: unknown key `befor` in `renew`
+  2 |   a: { provider: bizppurio, credentials: { account: ***, password: *** }, renew: { befor: *** } }
+    |                                                                                    ^
+  hint: did you mean `before`?
+",
+    );
+    same(
+        &said("accounts: {}\nproviders:\n  나: { title: 한국어 }\n"),
+        r"
+/etc/renewd/renewd.yaml:3:3: not a provider's name: 1 to 64 of `a-z 0-9 . _ -`
+  3 |   나: { title: 한국어 }
+    |   ^
+",
+    );
+}
+
+#[test]
+fn control_characters_never_reach_the_terminal() {
+    let shown = said("\"a\\e[31m\u{200b}\u{9b}b\": x\naccounts: { \"x\\u001b]0;\": {} }\n");
+    assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+}

@@ -1,0 +1,190 @@
+use super::*;
+use crate::core::TargetId;
+use crate::domain::{AccountState, ErrorClass, ErrorInfo, Generation, Timestamp, TokenMeta};
+
+const NOW: Now = Now { wall: Timestamp::from_millis_const(1_700_000_000_000), boot: BootInstant(90_000_000) };
+
+#[test]
+fn the_margin_follows_the_promise() {
+    let cases = [
+        (5, 2.5, 1.25),
+        (60, 30.0, 15.0),
+        (600, 200.0, 50.0),
+        (3_600, 1_200.0, 300.0),
+        (3_600, 60.0, 30.0),
+        (240, 80.0, 30.0),
+        (86_400, 3_600.0, 600.0),
+        (86_400, 600.0, 300.0),
+    ];
+    for (life, lead, wanted) in cases {
+        let margin = margin(Duration::from_secs(life), Duration::from_secs_f64(lead));
+        assert_eq!(margin.as_secs_f64(), wanted, "{life} {lead}");
+    }
+}
+
+#[test]
+fn a_token_that_lives_long_enough_and_is_written_is_ready() {
+    World::new().expect(&[]);
+}
+
+#[test]
+fn an_account_without_a_token_is_not_ready() {
+    let mut world = World::new();
+    (world.token, world.left) = (None, 0);
+    world.expect(&["no token yet"]);
+    world.asking = true;
+    world.expect(&["no token yet: the provider is being asked"]);
+    world.error = Some(error("refused"));
+    world.expect(&["no token yet: transient: refused"]);
+}
+
+#[test]
+fn an_expired_token_is_not_ready() {
+    let mut world = World::new();
+    (world.left, world.age) = (0, 3_600);
+    world.expect(&["the token expired at 2023-11-14T22:13:20Z"]);
+}
+
+#[test]
+fn readiness_ends_with_the_last_stretch_of_the_life_whatever_the_state_of_the_renewal() {
+    let mut world = World::new();
+    world.error = Some(error("HTTP 503"));
+    world.left = 301;
+    world.expect(&[]);
+    world.left = 300;
+    world.expect(&["the token ends in 5m and is not renewed: transient: HTTP 503"]);
+    world.error = None;
+    world.expect(&["the token ends in 5m and is not renewed"]);
+}
+
+#[test]
+fn a_sink_that_fails_or_was_never_written_is_not_ready() {
+    let mut world = World::new();
+    (world.sink, world.held) = (SinkState::Unwritten, None);
+    world.expect(&["file:/a is not written yet"]);
+    (world.sink, world.sink_error) = (SinkState::Failed, Some(error("disk full")));
+    world.expect(&["file:/a cannot be written: disk full"]);
+}
+
+#[test]
+fn a_new_token_on_its_way_to_a_sink_that_holds_the_one_before_is_excused_for_five_seconds() {
+    for (age, reasons) in
+        [(0, &[][..]), (5, &[]), (6, &["file:/a is not written yet"]), (-60, &["file:/a is not written yet"])]
+    {
+        let mut world = World::new();
+        (world.sink, world.age) = (SinkState::Unwritten, age);
+        world.expect(reasons);
+    }
+}
+
+#[test]
+fn without_a_token_an_unwritten_sink_is_not_said_again() {
+    let mut world = World::new();
+    (world.token, world.left, world.sink, world.held) = (None, 0, SinkState::Unwritten, None);
+    world.expect(&["no token yet"]);
+}
+
+#[test]
+fn the_agent_is_ready_when_all_accounts_are_and_a_configuration_is_loaded() {
+    assert!(Readiness::of(std::iter::empty(), true, NOW).ready);
+    let none = Readiness::of(std::iter::empty(), false, NOW);
+    assert_eq!(
+        serde_json::to_string(&none).unwrap(),
+        r#"{"ready":false,"reasons":[{"reason":"no configuration has been loaded yet"}]}"#
+    );
+    let mut bad = World::new();
+    (bad.left, bad.age) = (0, 3_600);
+    let (good, name, target) = (World::new(), AccountId::new("a").unwrap(), TargetId::from("file:/a"));
+    let both = Readiness::of([good.view(&name, &target), bad.view(&name, &target)].into_iter(), true, NOW);
+    assert_eq!(
+        serde_json::to_string(&both).unwrap(),
+        r#"{"ready":false,"reasons":[{"account":"a","reason":"the token expired at 2023-11-14T22:13:20Z"}]}"#
+    );
+}
+
+#[test]
+fn liveness_ends_when_the_loop_has_not_turned_for_a_minute() {
+    let turned = BootInstant(1_000_000);
+    assert!(Liveness::of(turned, turned).alive);
+    assert!(Liveness::of(turned, turned.plus(Duration::from_millis(59_999))).alive);
+    let stalled = Liveness::of(turned, turned.plus(Duration::from_secs(75)));
+    assert_eq!(
+        serde_json::to_string(&stalled).unwrap(),
+        r#"{"alive":false,"reason":"the scheduler has not turned for 1m 15s"}"#
+    );
+}
+
+/// An account with a token of an hour (lead 20 min) and one sink.
+struct World {
+    token: Option<i64>,
+    /// Seconds since the issue by the wall clock.
+    age: i64,
+    /// Seconds.
+    left: u64,
+    asking: bool,
+    error: Option<ErrorInfo>,
+    sink: SinkState,
+    held: Option<Generation>,
+    sink_error: Option<ErrorInfo>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            token: Some(3_600),
+            age: 0,
+            left: 3_000,
+            asking: false,
+            error: None,
+            sink: SinkState::Written,
+            held: Some(Generation(6)),
+            sink_error: None,
+        }
+    }
+
+    fn view<'a>(&'a self, name: &'a AccountId, target: &'a TargetId) -> AccountView<'a> {
+        let issued_at = Timestamp::from_millis(NOW.wall.as_millis() - self.age * 1000);
+        let token = self.token.map(|life| TokenMeta {
+            generation: Generation(7),
+            issued_at,
+            expires_at: Timestamp::from_millis(issued_at.as_millis() + life * 1000),
+        });
+        AccountView {
+            name,
+            provider: "test",
+            state: AccountState::Fresh,
+            generation: Generation(7),
+            token,
+            alive: self.left > 0,
+            renew_at: None,
+            held_until: None,
+            asking: self.asking,
+            attempt: 0,
+            error: self.error.as_ref(),
+            finished: 1,
+            calendar: None,
+            left: Duration::from_secs(self.left),
+            lead: Duration::from_secs(1_200),
+            targets: vec![TargetView {
+                id: target,
+                state: self.sink,
+                generation: self.held,
+                written_at: None,
+                error: self.sink_error.as_ref(),
+            }],
+        }
+    }
+
+    #[track_caller]
+    fn expect(&self, reasons: &[&str]) {
+        let (name, target) = (AccountId::new("a").unwrap(), TargetId::from("file:/a"));
+        let readiness = Readiness::of(std::iter::once(self.view(&name, &target)), true, NOW);
+        let said: Vec<&str> = readiness.reasons.iter().map(|reason| reason.reason.as_str()).collect();
+        assert_eq!(said, reasons);
+        assert_eq!(readiness.ready, reasons.is_empty());
+    }
+}
+
+fn error(message: &str) -> ErrorInfo {
+    ErrorInfo { class: ErrorClass::Transient, message: message.to_owned(), at: NOW.wall }
+}

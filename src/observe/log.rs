@@ -1,0 +1,121 @@
+//! The log: one sentence for each note of the engine, with stable event names and fields.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Registry, fmt, reload};
+
+use crate::core::Note;
+use crate::domain::{ErrorClass, human_duration};
+
+/// The least severity that is written: `error`, `warn`, `info`, `debug` or `trace`.
+pub type Level = str;
+
+/// Changes the level of a running agent.
+#[derive(Debug, Clone)]
+pub struct LevelHandle(reload::Handle<EnvFilter, Registry>);
+
+impl LevelHandle {
+    /// From now on.
+    pub fn set(&self, level: &Level) {
+        if let Ok(filter) = filter(level) {
+            let _ = self.0.reload(filter); // only fails when the subscriber is gone
+        }
+    }
+}
+
+/// Starts the log on standard error: text or JSON lines; `None`: text on a terminal, JSON lines elsewhere.
+///
+/// # Errors
+/// Where a log was started before.
+pub fn init(level: &Level, json: Option<bool>) -> Result<LevelHandle, TryInitError> {
+    let terminal = std::io::stderr().is_terminal();
+    let filter = filter(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let (filter, handle) = reload::Layer::new(filter);
+    let registry = tracing_subscriber::registry().with(filter);
+    if json.unwrap_or(!terminal) {
+        let lines = fmt::layer().json().flatten_event(true).with_target(false).with_current_span(false);
+        registry.with(lines.with_span_list(false).with_writer(std::io::stderr)).try_init()?;
+    } else {
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let text = fmt::layer().with_target(false).with_ansi(colour);
+        registry.with(text.with_writer(std::io::stderr)).try_init()?;
+    }
+    Ok(LevelHandle(handle))
+}
+
+/// Libraries that hold secrets in their messages stay silent at every level.
+fn filter(level: &Level) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(format!("warn,renewd={level}"))
+}
+
+/// Gives the note its sentence.
+pub(super) fn say(note: &Note) {
+    match note {
+        Note::Added { account } => tracing::debug!(event = "account_added", %account, "account added"),
+        Note::Changed { account } => tracing::info!(event = "account_changed", %account, "account changed"),
+        Note::Removed { account } => tracing::info!(event = "account_removed", %account, "account removed"),
+        Note::Renewed { account, generation, expires_at, renew_at, healed } => {
+            let words = if *healed { "renewed, after failures" } else { "renewed" };
+            tracing::info!(event = "renewed", %account, generation = generation.0, %expires_at, %renew_at, healed, "{words}");
+        }
+        Note::Unchanged { account, expires_at, next } => tracing::info!(
+            event = "unchanged", %account, %expires_at, %next,
+            "the provider gave the same token, or a shorter one, again"
+        ),
+        Note::Failing { account, class, message, next, attempt, news } => {
+            failing(account.as_str(), *class, message, &next.to_string(), *attempt, *news);
+        }
+        Note::Expired { account, at } => {
+            tracing::error!(event = "expired", %account, %at, "the token has expired")
+        }
+        Note::LeadCut { account, lifetime } => tracing::warn!(
+            event = "lead_cut", %account,
+            "renew.before is not shorter than the token's life of {}: half the life is used",
+            human_duration(*lifetime)
+        ),
+        Note::Relogin { account, message } => {
+            tracing::info!(event = "relogin", %account, message, "the refresh token is dead: logging in again");
+        }
+        Note::Delivered { target, account, generation, healed } => {
+            let words = if *healed { "written, after failures" } else { "written" };
+            tracing::info!(event = "sink_written", sink = %target, %account, generation = generation.0, "{words}");
+        }
+        Note::Withdrawn { target, account } => {
+            tracing::warn!(event = "sink_withdrawn", sink = %target, %account, "removed, as the token has expired");
+        }
+        Note::Undelivered { target, message, next, news: true } => {
+            tracing::error!(event = "sink_failed", sink = %target, error = message, %next, "cannot be written");
+        }
+        Note::Undelivered { target, message, next, news: false } => {
+            tracing::debug!(event = "sink_failed", sink = %target, error = message, %next, "still cannot be written");
+        }
+        Note::HostPaused { host, until } => {
+            tracing::warn!(event = "host_paused", %host, %until, "the provider asks all accounts of this host to wait");
+        }
+        Note::HostDown { host, until, news: true } => {
+            tracing::warn!(event = "host_down", %host, %until, "the host fails: one request at a time tries it from now on");
+        }
+        Note::HostDown { host, until, news: false } => {
+            tracing::debug!(event = "host_down", %host, %until, "the host still fails");
+        }
+        Note::HostBack { host } => tracing::info!(event = "host_back", %host, "the host answers again"),
+    }
+}
+
+/// The first failure of a kind is said aloud, those after it only at `debug`.
+fn failing(account: &str, class: ErrorClass, message: &str, next: &str, attempt: u32, news: bool) {
+    match (class, news) {
+        (_, false) => {
+            tracing::debug!(event = "renewal_failed", account, %class, error = message, next, attempt, "still failing");
+        }
+        (ErrorClass::Transient | ErrorClass::Throttled, true) => {
+            tracing::warn!(event = "renewal_failed", account, %class, error = message, next, attempt, "renewal failed");
+        }
+        (_, true) => {
+            tracing::error!(event = "renewal_failed", account, %class, error = message, next, attempt, "renewal failed");
+        }
+    }
+}

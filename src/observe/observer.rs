@@ -1,0 +1,156 @@
+//! The choke point: whatever happens passes here once, on its way into the engine or out of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::log;
+use super::metrics::{Counters, Recorder};
+use crate::core::{Effect, Event, TargetId};
+use crate::domain::{AccountId, ErrorClass, Now};
+
+/// Sees everything, decides nothing.
+#[derive(Debug, Default)]
+pub struct Observer {
+    /// What each target was last warned of: said once.
+    warned: BTreeMap<TargetId, Vec<String>>,
+    /// Accounts whose state cannot be written: said once.
+    unsaved: BTreeMap<AccountId, String>,
+    recorder: Recorder,
+}
+
+/// A finished request to a provider.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    /// Whose.
+    pub account: &'a AccountId,
+    /// Whether the provider was asked at all.
+    pub asked: bool,
+    /// HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// What came of it.
+    pub outcome: Result<(), ErrorClass>,
+    /// The provider's clock against ours, in milliseconds, where it says.
+    pub clock_offset_ms: Option<i64>,
+    /// Something to look at although it went well.
+    pub warnings: &'a [String],
+}
+
+impl Observer {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What has been counted so far.
+    #[must_use]
+    pub fn counters(&self) -> Arc<Counters> {
+        self.recorder.counters()
+    }
+
+    /// Something has happened.
+    pub fn event(&mut self, event: &Event, now: Now) {
+        self.recorder.event(event, now);
+        tracing::trace!(event = "event", kind = ?event, "event");
+    }
+
+    /// Something is to be done.
+    pub fn effect(&mut self, effect: &Effect, now: Now) {
+        self.recorder.effect(effect, now);
+        match effect {
+            Effect::Say(note) => log::say(note),
+            other => tracing::trace!(event = "effect", kind = ?other, "effect"),
+        }
+    }
+
+    /// A request to a provider has ended.
+    pub fn exchange(&mut self, exchange: &Exchange<'_>, now: Now) {
+        let Exchange { account, asked, status, outcome, warnings, .. } = exchange;
+        let took_ms = self.recorder.exchange(exchange, now).map(|took| took.as_millis());
+        let result = outcome.map_or_else(ErrorClass::as_str, |()| "issued");
+        tracing::debug!(event = "exchange", %account, asked, status, took_ms, result, "exchange");
+        for warning in *warnings {
+            tracing::warn!(event = "reply_warning", %account, "{warning}");
+        }
+    }
+
+    /// A delivery worked, but not as it should.
+    pub fn warnings(&mut self, target: &TargetId, warnings: &[String]) {
+        let known = self.warned.entry(target.clone()).or_default();
+        if known != warnings {
+            for warning in warnings {
+                tracing::warn!(event = "sink_warning", sink = %target, "{warning}");
+            }
+            *known = warnings.to_vec();
+        }
+    }
+
+    /// What was delivered to a target that has left the configuration was deleted, or was not.
+    pub fn deleted(&mut self, target: &TargetId, result: &Result<bool, String>) {
+        self.warned.remove(target);
+        match result {
+            Ok(true) => {
+                tracing::info!(event = "sink_deleted", sink = %target, "deleted, as its sink was removed")
+            }
+            Ok(false) => {}
+            Err(error) => tracing::error!(event = "sink_not_deleted", sink = %target, error, "stays behind"),
+        }
+    }
+
+    /// State could not be written; it is kept in memory and tried again.
+    pub fn not_saved(&mut self, account: &AccountId, error: &str) {
+        if self.unsaved.get(account).map(String::as_str) != Some(error) {
+            tracing::error!(event = "state_not_saved", %account, error, "state cannot be written, trying again");
+            self.unsaved.insert(account.clone(), error.to_owned());
+        }
+    }
+
+    /// A try to write what could not be written before.
+    pub fn flushed(&mut self, errors: &[String]) {
+        if errors.is_empty() && !self.unsaved.is_empty() {
+            tracing::info!(event = "state_saved", "state is written again");
+            self.unsaved.clear();
+        }
+    }
+
+    /// State of accounts that left long ago was removed.
+    pub fn purged(&mut self, result: &Result<Vec<AccountId>, String>) {
+        match result {
+            Ok(accounts) => {
+                for account in accounts {
+                    tracing::info!(event = "state_purged", %account, "state of a removed account was deleted after 30 days");
+                }
+            }
+            Err(error) => tracing::warn!(event = "state_not_purged", error, "old state could not be removed"),
+        }
+    }
+
+    /// The configuration is being read again.
+    pub fn reloading(&mut self) {
+        tracing::debug!(event = "reloading", "reading the configuration again");
+    }
+
+    /// It was found good.
+    pub fn reloaded(&mut self, generation: u64, changed: bool, healed: bool) {
+        if changed {
+            tracing::info!(event = "reloaded", generation, "the new configuration runs");
+        } else if healed {
+            tracing::info!(
+                event = "reloaded",
+                generation,
+                "the configuration is as it was before it was broken"
+            );
+        } else {
+            tracing::debug!(event = "reloaded", generation, "the configuration has not changed");
+        }
+    }
+
+    /// It was found bad.
+    pub fn reload_failed(&mut self, error: &str) {
+        tracing::error!(
+            event = "reload_failed",
+            error,
+            "the new configuration is refused, the old one runs on"
+        );
+    }
+}

@@ -1,0 +1,403 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::config::definition::{ErrorRule, ExpiryRule, StatusPattern};
+use crate::provider::testing::{T0, definition, issued, operation, raw, read_at, reply};
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(secs)
+}
+
+#[test]
+fn a_plain_reply_brings_token_type_and_expiry() {
+    let body = json!({"access_token": "A", "token_type": "bearer", "expires_in": 3600, "refresh_token": "R"});
+    let issued = issued(&definition(operation()), &reply(200, &body)).unwrap();
+    assert_eq!(issued.access_token.expose(), "A");
+    assert_eq!(issued.token_type, "Bearer");
+    assert_eq!(issued.refresh_token.unwrap().expose(), "R");
+    assert_eq!(issued.expires_at, at(T0 + 3600));
+    assert_eq!(issued.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn replies_that_are_no_json_are_named() {
+    let cases: [(&[u8], &str); 6] = [
+        (b"", "the reply is empty (HTTP 200)"),
+        (b"<html><body>Welcome</body></html>", "the reply is HTML, not JSON (HTTP 200)"),
+        (br#"{"access_token": "A", "expires"#, "the reply is JSON that breaks off (HTTP 200)"),
+        (b"OK", "the reply is not JSON (HTTP 200)"),
+        (
+            br#"{"access_token": "A", "access_token": "B", "expires_in": 60}"#,
+            "the reply names a JSON key twice (HTTP 200)",
+        ),
+        (b"[]", "the reply (HTTP 200) has no token"),
+    ];
+    for (body, words) in cases {
+        let failure = issued(&definition(operation()), &raw(200, &[], body)).unwrap_err();
+        assert_eq!((failure.class, failure.message.as_str()), (ErrorClass::Malformed, words));
+        assert!(failure.ambiguous && !failure.host_fault, "{words}");
+    }
+}
+
+#[test]
+fn tokens_that_no_header_could_carry_are_refused() {
+    let long = "x".repeat(LONGEST_TOKEN + 1);
+    for token in [
+        json!(""),
+        json!(null),
+        json!(7),
+        json!(["A"]),
+        json!("A\n"),
+        json!(" A"),
+        json!("A B"),
+        json!("A\u{1b}[0m"),
+        json!("토큰"),
+        json!(long),
+    ] {
+        let body = json!({"access_token": token, "expires_in": 60, "refresh_token": "R2"});
+        let failure = issued(&definition(operation()), &reply(200, &body)).unwrap_err();
+        assert_eq!(failure.class, ErrorClass::Malformed, "{token}");
+        assert_eq!(
+            failure.refresh_token.unwrap().expose(),
+            "R2",
+            "a rotated refresh token is kept whatever else is wrong"
+        );
+        assert!(failure.message.is_ascii() && failure.message.len() < 120, "{}", failure.message);
+    }
+    let longest = json!({"access_token": "x".repeat(LONGEST_TOKEN), "expires_in": 60});
+    assert!(issued(&definition(operation()), &reply(200, &longest)).is_ok());
+}
+
+#[test]
+fn lifetimes_are_read_as_numbers_and_strings() {
+    for (told, secs) in [(json!(3600), 3600), (json!("3600"), 3600), (json!(3600.0), 3600), (json!("5"), 5)] {
+        let body = json!({"access_token": "A", "expires_in": told});
+        assert_eq!(
+            issued(&definition(operation()), &reply(200, &body)).unwrap().expires_at,
+            at(T0 + secs),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn an_expiry_that_is_past_or_cannot_be_meant_is_malformed_where_nothing_is_documented() {
+    for told in [
+        json!(0),
+        json!(-1),
+        json!("-1"),
+        json!(null),
+        json!("soon"),
+        json!(true),
+        json!({}),
+        json!(9_223_372_036_854_775_807_i64),
+        json!(9_223_372_036_854_775_808_u64),
+        json!(1e300),
+        json!(253_402_300_799_i64),
+    ] {
+        let body = json!({"access_token": "A", "expires_in": told, "refresh_token": "R2"});
+        let failure = issued(&definition(operation()), &reply(200, &body)).unwrap_err();
+        assert_eq!(failure.class, ErrorClass::Malformed, "{told}");
+        assert_eq!(failure.refresh_token.unwrap().expose(), "R2");
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_gives_way_to_the_next_rule_and_then_to_the_documented_life() {
+    let body = json!({"access_token": "A", "expires_in": 9_223_372_036_854_775_807_i64});
+    let mut operation = operation();
+    let mut documented = definition(operation.clone());
+    documented.life = Some(Duration::from_secs(3600));
+    let issued_documented = issued(&documented, &reply(200, &body)).unwrap();
+    assert_eq!(issued_documented.expires_at, at(T0 + 3600));
+    assert_eq!(
+        issued_documented.warnings,
+        ["the reply tells an expiry that cannot be meant; the documented life is used"]
+    );
+
+    operation.expiry.push(ExpiryRule::Fixed(Duration::from_secs(60)));
+    let fixed = issued(&definition(operation), &reply(200, &body)).unwrap();
+    assert_eq!((fixed.expires_at, fixed.warnings.len()), (at(T0 + 60), 0));
+
+    let missing = issued(&documented, &reply(200, &json!({"access_token": "A"}))).unwrap();
+    assert_eq!(missing.warnings, ["the reply tells no expiry; the documented life is used"]);
+}
+
+#[test]
+fn the_documented_life_caps_and_never_lengthens() {
+    let mut documented = definition(operation());
+    documented.life = Some(Duration::from_secs(24 * 3600));
+    for (told, expected, warned) in
+        [(3600, 3600, false), (25 * 3600, 24 * 3600, false), (25 * 3600 + 1, 24 * 3600, true)]
+    {
+        let issued =
+            issued(&documented, &reply(200, &json!({"access_token": "A", "expires_in": told}))).unwrap();
+        assert_eq!((issued.expires_at, !issued.warnings.is_empty()), (at(T0 + expected), warned), "{told}");
+    }
+}
+
+#[test]
+fn a_token_that_expired_on_the_way_is_no_token() {
+    let body = json!({"access_token": "A", "expires_in": 5});
+    let late =
+        read_at(&definition(operation()), OperationKind::Issue, &reply(200, &body), at(T0), at(T0 + 6));
+    assert_eq!(late.unwrap_err().class, ErrorClass::Malformed);
+}
+
+#[test]
+fn absolute_ends_follow_the_providers_clock_beyond_five_seconds() {
+    let mut operation = operation();
+    operation.expiry = vec![ExpiryRule::Rfc3339 { at: "/expires_at".to_owned() }];
+    // Our T0 is 2023-11-14T22:13:20Z; the reply always ends 10 minutes after the provider's own time.
+    for (date, ends, expected, offset) in [
+        ("Tue, 14 Nov 2023 22:13:20 GMT", "2023-11-14T22:23:20Z", T0 + 600, 0),
+        ("Tue, 14 Nov 2023 22:13:24 GMT", "2023-11-14T22:23:24Z", T0 + 604, 4_000),
+        ("Tue, 14 Nov 2023 22:23:20 GMT", "2023-11-14T22:33:20Z", T0 + 600, 600_000),
+        ("Tue, 14 Nov 2023 22:03:20 GMT", "2023-11-14T22:13:20Z", T0 + 600, -599_001),
+        ("Mon, 14 Nov 2033 22:13:20 GMT", "2033-11-14T22:23:20Z", T0 + 600, 315_619_200_000),
+        ("junk", "2023-11-14T22:23:20Z", T0 + 600, i64::MAX),
+    ] {
+        let body = json!({"access_token": "A", "expires_at": ends}).to_string();
+        let reply = raw(200, &[("Date", date)], body.as_bytes());
+        let issued = issued(&definition(operation.clone()), &reply).unwrap();
+        assert_eq!(
+            (issued.expires_at, issued.clock_offset_ms.unwrap_or(i64::MAX)),
+            (at(expected), offset),
+            "{date}"
+        );
+    }
+}
+
+#[test]
+fn a_slow_reply_is_no_skew() {
+    let body = json!({"access_token": "A", "expires_in": 600}).to_string();
+    let reply = raw(200, &[("date", "Tue, 14 Nov 2023 22:13:29 GMT")], body.as_bytes());
+    let issued =
+        read_at(&definition(operation()), OperationKind::Issue, &reply, at(T0), at(T0 + 12)).unwrap();
+    assert_eq!((issued.clock_offset_ms, issued.expires_at), (Some(0), at(T0 + 600)));
+}
+
+#[test]
+fn statuses_mean_what_http_says_where_no_rule_does() {
+    use ErrorClass::{Malformed, Rejected, Throttled, Transient};
+    for (status, class) in [
+        (400, Rejected),
+        (401, Rejected),
+        (403, Rejected),
+        (404, Rejected),
+        (408, Transient),
+        (425, Transient),
+        (429, Throttled),
+        (500, Transient),
+        (502, Transient),
+        (503, Transient),
+        (599, Transient),
+        (202, Malformed),
+        (204, Malformed),
+        (301, Malformed),
+        (307, Malformed),
+        (700, Transient),
+    ] {
+        let failure = issued(&definition(operation()), &raw(status, &[], b"<html>")).unwrap_err();
+        assert_eq!(failure.class, class, "{status}: {}", failure.message);
+        assert_eq!((failure.host_fault, failure.host_pause), (status >= 500, status == 429), "{status}");
+        assert_eq!(failure.status, Some(status));
+    }
+}
+
+#[test]
+fn a_redirect_is_told_and_never_shown() {
+    for (to, words) in [
+        (
+            "http://evil.example/?secret",
+            "the reply is a redirect to plain http; redirects are not followed, check the base URL (HTTP 307)",
+        ),
+        (
+            "https://other.example/token",
+            "the reply is a redirect; redirects are not followed, give the final address as the base URL (HTTP 307)",
+        ),
+    ] {
+        let failure = issued(&definition(operation()), &raw(307, &[("location", to)], b"")).unwrap_err();
+        assert_eq!(failure.message, words);
+    }
+}
+
+#[test]
+fn waits_are_read_bounded_and_junk_is_ignored() {
+    let date = ("date", "Tue, 14 Nov 2023 23:13:20 GMT");
+    for (value, expected) in [
+        ("7", Some(7)),
+        ("0.299", Some(1)),
+        ("1000000000", Some(3600)),
+        ("99999999999999999999999999999999999999999999", Some(3600)),
+        ("Tue, 14 Nov 2023 23:13:50 GMT", Some(30)),
+        ("Tue, 14 Nov 2023 23:13:10 GMT", None),
+        ("0", None),
+        ("-5", None),
+        ("junk", None),
+        ("", None),
+    ] {
+        for status in [429, 503] {
+            let reply = raw(status, &[date, ("Retry-After", value)], b"");
+            let failure = issued(&definition(operation()), &reply).unwrap_err();
+            assert_eq!(failure.wait, expected.map(Duration::from_secs), "{value:?}");
+        }
+    }
+}
+
+#[test]
+fn a_code_is_shown_only_where_it_can_be_nothing_else() {
+    let mut operation = operation();
+    let test = |values: Vec<String>| crate::config::definition::BodyTest {
+        at: "/code".to_owned(),
+        values,
+        or_absent: false,
+    };
+    operation.errors = vec![ErrorRule {
+        status: vec![StatusPattern::Exact(400)],
+        body: Some(test(vec!["3007".to_owned()])),
+        class: ErrorClass::Rejected,
+        wait: None,
+        hint: "check the password".to_owned(),
+    }];
+    let definition = definition(operation);
+    for (code, message) in [
+        (json!(3007), "the provider refuses the request (HTTP 400, code 3007): check the password"),
+        (
+            json!("EGW00133"),
+            "the provider refuses the request (HTTP 400, code EGW00133): check base URL, credentials and params",
+        ),
+        (
+            json!("invalid_thing"),
+            "the provider refuses the request (HTTP 400, code invalid_thing): check base URL, credentials and params",
+        ),
+        (
+            json!("s3cr3t-with-dashes"),
+            "the provider refuses the request (HTTP 400): check base URL, credentials and params",
+        ),
+        (
+            json!("\u{1b}[31m"),
+            "the provider refuses the request (HTTP 400): check base URL, credentials and params",
+        ),
+        (
+            json!("hunter2"),
+            "the provider refuses the request (HTTP 400): check base URL, credentials and params",
+        ),
+        (
+            json!("x".repeat(4000)),
+            "the provider refuses the request (HTTP 400): check base URL, credentials and params",
+        ),
+    ] {
+        let reply = reply(400, &json!({"code": code}));
+        let secret = Secret::from("hunter2");
+        let params = BTreeMap::new();
+        let reading = Reading {
+            definition: &definition,
+            kind: OperationKind::Issue,
+            operation: definition.issue.as_ref().unwrap(),
+            params: &params,
+            t0: at(T0),
+            received_at: at(T0),
+            secrets: &[&secret],
+        };
+        assert_eq!(read(&reading, &reply).unwrap_err().message, message);
+    }
+}
+
+#[test]
+fn invalid_grant_on_a_refresh_asks_for_a_new_login() {
+    let mut definition = definition(operation());
+    definition.refresh = definition.issue.clone();
+    for status in [400, 401, 200] {
+        let reply = reply(status, &json!({"error": "invalid_grant"}));
+        let class = |kind| read_at(&definition, kind, &reply, at(T0), at(T0)).unwrap_err().class;
+        assert_eq!(class(OperationKind::Refresh), ErrorClass::Relogin);
+        assert_ne!(class(OperationKind::Issue), ErrorClass::Relogin);
+    }
+}
+
+#[test]
+fn unknown_refusals_of_an_allow_listing_vendor_name_the_address() {
+    let mut definition = definition(operation());
+    definition.allow_list = true;
+    for status in [401, 403] {
+        let failure = issued(&definition, &raw(status, &[], b"")).unwrap_err();
+        assert!(
+            failure.message.ends_with("register this host's public address with the vendor"),
+            "{}",
+            failure.message
+        );
+    }
+}
+
+#[test]
+fn odd_side_dishes_do_no_harm() {
+    let mut operation = operation();
+    operation.extra = vec![("scope".to_owned(), "/scope".to_owned()), ("big".to_owned(), "/big".to_owned())];
+    operation.refresh_lifetime = vec!["/refresh_in".to_owned()];
+    let body = json!({
+        "access_token": "A", "expires_in": 60, "token_type": "Bearer\r\nX-Evil: 1", "refresh_token": "R\n",
+        "refresh_in": 5, "scope": "a b", "big": "x".repeat(20_000),
+    });
+    let issued = issued(&definition(operation), &reply(200, &body)).unwrap();
+    assert_eq!(
+        (issued.token_type.as_str(), issued.refresh_token, issued.refresh_expires_at),
+        ("Bearer", None, None)
+    );
+    assert_eq!(issued.extra, [("scope".to_owned(), json!("a b"))]);
+    assert_eq!(issued.warnings.len(), 3);
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_reading_never_panics_and_never_yields_a_bad_token(
+        status in 100u16..1000,
+        body in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            any_reply().prop_map(String::into_bytes),
+        ],
+        date in prop_oneof!["\\PC{0,40}", Just("Tue, 14 Nov 2023 22:13:20 GMT".to_owned())],
+        retry_after in "\\PC{0,30}|[0-9.]{0,30}",
+        life in prop::option::of(1u64..1_000_000),
+        late in -100i64..100,
+    ) {
+        let mut definition = definition(operation());
+        definition.life = life.map(Duration::from_secs);
+        let reply = raw(status, &[("date", &date), ("retry-after", &retry_after)], &body);
+        match read_at(&definition, OperationKind::Issue, &reply, at(T0), at(T0 + late)) {
+            Ok(issued) => {
+                let token = issued.access_token.expose();
+                prop_assert!(!token.is_empty() && token.len() <= LONGEST_TOKEN);
+                prop_assert!(token.bytes().all(|byte| byte.is_ascii_graphic()));
+                prop_assert!(issued.expires_at > at(T0) && issued.expires_at > at(T0 + late));
+                prop_assert!(life.is_none_or(|life| issued.expires_at <= at(T0).plus(Duration::from_secs(life))));
+            }
+            Err(failure) => {
+                prop_assert!(failure.wait.is_none_or(|wait| wait <= Duration::from_secs(3600)));
+                prop_assert!(failure.message.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{}", failure.message);
+            }
+        }
+    }
+}
+
+/// Mostly a reply as it should be, with one or another thing bent.
+fn any_reply() -> impl Strategy<Value = String> {
+    let token = prop_oneof![
+        Just("\"A\"".to_owned()),
+        "\"\\PC{0,20}\"",
+        Just("null".to_owned()),
+        Just("7".to_owned())
+    ];
+    let expiry = prop_oneof![
+        any::<i64>().prop_map(|number| number.to_string()),
+        any::<f64>().prop_map(|number| format!("{number:?}")),
+        "[0-9]{1,40}",
+        "\"[0-9.-]{0,40}\"",
+        (1i64..100_000).prop_map(|number| number.to_string()),
+    ];
+    (token, expiry)
+        .prop_map(|(token, expiry)| format!(r#"{{"access_token": {token}, "expires_in": {expiry}}}"#))
+}

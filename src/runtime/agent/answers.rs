@@ -1,0 +1,127 @@
+//! What the agent says when it is asked: by servers, by `once`, by the service manager.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::handle::{Peek, Request, TokenReply};
+use super::super::{clock, report};
+use super::Agent;
+use crate::config::model::Config;
+use crate::core::Event;
+use crate::domain::{Generation, Now, SinkState, TokenDocument};
+use crate::observe::health::Readiness;
+use crate::observe::metrics::Scrape;
+
+impl Agent {
+    /// Whether no renewal or delivery is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.engine.is_busy() || self.reloading.busy
+    }
+
+    /// Whether a reading of the configuration is under way.
+    pub(crate) fn is_reloading(&self) -> bool {
+        self.reloading.busy
+    }
+
+    /// Whether every account is delivered, has failed its first try or waits for a limit.
+    pub(crate) fn has_settled(&self) -> bool {
+        let now = clock::now();
+        self.engine.views(now).all(|view| {
+            let tried = view.error.is_some() || view.held_until.is_some();
+            let waits = !view.asking && view.renew_at.is_some_and(|at| at > now.wall);
+            let delivered = view.targets.iter().all(|target| target.state != SinkState::Unwritten);
+            if view.alive { delivered } else { tried && !view.asking || waits }
+        })
+    }
+
+    /// How everything stands, for the service manager.
+    pub(crate) fn sentence(&self, now: Now) -> String {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for view in self.engine.views(now) {
+            *counts.entry(view.state.as_str()).or_default() += 1;
+        }
+        let states: Vec<String> = counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        let states = if states.is_empty() { "no accounts".to_owned() } else { states.join(", ") };
+        match &self.config_error {
+            Some(_) => format!("{states}; the configuration file has errors, the one before runs on"),
+            None => states,
+        }
+    }
+
+    /// The configuration that runs.
+    pub(crate) fn config(&self) -> Option<&Arc<Config>> {
+        self.running.config.as_ref()
+    }
+
+    pub(super) fn answer(&mut self, request: Request) {
+        let now = clock::now();
+        match request {
+            Request::Status(reply) => {
+                let status = report::status(self, now);
+                let _ = reply.send(serde_json::to_string(&status).unwrap_or_default());
+            }
+            Request::Token(name, reply) => {
+                let _ = reply.send(self.token(&name));
+            }
+            Request::Renew(name, reply) => {
+                let before = self.peek(&name);
+                if let Some(before) = &before {
+                    self.apply(Event::Asked { account: before.name.clone() });
+                }
+                let after = self.peek(&name);
+                let asked =
+                    before.zip(after).map(|(before, after)| Peek { finished: before.finished, ..after });
+                let _ = reply.send(asked);
+            }
+            Request::Invalidate(name, generation, reply) => {
+                let known = self.peek(&name).map(|peek| peek.name);
+                if let Some(account) = known.clone() {
+                    let generation = Generation(generation);
+                    self.apply(Event::Invalidated { account, generation });
+                }
+                let _ = reply.send(known.is_some());
+            }
+            Request::Reload(reply) => self.reload(Some(reply)),
+            Request::Peek(name, reply) => {
+                let _ = reply.send(self.peek(&name));
+            }
+            Request::Ready(None, reply) => {
+                let loaded = self.config().is_some();
+                let _ = reply.send(Some(Readiness::of(self.engine.views(now), loaded, now)));
+            }
+            Request::Ready(Some(name), reply) => {
+                let view = self.engine.view(&name, now);
+                let _ = reply.send(view.map(|view| Readiness::of(std::iter::once(view), true, now)));
+            }
+            Request::Scrape(reply) => {
+                let (status, counters) = (report::status(self, now), self.observer.counters());
+                let _ = reply.send(Scrape { status, counters });
+            }
+        }
+    }
+
+    fn peek(&self, name: &str) -> Option<Peek> {
+        let view = self.engine.view(name, clock::now())?;
+        Some(Peek {
+            name: view.name.clone(),
+            generation: view.generation,
+            expires_at: view.token.map(|token| token.expires_at),
+            finished: view.finished,
+            asking: view.asking,
+            held_until: view.held_until,
+            error: view.error.cloned(),
+        })
+    }
+
+    fn token(&self, name: &str) -> TokenReply {
+        let Some(view) = self.engine.view(name, clock::now()) else { return TokenReply::Unknown };
+        let record = self.shared.store.snapshot(view.name);
+        match record.as_ref().and_then(|record| record.current.as_ref()).filter(|_| view.alive) {
+            Some(token) => {
+                let document = TokenDocument { account: view.name, provider: view.provider, token };
+                TokenReply::Document(document.to_json())
+            }
+            None => TokenReply::None(format!("`{name}` has no living token: it is {}", view.state.as_str())),
+        }
+    }
+}

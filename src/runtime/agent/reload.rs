@@ -1,0 +1,227 @@
+//! How a running agent follows its files: configuration, includes, sources of secrets, calendars. Load, compare,
+//! swap: a bad configuration changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::super::calendar;
+use super::super::credentials::{self, Probe};
+use super::super::restore::{self, Prepared, Running};
+use super::super::watch::{Change, Interest};
+use super::super::{clock, secret_paths};
+use super::{Agent, Done};
+use crate::config::Watched;
+use crate::config::model::{Account, Calendar, Config};
+use crate::core::{CredentialChange, Event, TargetId};
+use crate::domain::{AccountId, Timestamp};
+
+/// Where the reading of the configuration stands.
+#[derive(Default)]
+pub(super) struct Reloading {
+    pub(super) busy: bool,
+    again: bool,
+    waiting: Vec<oneshot::Sender<Result<u64, String>>>,
+    /// Those that came while one was under way: it may have read the file before they asked.
+    waiting_next: Vec<oneshot::Sender<Result<u64, String>>>,
+}
+
+/// A configuration that cannot run.
+#[derive(Debug)]
+pub(super) struct Broken {
+    error: String,
+    /// Files to watch for its mending, beside those of the one that runs.
+    watched: Watched,
+}
+
+impl Broken {
+    fn new(error: &str) -> Self {
+        Self { error: error.to_owned(), watched: Watched::default() }
+    }
+}
+
+impl Agent {
+    pub(super) async fn fired(&mut self, calendar: Calendar) {
+        if let Some(scheduled) = calendar::scheduled(&calendar, clock::wall()) {
+            self.apply(Event::CalendarFired { calendar: calendar.clone(), scheduled });
+        }
+        if let Err(error) = self.calendars.renew(&calendar).await {
+            tracing::error!(event = "calendar_failed", %error, "a calendar could not be set again");
+        }
+    }
+
+    pub(super) fn changed(&mut self, change: Change) {
+        match change {
+            Change::Config => self.reload(None),
+            Change::Secrets(paths) => {
+                self.look_at_secrets(|account| secret_paths(account).any(|path| paths.contains(&path)));
+            }
+            Change::Polling(reason) => {
+                tracing::warn!(
+                    event = "polling",
+                    reason,
+                    "file changes cannot be watched and are looked for every 2 s instead"
+                );
+            }
+        }
+    }
+
+    pub(super) fn look_at_secrets(&mut self, concerns: impl Fn(&Account) -> bool) {
+        let Some(config) = self.running.config.clone() else { return };
+        for account in config.accounts.values().filter(|account| concerns(account)) {
+            let (shared, account) = (Arc::clone(&self.shared), Arc::clone(account));
+            self.tasks.spawn(async move {
+                let probe = credentials::probe(&account, &shared.store).await;
+                Done::Probed(account.name.clone(), probe)
+            });
+        }
+    }
+
+    pub(super) fn probed(&mut self, account: AccountId, probe: Probe) {
+        let Some(known) = self.running.probes.get_mut(&account) else { return };
+        let before = std::mem::replace(known, probe.clone());
+        let mut tell = |change| self.apply(Event::CredentialChanged { account: account.clone(), change });
+        if let Some(message) =
+            probe.missing.filter(|_| probe.content != before.content || before.missing.is_none())
+        {
+            // What is missing says nothing about the identity: the one before stays known.
+            tell(CredentialChange::Missing(message));
+            if let Some(known) = self.running.probes.get_mut(&account) {
+                known.identity = known.identity.take().or(before.identity);
+            }
+            return;
+        }
+        if probe.seed != before.seed && before.seed.is_some() && probe.seed.is_some() {
+            tell(CredentialChange::Seed);
+        }
+        match (before.identity, probe.identity) {
+            (before, Some(now)) if before.as_ref() != Some(&now) => {
+                tell(CredentialChange::Identity(now.as_u128()));
+            }
+            _ if probe.content != before.content || before.missing.is_some() => {
+                tell(CredentialChange::Secret)
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads the configuration off the loop. One reading at a time; who asks meanwhile gets the one after.
+    pub(super) fn reload(&mut self, reply: Option<oneshot::Sender<Result<u64, String>>>) {
+        if self.reloading.busy {
+            self.reloading.again = true;
+            self.reloading.waiting_next.extend(reply);
+            return;
+        }
+        self.reloading.busy = true;
+        self.reloading.waiting.extend(reply);
+        let (loader, running) = (self.loader.clone(), self.running.clone());
+        let (shared, since) = (Arc::clone(&self.shared), clock::wall());
+        self.observer.reloading();
+        self.tasks.spawn(async move {
+            let read = move || (loader.load)().map_err(|error| Broken { error, watched: (loader.watched)() });
+            let loaded = tokio::task::spawn_blocking(read).await;
+            let loaded =
+                loaded.unwrap_or_else(|_| Err(Broken::new("internal fault while reading the configuration")));
+            let loaded = match (loaded, running.config.as_ref()) {
+                (Ok(new), Some(old)) if new.agent.state_dir != old.agent.state_dir => {
+                    Err(Broken::new(&format!(
+                        "agent.state_dir cannot change in a running agent (it is {}); hint: restart renewd",
+                        old.agent.state_dir.display()
+                    )))
+                }
+                (loaded, _) => loaded,
+            };
+            let result = match loaded {
+                Ok(config) => Ok(restore::prepare(config, running, &shared.store).await),
+                Err(error) => Err(error),
+            };
+            Done::Loaded(Box::new(result), since)
+        });
+    }
+
+    pub(super) async fn loaded(&mut self, result: Result<Prepared, Broken>, since: Timestamp) {
+        self.reloading.busy = false;
+        let answer = match result {
+            Ok(prepared) => {
+                let same = self.running.config.as_ref().is_some_and(|running| **running == *prepared.config);
+                let healed = self.config_error.take().is_some();
+                if !same {
+                    self.adopt(prepared, since).await;
+                } else if healed {
+                    self.watch.set(interest(&prepared.config), since);
+                }
+                self.observer.reloaded(self.generation, !same, healed);
+                Ok(self.generation)
+            }
+            Err(Broken { error, watched }) => {
+                if let Some(config) = &self.running.config {
+                    let mut interest = interest(config);
+                    interest.config.extend(watched.files);
+                    interest.folders.extend(watched.include_folders);
+                    self.watch.set(interest, since);
+                }
+                if self.config_error.as_ref() != Some(&error) {
+                    self.observer.reload_failed(&error);
+                }
+                self.config_error = Some(error.clone());
+                Err(error)
+            }
+        };
+        for waiting in std::mem::take(&mut self.reloading.waiting) {
+            let _ = waiting.send(answer.clone());
+        }
+        self.reloading.waiting = std::mem::take(&mut self.reloading.waiting_next);
+        if std::mem::take(&mut self.reloading.again) {
+            self.reload(None);
+        }
+    }
+
+    /// Swaps the configuration: from here on nothing of the old one is used.
+    pub(super) async fn adopt(&mut self, prepared: Prepared, since: Timestamp) {
+        let Prepared { config, plan, restored, touched, probes, remarks } = prepared;
+        for remark in remarks {
+            tracing::warn!(event = "state_remark", "{remark}");
+        }
+        for (name, account) in &config.accounts {
+            if let Some(probe) = probes.get(name)
+                && restored.contains_key(name)
+                && let Some(saving) = restore::adopt(&self.shared.store, name, account, probe)
+            {
+                let name = name.clone();
+                self.tasks
+                    .spawn(async move { Done::Saved(name, saving.await.map_err(|error| error.to_string())) });
+            }
+            for sink in &account.sinks {
+                let id: TargetId = sink.id().into();
+                if self.sinks.get(&id).is_none_or(|known| **known != *sink) {
+                    self.sinks.insert(id, Arc::new(sink.clone()));
+                }
+            }
+        }
+        self.generation += 1;
+        self.loaded_at = clock::wall();
+        let missing: BTreeMap<AccountId, String> =
+            probes.iter().filter_map(|(name, probe)| Some((name.clone(), probe.missing.clone()?))).collect();
+        let calendars: BTreeSet<Calendar> =
+            config.accounts.values().filter_map(|account| account.renew.cron.clone()).collect();
+        let interest = interest(&config);
+        self.running = Running { config: Some(config), probes };
+        self.apply(Event::Configured { plan, restored, touched });
+        for (account, message) in missing {
+            self.apply(Event::CredentialChanged { account, change: CredentialChange::Missing(message) });
+        }
+        if let Err(error) = self.calendars.set(&calendars).await {
+            tracing::error!(event = "calendar_failed", %error, "the calendars could not be set");
+        }
+        self.watch.set(interest, since);
+    }
+}
+
+fn interest(config: &Config) -> Interest {
+    Interest {
+        config: config.files.iter().cloned().collect(),
+        folders: config.include_folders.iter().cloned().collect(),
+        secrets: config.accounts.values().flat_map(|account| secret_paths(account)).collect(),
+    }
+}

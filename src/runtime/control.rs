@@ -1,0 +1,237 @@
+//! The control socket: HTTP over a Unix socket. Whoever can connect reads the status; tokens and renewals are for
+//! root, the agent's own user and the socket's group.
+
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Path as Segment, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router, serve::IncomingStream};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::UnixListener;
+
+use super::handle::{Handle, Peek, Request, TokenReply};
+use crate::config::model::Socket;
+use crate::sink::owner;
+
+/// The longest that a caller of `renew` is kept waiting unless it says otherwise.
+const RENEW_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    /// Its user and group; `None` where the system did not say.
+    pub(crate) ids: Option<(u32, u32)>,
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        let ids = stream.io().peer_cred().ok().map(|peer| (peer.uid(), peer.gid()));
+        Self { ids }
+    }
+}
+
+/// Makes the socket with its mode and group; a stale one in its place is removed, anything else is not.
+///
+/// # Errors
+/// In words, with the path.
+pub(crate) fn bind(socket: &Socket) -> Result<(UnixListener, u32), String> {
+    let path = &socket.path;
+    let failed =
+        |what: &str, error: &dyn std::fmt::Display| format!("cannot {what} {}: {error}", path.display());
+    if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
+        std::fs::create_dir_all(parent).map_err(|error| failed("make the folder of", &error))?;
+        // Whoever may use the socket must be able to reach it; the socket's own mode decides who may.
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(parent, open).map_err(|error| failed("make the folder of", &error))?;
+    }
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if there.file_type().is_socket() => {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(failed("listen on", &"another agent answers there"));
+            }
+            std::fs::remove_file(path).map_err(|error| failed("replace", &error))?;
+        }
+        Ok(_) => return Err(failed("listen on", &"it exists and is no socket")),
+        Err(_) => {}
+    }
+    let listener = UnixListener::bind(path).map_err(|error| failed("listen on", &error))?;
+    if let Some(group) = &socket.group {
+        let unknown = || failed("give a group to", &format!("/etc/group has no `{group}`"));
+        let gid = owner::group_id(group).ok_or_else(unknown)?;
+        std::os::unix::fs::chown(path, None, Some(gid)).map_err(|error| failed("give a group to", &error))?;
+    }
+    let mode = std::fs::Permissions::from_mode(socket.mode);
+    std::fs::set_permissions(path, mode).map_err(|error| failed("set the mode of", &error))?;
+    let group = std::fs::metadata(path).map_err(|error| failed("look at", &error))?.gid();
+    Ok((listener, group))
+}
+
+/// Serves until the listener fails or the task is dropped.
+pub(crate) async fn serve(listener: UnixListener, group: u32, handle: Handle) {
+    let routes = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/accounts/{name}/token", get(token))
+        .route("/v1/accounts/{name}/renew", post(renew))
+        .route("/v1/accounts/{name}/invalidate", post(invalidate))
+        .route("/v1/reload", post(reload))
+        .fallback(|| async { refuse(StatusCode::NOT_FOUND, "no such path", None) })
+        .with_state(Shared { handle, group });
+    let service = routes.into_make_service_with_connect_info::<Peer>();
+    if let Err(error) = axum::serve(listener, service).await {
+        tracing::error!(event = "socket_failed", %error, "the control socket has failed");
+    }
+}
+
+/// Removes the socket file if it is still ours.
+pub(crate) fn unlink(path: &Path) {
+    if std::fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket()) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+#[derive(Clone)]
+struct Shared {
+    handle: Handle,
+    group: u32,
+}
+
+impl Shared {
+    /// The answer for those who may not.
+    fn refuses(&self, peer: Peer) -> Option<Response> {
+        let own = rustix::process::geteuid().as_raw();
+        let permitted = peer.ids.is_some_and(|(uid, gid)| {
+            uid == 0 || uid == own || gid == self.group || owner::is_member(uid, self.group)
+        });
+        if permitted {
+            return None;
+        }
+        let hint = "run as root, as the agent's user, or as a member of the socket's group";
+        Some(refuse(StatusCode::FORBIDDEN, "tokens and renewals are not for this user", Some(hint)))
+    }
+}
+
+async fn status(State(shared): State<Shared>) -> Response {
+    match shared.handle.ask(Request::Status).await {
+        Some(status) => ([(axum::http::header::CONTENT_TYPE, "application/json")], status).into_response(),
+        None => stopping(),
+    }
+}
+
+async fn token(
+    State(shared): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Segment(name): Segment<String>,
+) -> Response {
+    if let Some(refusal) = shared.refuses(peer) {
+        return refusal;
+    }
+    match shared.handle.ask(|reply| Request::Token(name.clone(), reply)).await {
+        Some(TokenReply::Document(document)) => Json(document).into_response(),
+        Some(TokenReply::None(why)) => refuse(StatusCode::CONFLICT, &why, Some("see `renewd status`")),
+        Some(TokenReply::Unknown) => unknown(&name),
+        None => stopping(),
+    }
+}
+
+#[derive(Deserialize)]
+struct RenewQuery {
+    timeout: Option<u64>,
+}
+
+async fn renew(
+    State(mut shared): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Segment(name): Segment<String>,
+    Query(query): Query<RenewQuery>,
+) -> Response {
+    if let Some(refusal) = shared.refuses(peer) {
+        return refusal;
+    }
+    let limit = query.timeout.map_or(RENEW_TIMEOUT, Duration::from_secs).min(Duration::from_secs(3600));
+    let Some(asked) = shared.handle.ask(|reply| Request::Renew(name.clone(), reply)).await else {
+        return stopping();
+    };
+    let Some(before) = asked else { return unknown(&name) };
+    if let (Some(until), false) = (before.held_until, before.asking) {
+        let reason = "min_interval or a wait that the vendor asked for";
+        let body = json!({ "account": name, "not_before": until, "reason": reason });
+        return (StatusCode::ACCEPTED, Json(body)).into_response();
+    }
+    let ended = shared.handle.until(&name, |now: &Peek| now.finished > before.finished);
+    match tokio::time::timeout(limit, ended).await {
+        Ok(Some(now)) => {
+            match now.error.filter(|_| now.generation == before.generation) {
+                Some(error) => (StatusCode::BAD_GATEWAY, Json(json!({ "account": name, "error": error })))
+                    .into_response(),
+                None => {
+                    let body = json!({ "account": name, "generation": now.generation, "expires_at": now.expires_at });
+                    Json(body).into_response()
+                }
+            }
+        }
+        Ok(None) => unknown(&name),
+        Err(_) => {
+            refuse(StatusCode::GATEWAY_TIMEOUT, "the renewal has not ended yet", Some("see `renewd status`"))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Invalidation {
+    generation: u64,
+}
+
+async fn invalidate(
+    State(shared): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Segment(name): Segment<String>,
+    body: axum::body::Bytes,
+) -> Response {
+    if let Some(refusal) = shared.refuses(peer) {
+        return refusal;
+    }
+    let Ok(Invalidation { generation }) = serde_json::from_slice(&body) else {
+        return refuse(StatusCode::BAD_REQUEST, "the body must be {\"generation\": NUMBER}", None);
+    };
+    match shared.handle.ask(|reply| Request::Invalidate(name.clone(), generation, reply)).await {
+        Some(true) => Json(json!({ "account": name })).into_response(),
+        Some(false) => unknown(&name),
+        None => stopping(),
+    }
+}
+
+async fn reload(State(shared): State<Shared>, ConnectInfo(peer): ConnectInfo<Peer>) -> Response {
+    if let Some(refusal) = shared.refuses(peer) {
+        return refusal;
+    }
+    match shared.handle.ask(Request::Reload).await {
+        Some(Ok(generation)) => Json(json!({ "generation": generation })).into_response(),
+        Some(Err(error)) => {
+            refuse(StatusCode::UNPROCESSABLE_ENTITY, &error, Some("the old configuration runs on"))
+        }
+        None => stopping(),
+    }
+}
+
+fn unknown(name: &str) -> Response {
+    let message = format!("no account `{}` is configured", name.escape_debug());
+    refuse(StatusCode::NOT_FOUND, &message, Some("`renewd status` lists them"))
+}
+
+fn stopping() -> Response {
+    refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping", None)
+}
+
+fn refuse(status: StatusCode, message: &str, hint: Option<&str>) -> Response {
+    let mut error = json!({ "message": message });
+    if let Some(hint) = hint {
+        error["hint"] = hint.into();
+    }
+    (status, Json(json!({ "error": error }))).into_response()
+}

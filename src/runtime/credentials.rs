@@ -1,0 +1,121 @@
+//! An account's secrets: resolved when used, and looked at when their sources change. What comes out of here to the
+//! engine are keyed fingerprints.
+
+use std::collections::BTreeMap;
+
+use crate::config::model::{Account, SecretSource};
+use crate::domain::Secret;
+use crate::secrets;
+use crate::store::{Fingerprint, Store};
+
+/// An account's credentials, read.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    /// By the vendor's names.
+    pub(crate) values: BTreeMap<String, Secret>,
+    /// What a stored token belongs to.
+    pub(crate) identity: Fingerprint,
+    /// Of all of them.
+    pub(crate) content: Fingerprint,
+    /// The configured first refresh token and its fingerprint.
+    pub(crate) seed: Option<(Secret, Fingerprint)>,
+}
+
+/// What a look at the sources says without asking the provider anything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Probe {
+    /// `None` where a source of an identity credential is missing.
+    pub(crate) identity: Option<Fingerprint>,
+    /// `None` where a source is missing, or is a command, which only runs when its value is needed.
+    pub(crate) content: Option<Fingerprint>,
+    /// Of the configured first refresh token.
+    pub(crate) seed: Option<Fingerprint>,
+    /// The first source that is missing, in words.
+    pub(crate) missing: Option<String>,
+}
+
+/// Reads all of them.
+pub(crate) async fn resolve(account: &Account, store: &Store) -> Result<Credentials, String> {
+    let mut values = BTreeMap::new();
+    for (name, source) in &account.credentials {
+        values.insert(name.clone(), read(name, source).await?);
+    }
+    let seed = account.provider.credentials.iter().find(|credential| credential.refresh_seed);
+    let seed = seed
+        .and_then(|credential| values.get(&credential.name))
+        .map(|secret| (secret.clone(), seed_fingerprint(store, secret)));
+    Ok(Credentials {
+        identity: identity(account, &values, store),
+        content: content(&values, store),
+        seed,
+        values,
+    })
+}
+
+/// Looks at them as far as that costs nothing.
+pub(crate) async fn probe(account: &Account, store: &Store) -> Probe {
+    let (mut values, mut missing, mut whole) = (BTreeMap::new(), None, true);
+    let is = |name: &str, test: fn(&crate::config::definition::Credential) -> bool| {
+        account.provider.credential(name).is_some_and(test)
+    };
+    let mut identity_known = true;
+    for (name, source) in &account.credentials {
+        let identifies = is(name, |credential| credential.identity);
+        if matches!(source, SecretSource::Command(_)) && !identifies {
+            whole = false;
+            continue;
+        }
+        match read(name, source).await {
+            Ok(secret) => {
+                values.insert(name.clone(), secret);
+            }
+            Err(message) => {
+                whole = false;
+                identity_known &= !identifies;
+                missing = missing.or(Some(message));
+            }
+        }
+    }
+    let seed = values.iter().find(|(name, _)| is(name, |credential| credential.refresh_seed));
+    Probe {
+        identity: identity_known.then(|| identity(account, &values, store)),
+        content: whole.then(|| content(&values, store)),
+        seed: seed.map(|(_, secret)| seed_fingerprint(store, secret)),
+        missing,
+    }
+}
+
+async fn read(name: &str, source: &SecretSource) -> Result<Secret, String> {
+    secrets::resolve(source, &secrets::process_environment).await.map_err(|error| match error.hint() {
+        Some(hint) => format!("credential `{name}`: {error}; hint: {hint}"),
+        None => format!("credential `{name}`: {error}"),
+    })
+}
+
+fn identity(account: &Account, values: &BTreeMap<String, Secret>, store: &Store) -> Fingerprint {
+    let base_url = account.base_url.as_ref().map_or("", url::Url::as_str);
+    let mut parts: Vec<&[u8]> = vec![
+        b"identity",
+        account.provider.name.as_bytes(),
+        base_url.as_bytes(),
+        account.environment.as_bytes(),
+    ];
+    for (name, value) in &account.params {
+        parts.extend([name.as_bytes(), value.as_bytes()]);
+    }
+    for credential in account.provider.credentials.iter().filter(|credential| credential.identity) {
+        if let Some(secret) = values.get(&credential.name) {
+            parts.extend([credential.name.as_bytes(), secret.expose().as_bytes()]);
+        }
+    }
+    store.fingerprint(&parts)
+}
+
+fn content(values: &BTreeMap<String, Secret>, store: &Store) -> Fingerprint {
+    let named = values.iter().flat_map(|(name, secret)| [name.as_bytes(), secret.expose().as_bytes()]);
+    store.fingerprint(&std::iter::once(&b"credentials"[..]).chain(named).collect::<Vec<_>>())
+}
+
+fn seed_fingerprint(store: &Store, secret: &Secret) -> Fingerprint {
+    store.fingerprint(&[b"seed", secret.expose().as_bytes()])
+}

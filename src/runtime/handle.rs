@@ -1,0 +1,108 @@
+//! How servers talk to the loop: a question with a place for the answer, and a word when something has changed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::domain::{AccountId, BootInstant, ErrorInfo, Generation, Timestamp};
+use crate::observe::health::Readiness;
+use crate::observe::metrics::Scrape;
+
+/// What a server asks the loop.
+pub(crate) enum Request {
+    /// The status document as JSON text.
+    Status(oneshot::Sender<String>),
+    /// An account's token document.
+    Token(String, oneshot::Sender<TokenReply>),
+    /// Renew now; answers where the account stood before. `None`: unknown.
+    Renew(String, oneshot::Sender<Option<Peek>>),
+    /// A reader saw a 401 with that generation's token; answers whether the account is known.
+    Invalidate(String, u64, oneshot::Sender<bool>),
+    /// Read the configuration again; answers its generation, or why it does not run.
+    Reload(oneshot::Sender<Result<u64, String>>),
+    /// Where an account stands. `None`: unknown.
+    Peek(String, oneshot::Sender<Option<Peek>>),
+    /// Whether an account, or every one, is ready. `None`: unknown.
+    Ready(Option<String>, oneshot::Sender<Option<Readiness>>),
+    /// What the metrics are made from.
+    Scrape(oneshot::Sender<Scrape>),
+}
+
+/// When the loop has last turned, for those who must know although it does not answer.
+#[derive(Clone)]
+pub(crate) struct Heartbeat(Arc<AtomicU64>);
+
+impl Heartbeat {
+    /// The loop is about to begin.
+    pub(crate) fn new(now: BootInstant) -> Self {
+        Self(Arc::new(AtomicU64::new(now.0)))
+    }
+
+    /// The loop has turned.
+    pub(crate) fn beat(&self, now: BootInstant) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
+
+    /// The last of these.
+    pub(crate) fn last(&self) -> BootInstant {
+        BootInstant(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Where an account stands, as far as one who waits for it must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Peek {
+    pub(crate) name: AccountId,
+    pub(crate) generation: Generation,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) finished: u64,
+    pub(crate) asking: bool,
+    pub(crate) held_until: Option<Timestamp>,
+    pub(crate) error: Option<ErrorInfo>,
+}
+
+/// An answer to [`Request::Token`].
+pub(crate) enum TokenReply {
+    /// Here it is.
+    Document(serde_json::Value),
+    /// There is none that lives.
+    None(String),
+    /// No such account.
+    Unknown,
+}
+
+/// A server's end.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    requests: mpsc::Sender<Request>,
+    revision: watch::Receiver<u64>,
+}
+
+impl Handle {
+    /// The loop's end comes along.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Request>, watch::Sender<u64>) {
+        let (requests, receiver) = mpsc::channel(64);
+        let (revisions, revision) = watch::channel(0);
+        (Self { requests, revision }, receiver, revisions)
+    }
+
+    /// The loop's answer; `None` where it has ended.
+    pub(crate) async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(question(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Waits until the account is as wished; `None` where it is unknown or the loop has ended.
+    pub(crate) async fn until(&mut self, name: &str, wished: impl Fn(&Peek) -> bool) -> Option<Peek> {
+        loop {
+            self.revision.mark_unchanged();
+            let peek = self.ask(|reply| Request::Peek(name.to_owned(), reply)).await??;
+            if wished(&peek) {
+                return Some(peek);
+            }
+            self.revision.changed().await.ok()?;
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The effect `Issue`: from credentials over the provider's reply to the durable record. One straight line.
+
+use std::sync::Arc;
+
+use super::clock;
+use super::credentials::{self, Credentials};
+use super::shared::Shared;
+use crate::config::model::Account;
+use crate::core::{self, Admission, Event, FailureMeta, IssuedMeta, Operation, RefreshMeta};
+use crate::domain::{ErrorClass, Secret, Timestamp, Token, TokenMeta};
+use crate::provider::{Call, Failure, Issued, OperationKind};
+use crate::store::{Durability, Fingerprint, Intent, IntentKind, Record, RefreshSlot};
+
+/// What came of it, for the engine and for the metrics.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// For the engine.
+    pub(crate) event: Event,
+    /// The HTTP status, where there was one.
+    pub(crate) status: Option<u16>,
+    /// Whether the provider was asked at all.
+    pub(crate) asked: bool,
+    /// The provider's clock against ours, in milliseconds, where it says.
+    pub(crate) clock_offset_ms: Option<i64>,
+    /// Something to look at although it went well.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Asks the provider once.
+pub(crate) async fn issue(shared: Arc<Shared>, account: Arc<Account>, order: core::Issue) -> Exchange {
+    match attempt(&shared, &account, &order).await {
+        Ok((meta, reply)) => Exchange {
+            event: Event::Issued { account: order.account, epoch: order.epoch, meta },
+            status: reply.status,
+            asked: reply.asked,
+            clock_offset_ms: reply.clock_offset_ms,
+            warnings: reply.warnings,
+        },
+        Err(refusal) => {
+            let (failure, asked, status) = match refusal {
+                Refusal::Ours(message) => (FailureMeta::config(message), false, None),
+                Refusal::Theirs(failure) => {
+                    let status = failure.status;
+                    (theirs(failure), true, status)
+                }
+            };
+            let refresh = shared.store.latest(&order.account).and_then(|record| refresh_meta(&record));
+            let seeded = seeded(&account).then_some(RefreshMeta { expires_at: None });
+            let failure = FailureMeta { refresh: refresh.or(seeded), ..failure };
+            Exchange {
+                event: Event::Failed { account: order.account, epoch: order.epoch, failure },
+                status,
+                asked,
+                clock_offset_ms: None,
+                warnings: Vec::new(),
+            }
+        }
+    }
+}
+
+/// What a record says of its refresh token.
+pub(crate) fn refresh_meta(record: &Record) -> Option<RefreshMeta> {
+    record.refresh.as_ref().map(|slot| RefreshMeta { expires_at: slot.expires_at })
+}
+
+/// Whether the configuration gives a first refresh token.
+pub(crate) fn seeded(account: &Account) -> bool {
+    account
+        .provider
+        .credentials
+        .iter()
+        .any(|credential| credential.refresh_seed && account.credentials.contains_key(&credential.name))
+}
+
+enum Refusal {
+    /// Something on our side; nothing was sent.
+    Ours(String),
+    /// The provider's reply, or none.
+    Theirs(Failure),
+}
+
+struct Remarks {
+    status: Option<u16>,
+    asked: bool,
+    clock_offset_ms: Option<i64>,
+    warnings: Vec<String>,
+}
+
+async fn attempt(
+    shared: &Shared,
+    account: &Account,
+    order: &core::Issue,
+) -> Result<(IssuedMeta, Remarks), Refusal> {
+    if let Some(meta) = rescued(shared, order).await? {
+        return Ok((
+            meta,
+            Remarks { status: None, asked: false, clock_offset_ms: None, warnings: Vec::new() },
+        ));
+    }
+    let credentials = credentials::resolve(account, &shared.store).await.map_err(Refusal::Ours)?;
+    let before = shared.store.latest(&order.account);
+    let spent = match order.operation {
+        Operation::Refresh => Some(refresh_token(before.as_deref(), &credentials, &order.account)?),
+        Operation::Issue => None,
+    };
+    let spent_print =
+        spent.as_ref().map(|(token, _)| shared.store.fingerprint(&[b"refresh", token.expose().as_bytes()]));
+    let intent = intend(shared, account, order, &credentials, spent_print).await?;
+    let access_token =
+        before.as_ref().and_then(|record| record.current.as_ref()).map(|token| &token.access_token);
+    let call = Call {
+        account,
+        operation: match order.operation {
+            Operation::Issue => OperationKind::Issue,
+            Operation::Refresh => OperationKind::Refresh,
+        },
+        credentials: &credentials.values,
+        refresh_token: spent.as_ref().map(|(token, _)| token),
+        access_token,
+        idempotency_key: &intent.idempotency_key,
+        timeout: order.timeout,
+        now: &clock::wall,
+    };
+    let t0 = clock::wall();
+    match shared.clients.exchange(call).await {
+        Ok(issued) => {
+            keep(shared, account, order, &credentials, spent.map(|(_, seed)| seed), t0, issued).await
+        }
+        Err(failure) => Err(Refusal::Theirs(note_failure(shared, order, &credentials, t0, failure).await)),
+    }
+}
+
+/// A reply whose state could not be made durable is not lost: once the disk takes it, it counts as issued now.
+async fn rescued(shared: &Shared, order: &core::Issue) -> Result<Option<IssuedMeta>, Refusal> {
+    if !shared.hides(&order.account) {
+        return Ok(None);
+    }
+    shared
+        .flush()
+        .await
+        .map_err(|error| Refusal::Ours(format!("a new refresh token is not durable yet: {error}")))?;
+    let record = shared.store.snapshot(&order.account);
+    Ok(record.and_then(|record| {
+        let meta = record.current.as_ref()?.meta;
+        let newer = meta.generation >= order.generation && meta.expires_at > clock::wall();
+        newer.then(|| IssuedMeta {
+            token: meta,
+            admission: Admission::Promoted,
+            refresh: refresh_meta(&record),
+        })
+    }))
+}
+
+/// The refresh token to spend, and the seed that it descends from.
+fn refresh_token(
+    record: Option<&Record>,
+    credentials: &Credentials,
+    account: &crate::domain::AccountId,
+) -> Result<(Secret, Option<Fingerprint>), Refusal> {
+    let stored = record.and_then(|record| record.refresh.as_ref());
+    match (stored, &credentials.seed) {
+        // The stored, rotated one wins until the configured one itself changes.
+        (Some(slot), Some((_, seed))) if slot.seed.as_ref() == Some(seed) => {
+            Ok((slot.token.clone(), Some(*seed)))
+        }
+        (_, Some((token, seed))) => Ok((token.clone(), Some(*seed))),
+        (Some(slot), None) => Ok((slot.token.clone(), None)),
+        (None, None) => Err(Refusal::Ours(format!("no refresh token is stored for {account}"))),
+    }
+}
+
+/// Notes what is about to be done; durable where a refresh token is spent.
+async fn intend(
+    shared: &Shared,
+    account: &Account,
+    order: &core::Issue,
+    credentials: &Credentials,
+    refresh: Option<Fingerprint>,
+) -> Result<Intent, Refusal> {
+    let open = shared.store.latest(&order.account).and_then(|record| record.intent.clone());
+    let operation = match order.operation {
+        Operation::Issue => IntentKind::Issue,
+        Operation::Refresh => IntentKind::Refresh,
+    };
+    let same = open.filter(|intent| intent.operation == operation && intent.refresh == refresh);
+    let intent = Intent {
+        attempt: order.intent.attempt,
+        operation,
+        refresh,
+        idempotency_key: same.map_or_else(|| shared.unique(), |intent| intent.idempotency_key),
+        at: clock::wall(),
+    };
+    let spends = order.operation == Operation::Refresh && account.provider.refresh_single_use;
+    let durability = if spends { Durability::Durable } else { Durability::Cached };
+    let (noted, schedule) = (intent.clone(), order.intent.clone());
+    let (provider, identity) = (account.provider.name.clone(), credentials.identity);
+    let content = credentials.content;
+    let saved = shared.store.update(&order.account, durability, move |record| {
+        record.provider = provider;
+        record.identity = identity;
+        record.credentials = Some(content);
+        record.intent = Some(noted);
+        record.schedule = super::restore::schedule(schedule);
+        record.removed_at = None;
+    });
+    match saved.await {
+        Ok(()) => Ok(intent),
+        // What can be asked for again needs no state on disk; the store says that it is dirty.
+        Err(_) if !spends => Ok(intent),
+        Err(error) => Err(Refusal::Ours(format!(
+            "the refresh token is not spent, because that cannot be noted: {error}"
+        ))),
+    }
+}
+
+async fn keep(
+    shared: &Shared,
+    account: &Account,
+    order: &core::Issue,
+    credentials: &Credentials,
+    seed: Option<Option<Fingerprint>>,
+    t0: Timestamp,
+    issued: Issued,
+) -> Result<(IssuedMeta, Remarks), Refusal> {
+    let Issued { access_token, token_type, refresh_token, refresh_expires_at, expires_at, extra, .. } =
+        issued;
+    let remarks = Remarks {
+        status: Some(issued.status),
+        asked: true,
+        clock_offset_ms: issued.clock_offset_ms,
+        warnings: issued.warnings,
+    };
+    let before = shared.store.latest(&order.account);
+    let current = before.as_ref().filter(|record| record.identity == credentials.identity);
+    let current = current.and_then(|record| record.current.as_ref());
+    let known = current.map(|token| (token.meta, token.access_token == access_token));
+    let admission = core::admit(known, expires_at, order.keep_longer, t0);
+    let meta = match (admission, current) {
+        (Admission::Same | Admission::Shorter, Some(token)) => token.meta,
+        _ => TokenMeta { generation: order.generation, issued_at: t0, expires_at },
+    };
+    let precious = refresh_token.is_some() && account.provider.refresh_single_use;
+    let seed = seed.flatten().or_else(|| credentials.seed.as_ref().map(|(_, seed)| *seed));
+    let slot =
+        refresh_token.map(|token| RefreshSlot { token, issued_at: t0, expires_at: refresh_expires_at, seed });
+    let identity = credentials.identity;
+    let saved = shared.store.update(
+        &order.account,
+        if precious { Durability::Precious } else { Durability::Cached },
+        move |record| {
+            if record.identity != identity {
+                return; // the account is another one by now: this token is nobody's
+            }
+            if slot.is_some() {
+                record.refresh = slot;
+            }
+            if admission == Admission::Promoted {
+                record.current = Some(Token { meta, access_token, token_type, extra });
+            }
+            record.generation = record.generation.max(meta.generation);
+            record.intent = None;
+            record.schedule = crate::store::Schedule { last_request: Some(t0), ..Default::default() };
+        },
+    );
+    match saved.await {
+        Err(error) if precious => Err(Refusal::Ours(format!(
+            "a new refresh token came but cannot be made durable: {error}; the old token stays in use meanwhile"
+        ))),
+        _ => {
+            let refresh = shared.store.latest(&order.account).and_then(|record| refresh_meta(&record));
+            let refresh = refresh.or(seeded(account).then_some(RefreshMeta { expires_at: None }));
+            Ok((IssuedMeta { token: meta, admission, refresh }, remarks))
+        }
+    }
+}
+
+async fn note_failure(
+    shared: &Shared,
+    order: &core::Issue,
+    credentials: &Credentials,
+    t0: Timestamp,
+    mut failure: Failure,
+) -> Failure {
+    let dead = failure.class == ErrorClass::Relogin && order.operation == Operation::Refresh;
+    let rotated = failure.refresh_token.take();
+    let (ambiguous, seed) = (failure.ambiguous, credentials.seed.as_ref().map(|(_, seed)| *seed));
+    let identity = credentials.identity;
+    let precious = rotated.is_some();
+    let saved = shared.store.update(
+        &order.account,
+        if precious { Durability::Precious } else { Durability::Cached },
+        move |record| {
+            if record.identity != identity {
+                return;
+            }
+            if let Some(token) = rotated {
+                record.refresh = Some(RefreshSlot { token, issued_at: t0, expires_at: None, seed });
+            } else if dead {
+                record.refresh = None;
+            }
+            if !ambiguous {
+                record.intent = None;
+            }
+        },
+    );
+    if let Err(error) = saved.await
+        && precious
+    {
+        failure.message =
+            format!("{}; and its new refresh token is not durable yet: {error}", failure.message);
+    }
+    failure
+}
+
+fn theirs(failure: Failure) -> FailureMeta {
+    FailureMeta {
+        class: failure.class,
+        message: failure.message,
+        wait: failure.wait,
+        host_fault: failure.host_fault,
+        host_pause: failure.host_pause,
+        refresh: None,
+    }
+}

@@ -1,0 +1,32 @@
+//! The agent at work: the loop, effects, files watched, signals, the clock, the control socket.
+//! Imports everything but `cli`.
+
+mod agent;
+mod calendar;
+pub mod clock;
+mod control;
+mod credentials;
+mod deliver;
+mod handle;
+mod issue;
+mod listen;
+mod report;
+mod restore;
+mod run;
+mod shared;
+mod signals;
+mod watch;
+
+use std::path::PathBuf;
+
+pub use run::{Once, Options, Outcome, StartError, level_name, once, run};
+pub use signals::{Signal, take as take_signals};
+
+use crate::config::model::Account;
+use crate::secrets;
+
+/// The files that an account's secrets come from.
+fn secret_paths(account: &Account) -> impl Iterator<Item = PathBuf> {
+    let paths = |source| secrets::watch_paths(source, &secrets::process_environment);
+    account.credentials.values().flat_map(paths)
+}

@@ -1,0 +1,51 @@
+//! The status document, made from the engine's views.
+
+use super::agent::Agent;
+use super::calendar;
+use crate::core::{AccountView, TargetView};
+use crate::domain::Now;
+use crate::observe::status::{AccountStatus, ConfigStatus, SinkStatus, Status};
+
+/// How everything stands.
+pub(crate) fn status(agent: &Agent, now: Now) -> Status {
+    let path = agent.config().map(|config| config.path.clone()).unwrap_or_default();
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        now: now.wall,
+        config: ConfigStatus {
+            path,
+            generation: agent.generation,
+            loaded_at: agent.loaded_at,
+            error: agent.config_error.clone(),
+        },
+        accounts: agent.engine.views(now).map(|view| account(view, now)).collect(),
+        templates: Vec::new(),
+    }
+}
+
+fn account(view: AccountView<'_>, now: Now) -> AccountStatus {
+    let fires = view.calendar.and_then(|calendar| calendar::next(calendar, now.wall));
+    let renew_at = view.renew_at.map(|at| fires.map_or(at, |fires| fires.min(at)));
+    AccountStatus {
+        name: view.name.clone(),
+        provider: view.provider.to_owned(),
+        state: view.state,
+        generation: view.generation,
+        issued_at: view.token.map(|token| token.issued_at),
+        expires_at: view.token.map(|token| token.expires_at),
+        renew_at,
+        attempt: view.attempt,
+        error: view.error.cloned(),
+        sinks: view.targets.into_iter().map(sink).collect(),
+    }
+}
+
+fn sink(view: TargetView<'_>) -> SinkStatus {
+    SinkStatus {
+        sink: view.id.to_string(),
+        state: view.state,
+        generation: view.generation,
+        written_at: view.written_at,
+        error: view.error.cloned(),
+    }
+}

@@ -1,0 +1,156 @@
+//! From a loaded configuration and the state directory to what the engine is told: the plan and what is stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::credentials::{self, Probe};
+use super::issue::{refresh_meta, seeded};
+use crate::config::model::{Account, Config};
+use crate::core::{AccountPlan, Plan, RefreshMeta, Restored};
+use crate::domain::AccountId;
+use crate::store::{Durability, Record, Schedule, Store};
+
+/// Everything that a configuration needs to take effect.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) plan: Plan,
+    pub(crate) restored: BTreeMap<AccountId, Restored>,
+    pub(crate) touched: BTreeSet<AccountId>,
+    pub(crate) probes: BTreeMap<AccountId, Probe>,
+    /// To be said: what was found in the state directory.
+    pub(crate) remarks: Vec<String>,
+}
+
+/// What runs now.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Running {
+    pub(crate) config: Option<Arc<Config>>,
+    pub(crate) probes: BTreeMap<AccountId, Probe>,
+}
+
+/// Looks at secrets' sources and at stored state of all that is new or has changed.
+pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store) -> Prepared {
+    let (mut plan, mut restored, mut touched) = (Plan::default(), BTreeMap::new(), BTreeSet::new());
+    let (mut probes, mut remarks) = (BTreeMap::new(), Vec::new());
+    let old = running.config.as_ref().map(|config| &config.accounts);
+    let grace = config.agent.shutdown_grace;
+    for (name, account) in &mut config.accounts {
+        let before = old.and_then(|accounts| accounts.get(name));
+        let same = before.filter(|before| *before == account);
+        let probe = match (same, running.probes.get(name)) {
+            (Some(same), Some(probe)) => {
+                *account = Arc::clone(same);
+                probe.clone()
+            }
+            _ => {
+                touched.insert(name.clone());
+                credentials::probe(account, store).await
+            }
+        };
+        let known = running.probes.get(name).filter(|_| before.is_some()).and_then(|probe| probe.identity);
+        let moved = matches!((&known, &probe.identity), (Some(one), Some(other)) if one != other);
+        if before.is_none() || moved {
+            let stored = recall(name, account, &probe, store, &mut remarks);
+            restored.insert(name.clone(), stored);
+        }
+        let identity = probe.identity.as_ref().map(|identity| identity.as_u128());
+        let mut planned = AccountPlan::new(account, identity);
+        if planned.single_use {
+            // A request that spends a refresh token runs to its end, also when the agent is told to stop.
+            planned.timeout = planned.timeout.min(shorter_than(grace));
+        }
+        plan.accounts.insert(name.clone(), planned);
+        probes.insert(name.clone(), probe);
+    }
+    Prepared { config: Arc::new(config), plan, restored, touched, probes, remarks }
+}
+
+fn shorter_than(grace: Duration) -> Duration {
+    grace.saturating_sub(Duration::from_secs(1)).max(Duration::from_secs(1))
+}
+
+/// The engine's schedule as the store keeps it.
+pub(crate) fn schedule(schedule: crate::core::Schedule) -> Schedule {
+    let crate::core::Schedule { attempt, rejected, next_try, last_request, error } = schedule;
+    Schedule { attempt, rejected, next_try, last_request, error }
+}
+
+fn recall(
+    name: &AccountId,
+    account: &Account,
+    probe: &Probe,
+    store: &Store,
+    remarks: &mut Vec<String>,
+) -> Restored {
+    let seed = seeded(account).then_some(RefreshMeta { expires_at: None });
+    let record = match store.restore(name) {
+        Ok(record) => record,
+        Err(problem) => {
+            remarks.push(problem.to_string());
+            None
+        }
+    };
+    let Some(record) = record else { return Restored { refresh: seed, ..Restored::default() } };
+    let generation = record.generation;
+    if probe.identity.as_ref().is_some_and(|identity| *identity != record.identity) {
+        return Restored { generation, refresh: seed, ..Restored::default() };
+    }
+    let reseeded = reseeded(&record, probe);
+    let refresh = if reseeded { None } else { refresh_meta(&record) };
+    // A changed credential is tried at once: the backoff belonged to the old one.
+    let mended =
+        reseeded || matches!((&probe.content, &record.credentials), (Some(now), Some(then)) if now != then);
+    let Schedule { attempt, rejected, next_try, last_request, error } = if mended {
+        Schedule { last_request: record.schedule.last_request, ..Schedule::default() }
+    } else {
+        record.schedule.clone()
+    };
+    Restored {
+        token: record.current.as_ref().map(|token| token.meta),
+        generation,
+        refresh: refresh.or(seed),
+        attempt,
+        rejected,
+        next_try,
+        last_request,
+        error,
+    }
+}
+
+/// Whether another first refresh token is configured than the one that the stored one descends from.
+fn reseeded(record: &Record, probe: &Probe) -> bool {
+    let stored = record.refresh.as_ref().and_then(|slot| slot.seed.as_ref());
+    matches!((stored, &probe.seed), (Some(stored), Some(now)) if stored != now)
+}
+
+/// Makes the record that of another identity, keeping only the count of its tokens.
+pub(crate) fn disown(record: &mut Record) {
+    let fresh = Record::new(record.account.clone(), record.provider.clone(), record.identity);
+    let generation = record.generation;
+    *record = Record { generation, ..fresh };
+}
+
+/// As [`disown`], for a stored record that turns out to be of another identity than the configuration's.
+pub(crate) fn adopt(
+    store: &Store,
+    name: &AccountId,
+    account: &Account,
+    probe: &Probe,
+) -> Option<crate::store::Saving> {
+    let identity = probe.identity?;
+    let record = store.latest(name)?;
+    if record.identity == identity && record.removed_at.is_none() {
+        return None;
+    }
+    let provider = account.provider.name.clone();
+    Some(store.update(name, Durability::Cached, move |record| {
+        if record.identity != identity {
+            disown(record);
+            record.identity = identity;
+            record.provider = provider;
+        }
+        record.removed_at = None;
+    }))
+}

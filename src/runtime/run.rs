@@ -1,0 +1,277 @@
+//! `renewd run` and `renewd once`: from a good configuration to the loop and back to an orderly end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::sync::mpsc;
+
+use super::agent::{Agent, Inbox, Loader};
+use super::handle::Handle;
+use super::listen::Listening;
+use super::shared::Shared;
+use super::signals::Signal;
+use super::{clock, control};
+use crate::config::Watched;
+use crate::config::model::{Config, LogLevel};
+use crate::domain::{AccountState, ErrorClass, SinkState};
+use crate::observe::{LevelHandle, Observer};
+use crate::provider::Clients;
+use crate::sink::file;
+use crate::store::{OpenError, Store};
+
+/// READY=1 is not held back for longer.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// What the command line brings along.
+pub struct Options {
+    /// Reads the configuration: at a reload, off the loop. Problems come as text for people.
+    pub loader: Arc<dyn Fn() -> Result<Config, String> + Send + Sync>,
+    /// What to watch while the configuration has mistakes.
+    pub watched: Arc<dyn Fn() -> Watched + Send + Sync>,
+    /// Changes the log's level at a reload; `None`: the command line's `--log-level` wins.
+    pub log: Option<LevelHandle>,
+}
+
+/// Why the agent could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] OpenError),
+    /// The control socket.
+    #[error("{0}")]
+    Socket(String),
+}
+
+/// How the agent ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything that was in flight has ended.
+    Drained,
+    /// The grace was over before.
+    CutOff,
+}
+
+/// How `once` ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Once {
+    /// Every account is fresh and delivered.
+    Fresh,
+    /// These are not, in words.
+    Failed(Vec<String>),
+    /// Time ran out on these, which have not failed.
+    TimedOut(Vec<String>),
+}
+
+/// Runs until [`Signal::Stop`] comes.
+///
+/// # Errors
+/// [`StartError`]; after the start nothing is an error, everything is a state.
+pub async fn run(
+    config: Config,
+    options: Options,
+    signals: mpsc::Receiver<Signal>,
+) -> Result<Outcome, StartError> {
+    let (handle, requests, revisions) = Handle::new();
+    let mut inbox = Inbox { signals, requests };
+    let mut agent = start(&config, &options, revisions).await?;
+    let socket = config.agent.socket.clone();
+    let server = match &socket {
+        Some(socket) => {
+            let (listener, group) = control::bind(socket).map_err(StartError::Socket)?;
+            Some(tokio::spawn(control::serve(listener, group, handle.clone())))
+        }
+        None => None,
+    };
+    tracing::info!(
+        event = "started",
+        version = env!("CARGO_PKG_VERSION"),
+        config = %config.path.display(),
+        accounts = config.accounts.len(),
+        "renewd has started"
+    );
+    let listening = Listening::start(handle, agent.heartbeat.clone());
+    listening.at(config.agent.listen);
+    let mut progress = Progress::new();
+    agent.begin(config).await;
+    loop {
+        progress.tell(&agent, options.log.as_ref());
+        listening.at(agent.config().and_then(|config| config.agent.listen));
+        match agent.turn(&mut inbox).await {
+            Some(Signal::Stop) => break,
+            Some(Signal::Reload) => progress.reloading(),
+            Some(Signal::RenewAll) | None => {}
+        }
+    }
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    let grace = agent.config().map_or(Duration::ZERO, |config| config.agent.shutdown_grace);
+    let drained = agent.drain(&mut inbox, grace).await;
+    if let (Some(server), Some(socket)) = (server, socket) {
+        server.abort();
+        control::unlink(&socket.path);
+    }
+    tracing::info!(event = "stopped", drained, "renewd has stopped");
+    Ok(if drained { Outcome::Drained } else { Outcome::CutOff })
+}
+
+/// Issues what is due, delivers, and ends; [`Signal::Stop`] ends it early.
+///
+/// # Errors
+/// [`StartError`]: an agent that holds the state directory among them.
+pub async fn once(
+    config: Config,
+    options: Options,
+    signals: mpsc::Receiver<Signal>,
+    limit: Duration,
+) -> Result<Once, StartError> {
+    let (_handle, requests, revisions) = Handle::new();
+    let mut inbox = Inbox { signals, requests };
+    let mut agent = start(&config, &options, revisions).await?;
+    let grace = config.agent.shutdown_grace;
+    agent.begin(config).await;
+    let settled = async {
+        while !settled(&agent) {
+            if agent.turn(&mut inbox).await == Some(Signal::Stop) {
+                break;
+            }
+        }
+    };
+    let in_time = tokio::time::timeout(limit, settled).await.is_ok();
+    agent.drain(&mut inbox, grace).await;
+    Ok(verdict(&agent, in_time))
+}
+
+async fn start(
+    config: &Config,
+    options: &Options,
+    revisions: tokio::sync::watch::Sender<u64>,
+) -> Result<Agent, StartError> {
+    let state_dir = config.agent.state_dir.clone();
+    let folders: Vec<PathBuf> = config
+        .accounts
+        .values()
+        .flat_map(|account| &account.sinks)
+        .flat_map(|crate::config::model::Sink::File(sink)| file::folders_of(sink))
+        .collect();
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = Store::open(&state_dir)?;
+        let folders: Vec<_> = folders.iter().map(PathBuf::as_path).collect();
+        Ok::<_, OpenError>((store, file::clean_leftovers(&folders)))
+    });
+    let (store, leftovers) = match opened.await {
+        Ok(opened) => opened?,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    };
+    for notice in store.notices() {
+        tracing::warn!(event = "state_remark", "{notice}");
+    }
+    if leftovers > 0 {
+        tracing::info!(
+            event = "leftovers_removed",
+            leftovers,
+            "temporary files of an agent that was killed were removed"
+        );
+    }
+    let loader = Loader { load: Arc::clone(&options.loader), watched: Arc::clone(&options.watched) };
+    Ok(Agent::new(Shared::new(store, Clients::new()), loader, revisions, Observer::new()))
+}
+
+/// Whether `once` has nothing left to hope for: all is done, or what is not needs a person.
+fn settled(agent: &Agent) -> bool {
+    let now = clock::now();
+    !agent.is_busy()
+        && agent.engine.views(now).all(|view| {
+            let hopeless = view.error.is_some_and(|error| {
+                matches!(error.class, ErrorClass::Rejected | ErrorClass::Relogin | ErrorClass::Config)
+            });
+            let delivered = view.targets.iter().all(|target| target.state != SinkState::Unwritten);
+            hopeless || (view.state == AccountState::Fresh && delivered)
+        })
+}
+
+fn verdict(agent: &Agent, in_time: bool) -> Once {
+    let (mut failed, mut late) = (Vec::new(), Vec::new());
+    for view in agent.engine.views(clock::now()) {
+        let sink = view.targets.iter().find(|target| target.state != SinkState::Written);
+        match (view.error, sink.and_then(|target| Some((target.id, target.error?)))) {
+            (Some(error), _) => failed.push(format!("{}: {}: {}", view.name, error.class, error.message)),
+            (None, Some((id, error))) => failed.push(format!("{}: {id}: {}", view.name, error.message)),
+            (None, None) if view.state != AccountState::Fresh || sink.is_some() => {
+                late.push(format!("{}: {}", view.name, view.state.as_str()));
+            }
+            (None, None) => {}
+        }
+    }
+    match (failed.is_empty(), late.is_empty() && in_time) {
+        (false, _) => Once::Failed(failed),
+        (true, false) if !late.is_empty() => Once::TimedOut(late),
+        _ => Once::Fresh,
+    }
+}
+
+/// What the service manager hears.
+struct Progress {
+    started: crate::domain::Now,
+    ready: bool,
+    reloading: bool,
+    status: String,
+    config: u64,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { started: clock::now(), ready: false, reloading: false, status: String::new(), config: 0 }
+    }
+
+    fn reloading(&mut self) {
+        self.reloading = true;
+        let mut states = vec![NotifyState::Reloading];
+        states.extend(NotifyState::monotonic_usec_now().ok());
+        let _ = sd_notify::notify(&states);
+    }
+
+    fn tell(&mut self, agent: &Agent, log: Option<&LevelHandle>) {
+        if self.config != agent.generation {
+            self.config = agent.generation;
+            if let (Some(log), Some(config)) = (log, agent.config()) {
+                log.set(level_name(config.agent.log.level));
+            }
+        }
+        let now = clock::now();
+        let mut states = Vec::new();
+        if !self.ready && (agent.has_settled() || now.boot.since(self.started.boot) >= READY_WITHIN) {
+            self.ready = true;
+            states.push(NotifyState::Ready);
+            tracing::info!(event = "ready", "every account is delivered, has failed its first try or waits");
+        }
+        if self.reloading && !agent.is_reloading() {
+            self.reloading = false;
+            states.push(NotifyState::Ready);
+        }
+        let status = agent.sentence(now);
+        if status != self.status {
+            self.status.clone_from(&status);
+            states.push(NotifyState::Status(&self.status));
+        }
+        if sd_notify::watchdog_enabled().is_some() {
+            states.push(NotifyState::Watchdog);
+        }
+        if !states.is_empty() {
+            let _ = sd_notify::notify(&states);
+        }
+    }
+}
+
+/// The level's name.
+#[must_use]
+pub fn level_name(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    }
+}

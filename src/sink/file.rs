@@ -1,0 +1,144 @@
+//! The file sink: puts rendered content under a path and takes it away again.
+//!
+//! Folders that are missing on the way are made (0755, as Vault Agent's `create_dest_dirs` does), but only below
+//! one that root or the agent's user owns. A path whose last component is a link of root's or ours replaces what
+//! the link names.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{OFlags, fsync, ftruncate};
+use rustix::io::Errno;
+
+use super::owner;
+use crate::atomic::{self, Attributes, Folder, Missing, Operation, SyncLevel, Warning, locate};
+use crate::config::model::{FileSink, WriteMode};
+
+/// What [`put`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Put {
+    /// Whether the file had to be touched.
+    pub outcome: Outcome,
+    /// What works but should not stay so.
+    pub warnings: Vec<Warning>,
+}
+
+/// Whether a file had to be touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was written.
+    Written,
+    /// Content, mode, owner and group were right already.
+    Unchanged,
+}
+
+/// Why a file sink could not be served. Holds paths and names, never content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SinkError {
+    /// `owner:` or `group:` names nobody.
+    #[error("there is no {kind} `{name}` on this machine")]
+    UnknownName {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// The file system refuses, or the place is not safe.
+    #[error(transparent)]
+    Files(#[from] atomic::Error),
+}
+
+impl SinkError {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::UnknownName { .. } => {
+                Some("only /etc/passwd and /etc/group are read; a number works without them")
+            }
+            Self::Files(error) => error.hint(),
+        }
+    }
+}
+
+/// Makes the sink's file hold exactly `content`, with its mode, owner and group. Blocks.
+///
+/// A file that is right already is left untouched. `write: replace` renames a new file over it; `write: in-place`
+/// writes over the same inode, where a reader may see a mixture for an instant.
+///
+/// # Errors
+/// [`SinkError`]; the old file then stays as it was (an in-place write that fails half-way excepted).
+pub fn put(sink: &FileSink, content: &[u8]) -> Result<Put, SinkError> {
+    let attributes = owner::attributes(sink)?;
+    let (folder, name) = locate(&sink.path, Missing::Create(0o755))?;
+    let warnings = folder.warning().into_iter().collect();
+    if is_right(&folder, &name, content, attributes) {
+        return Ok(Put { outcome: Outcome::Unchanged, warnings });
+    }
+    match sink.write {
+        WriteMode::Replace => folder.replace(&name, content, attributes, SyncLevel::Full)?,
+        WriteMode::InPlace => folder.write_in_place(&name, content, attributes)?,
+    }
+    Ok(Put { outcome: Outcome::Written, warnings })
+}
+
+/// Takes the sink's file away; true where there was one. Blocks.
+///
+/// A single-file bind mount cannot be unlinked: an in-place file that is busy is emptied instead.
+///
+/// # Errors
+/// [`SinkError`]; anything that is not a regular file is left alone.
+pub fn remove(sink: &FileSink) -> Result<bool, SinkError> {
+    let (folder, name) = match locate(&sink.path, Missing::Refuse) {
+        Err(error) if error.is_absent() => return Ok(false),
+        located => located?,
+    };
+    match folder.remove(&name) {
+        Err(error) if error.errno() == Some(Errno::BUSY) && sink.write == WriteMode::InPlace => {
+            empty(&folder, &name)
+        }
+        removed => Ok(removed?),
+    }
+}
+
+/// Removes temporary files that a killed agent left in these folders, and counts them. Blocks.
+///
+/// Folders that are missing, not safe or not readable are passed over: a delivery there will say so.
+pub fn clean_leftovers(folders: &[&Path]) -> usize {
+    let distinct: BTreeSet<_> = folders.iter().collect();
+    let clean = |path: &&Path| Folder::open(path).and_then(|folder| folder.clean()).unwrap_or(0);
+    distinct.into_iter().map(clean).sum()
+}
+
+/// The folder that the sink's temporary files stand in: for [`clean_leftovers`]. The path's own folder, and the
+/// one that its last component's link leads to, where it is a link. Blocks.
+#[must_use]
+pub fn folders_of(sink: &FileSink) -> Vec<PathBuf> {
+    let own = sink.path.parent().map(Path::to_owned);
+    let led = locate(&sink.path, Missing::Refuse).ok().map(|(folder, _)| folder.path().to_owned());
+    let folders: BTreeSet<_> = own.into_iter().chain(led).collect();
+    folders.into_iter().collect()
+}
+
+/// Whether the file is what it should be. What cannot be told counts as no: the write will say why.
+fn is_right(folder: &Folder, name: &OsStr, content: &[u8], wanted: Attributes) -> bool {
+    let Ok(Some(held)) = folder.read(name, content.len()) else { return false };
+    let found = held.found;
+    let us = rustix::process::geteuid().as_raw();
+    // Where no group is asked for, a new file gets ours or (set-group-id folders, BSD mounts) the folder's.
+    let usual = [rustix::process::getegid().as_raw(), folder.group()];
+    held.content.as_slice() == content
+        && found.mode == wanted.mode
+        && found.uid == wanted.uid.unwrap_or(us)
+        && wanted.gid.map_or(usual.contains(&found.gid), |gid| found.gid == gid)
+}
+
+fn empty(folder: &Folder, name: &OsStr) -> Result<bool, SinkError> {
+    let Some((file, found)) = folder.open_file(name, OFlags::WRONLY)? else { return Ok(false) };
+    let system =
+        |operation, errno| atomic::Error::System { operation, path: folder.path().join(name), errno };
+    ftruncate(&file, 0).map_err(|errno| system(Operation::Write, errno))?;
+    fsync(&file).map_err(|errno| system(Operation::Sync, errno))?;
+    Ok(found.size > 0)
+}

@@ -1,0 +1,264 @@
+//! Jinja templates whose values are escaped for the target: see [`Escape`].
+//!
+//! Strict about undefined names; fuel bounds the work. The filters `b64encode`, `json`, `sh`, `env`, `sha256` and
+//! `datetime(format, timezone)` give plain text, which is then escaped like any value, except where the filter is
+//! the target's own way to write it (`json` in `.json` and `.yaml`, `sh` and `env` in `.env` and `.sh`).
+//! The engine's own copies of values are not cleared from memory; the rendered result is.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use base64::Engine;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Serde, Value, ValueKind};
+use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior};
+use ring::digest::{SHA256, digest};
+use zeroize::Zeroizing;
+
+use super::escape::{Escape, Refusal, yaml_from_json};
+
+/// The most instructions that one rendering may take.
+const FUEL: u64 = 200_000;
+
+/// Deep enough for any template that a person writes, shallow enough for a worker's stack.
+const DEPTH: usize = 64;
+
+/// The largest result.
+const LARGEST: usize = 1 << 20;
+
+const NAME: &str = "template";
+
+/// A template that is known to parse.
+#[derive(Debug)]
+pub struct Template {
+    engine: Environment<'static>,
+}
+
+/// What is wrong with a template. Holds names and words of the template, never a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub struct TemplateError {
+    /// In the template, from 1.
+    pub line: usize,
+    /// In words.
+    pub what: String,
+}
+
+impl Template {
+    /// Parses `source`.
+    ///
+    /// # Errors
+    /// [`TemplateError`] where it is no Jinja template, or uses an unknown filter.
+    pub fn parse(source: &str, escape: Escape) -> Result<Self, TemplateError> {
+        let mut engine = engine(escape);
+        engine.add_template_owned(NAME, source.to_owned()).map_err(|error| explain(&error, None))?;
+        Ok(Self { engine })
+    }
+
+    /// Parses `source` for the file `path`.
+    ///
+    /// # Errors
+    /// As [`Template::parse`].
+    pub fn for_path(source: &str, path: &Path) -> Result<Self, TemplateError> {
+        Self::parse(source, Escape::for_path(path))
+    }
+
+    /// Renders it with the names of `context`, a JSON object.
+    ///
+    /// # Errors
+    /// [`TemplateError`]: an undefined name, a value that the target cannot hold, too much work or output.
+    pub fn render(&self, context: &serde_json::Value) -> Result<Zeroizing<Vec<u8>>, TemplateError> {
+        let explain = |error| explain(&error, Some((self, context)));
+        let template = self.engine.get_template(NAME).map_err(explain)?;
+        let mut result = Limited(Zeroizing::new(Vec::with_capacity(4096)));
+        let values = Value::from(Serde(context));
+        template.render_captured_to(values, &mut result).map_err(explain)?;
+        Ok(result.0)
+    }
+
+    /// The names that it uses, as in `accounts.messaging.access_token`, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let template = self.engine.get_template(NAME);
+        let mut names: Vec<_> = template
+            .map(|template| template.undeclared_variables(true).into_iter().collect())
+            .unwrap_or_default();
+        names.sort();
+        names
+    }
+}
+
+/// The lines (from 1) where a value stands directly in quotes, as in `"{{ access_token }}"`: it brings its own
+/// where it needs them, so `check` warns.
+#[must_use]
+pub fn quoted_values(source: &str) -> Vec<usize> {
+    let quoted = |line: &str| ["\"{{", "'{{"].iter().any(|quote| line.contains(quote));
+    source.lines().zip(1..).filter(|(line, _)| quoted(line)).map(|(_, number)| number).collect()
+}
+
+/// A buffer that leaves no copies behind when it grows, and that ends an endless output.
+struct Limited(Zeroizing<Vec<u8>>);
+
+impl std::io::Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > LARGEST {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        let wanted = self.0.len() + bytes.len();
+        if wanted > self.0.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(2 * wanted));
+            larger.extend_from_slice(&self.0);
+            self.0 = larger;
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn engine(escape: Escape) -> Environment<'static> {
+    let mut engine = Environment::empty();
+    // The default delimiters always build.
+    if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+        engine.set_syntax(syntax);
+    }
+    engine.set_undefined_behavior(UndefinedBehavior::Strict);
+    engine.set_fuel(Some(FUEL));
+    engine.set_recursion_limit(DEPTH);
+    // Custom for every target, so that captured blocks count as already escaped.
+    engine.set_auto_escape_callback(move |_| AutoEscape::Custom("target".into()));
+    engine.set_formatter(move |out, state, value| write_value(target(escape, state), out, value));
+    engine.add_filter("b64encode", |value: Cow<'_, str>| {
+        base64::engine::general_purpose::STANDARD.encode(value.as_bytes())
+    });
+    engine.add_filter("sha256", |value: Cow<'_, str>| {
+        digest(&SHA256, value.as_bytes())
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    });
+    engine.add_filter("json", move |state: &State<'_, '_>, value: Value| {
+        let text = json(&value)?;
+        Ok::<_, minijinja::Error>(match target(escape, state) {
+            Escape::Json => Value::from_safe_string(text),
+            Escape::Yaml => Value::from_safe_string(yaml_from_json(&text)),
+            Escape::Text | Escape::Env | Escape::Shell => Value::from(text),
+        })
+    });
+    engine.add_filter("sh", move |state: &State<'_, '_>, value: Value| {
+        quote_for(Escape::Shell, target(escape, state), &value)
+    });
+    engine.add_filter("env", move |state: &State<'_, '_>, value: Value| {
+        quote_for(Escape::Env, target(escape, state), &value)
+    });
+    engine.add_filter("datetime", datetime);
+    engine
+}
+
+/// `{% autoescape false %}` switches quoting off, never the refusal of line breaks.
+fn target(escape: Escape, state: &State<'_, '_>) -> Escape {
+    if matches!(state.auto_escape(), AutoEscape::Custom(_)) { escape } else { Escape::Text }
+}
+
+fn write_value(target: Escape, out: &mut Output<'_>, value: &Value) -> Result<(), minijinja::Error> {
+    let failed = |_| minijinja::Error::from(ErrorKind::WriteFailure);
+    if value.is_safe() {
+        return out.write_str(value.as_str().unwrap_or_default()).map_err(failed);
+    }
+    let text = match (target, value.kind()) {
+        (_, ValueKind::Undefined) => return Err(ErrorKind::UndefinedError.into()),
+        (Escape::Json | Escape::Yaml, ValueKind::String) => quote(target, &text_of(value)?)?,
+        (Escape::Json, _) => json(value)?,
+        (Escape::Yaml, _) => yaml_from_json(&json(value)?),
+        (_, ValueKind::Number | ValueKind::Bool) => value.to_string(),
+        _ => quote(target, &text_of(value)?)?,
+    };
+    out.write_str(&text).map_err(failed)
+}
+
+/// `sh` and `env`: quoted, and final where that is how the target (or a target without a way of its own) writes it.
+fn quote_for(filter: Escape, target: Escape, value: &Value) -> Result<Value, minijinja::Error> {
+    let text = text_of(value)?;
+    Ok(match target {
+        // Of the two only a shell script can hold a line break within quotes.
+        Escape::Shell => Value::from_safe_string(quote(filter, &text)?),
+        Escape::Env => Value::from_safe_string(quote(Escape::Env, &text)?),
+        Escape::Text => {
+            quote(Escape::Text, &text)?;
+            Value::from_safe_string(quote(filter, &text)?)
+        }
+        Escape::Json | Escape::Yaml => Value::from(quote(filter, &text)?),
+    })
+}
+
+fn quote(escape: Escape, text: &str) -> Result<String, minijinja::Error> {
+    escape.quote(text).map_err(refuse)
+}
+
+/// The value as text: a string's own, nothing for `none`, JSON for what is composed.
+fn text_of(value: &Value) -> Result<Cow<'_, str>, minijinja::Error> {
+    match value.kind() {
+        ValueKind::Undefined => Err(ErrorKind::UndefinedError.into()),
+        ValueKind::None => Ok("".into()),
+        ValueKind::String => Ok(value.as_str().unwrap_or_default().into()),
+        ValueKind::Number | ValueKind::Bool => Ok(value.to_string().into()),
+        _ => json(value).map(Cow::Owned),
+    }
+}
+
+fn json(value: &Value) -> Result<String, minijinja::Error> {
+    if value.is_undefined() {
+        return Err(ErrorKind::UndefinedError.into());
+    }
+    serde_json::to_string(value).map_err(|_| refuse(Refusal::NotJson))
+}
+
+fn datetime(value: Value, format: Option<&str>, timezone: Option<&str>) -> Result<String, minijinja::Error> {
+    let instant = match value.as_i64() {
+        Some(seconds) => jiff::Timestamp::from_second(seconds).ok(),
+        None => value.as_str().and_then(|text| text.parse().ok()),
+    };
+    let instant: jiff::Timestamp = instant.ok_or_else(|| refuse(Refusal::NotATime))?;
+    let zoned = instant.in_tz(timezone.unwrap_or("UTC")).map_err(|_| refuse(Refusal::UnknownZone))?;
+    let format = format.unwrap_or("%Y-%m-%dT%H:%M:%S%:z");
+    jiff::fmt::strtime::format(format, &zoned).map_err(|_| refuse(Refusal::BadFormat))
+}
+
+fn refuse(refusal: Refusal) -> minijinja::Error {
+    minijinja::Error::new(ErrorKind::InvalidOperation, "refused").with_source(refusal)
+}
+
+/// The engine's error without its details, some of which carry values.
+fn explain(error: &minijinja::Error, rendered: Option<(&Template, &serde_json::Value)>) -> TemplateError {
+    let refusal = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Refusal>());
+    let detail = error.detail().unwrap_or("it cannot be parsed");
+    let what = match error.kind() {
+        _ if refusal.is_some() => refusal.map(ToString::to_string).unwrap_or_default(),
+        // These details are made of the template's own words.
+        ErrorKind::SyntaxError
+        | ErrorKind::UnknownFilter
+        | ErrorKind::UnknownTest
+        | ErrorKind::UnknownFunction => detail.to_owned(),
+        ErrorKind::UndefinedError => match rendered.and_then(|(template, context)| template.missing(context))
+        {
+            Some(name) => format!("`{name}` is not defined"),
+            None => "a name is not defined".to_owned(),
+        },
+        ErrorKind::OutOfFuel => "it takes too many steps (a loop?)".to_owned(),
+        ErrorKind::WriteFailure => format!("it makes more than {} KiB", LARGEST / 1024),
+        kind => kind.to_string(),
+    };
+    TemplateError { line: error.line().unwrap_or(1), what }
+}
+
+impl Template {
+    /// The first of its names that `context` lacks.
+    fn missing(&self, context: &serde_json::Value) -> Option<String> {
+        let is_missing = |name: &String| name.split('.').try_fold(context, |at, key| at.get(key)).is_none();
+        self.names().into_iter().find(is_missing)
+    }
+}

@@ -1,0 +1,183 @@
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::atomic;
+use crate::domain::AccountId;
+
+/// Why a state directory could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Another agent owns it.
+    #[error("the state directory `{}` is held by another agent{}", .path.display(), process(*.pid))]
+    Locked {
+        /// The state directory.
+        path: PathBuf,
+        /// That agent's process id, where it could be read.
+        pid: Option<u32>,
+    },
+    /// It was written by a newer version.
+    #[error("`{}` has schema {found}, newer than this version's {known}", .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: u32,
+        /// The newest that we know.
+        known: u32,
+    },
+    /// The system has no randomness to give.
+    #[error("no randomness for the installation's key")]
+    NoRandomness,
+    /// The file system refuses, or the directory is somebody else's.
+    #[error("the state directory is not usable: {0}")]
+    Files(#[from] atomic::Error),
+}
+
+impl OpenError {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Locked { .. } => Some(
+                "one agent at a time owns a state directory: stop the other, or set another `agent.state_dir`",
+            ),
+            Self::Newer { .. } => Some("run the newer version again, or use another `agent.state_dir`"),
+            Self::NoRandomness => None,
+            Self::Files(atomic::Error::ForeignFolder { .. }) => {
+                Some("run renewd as the user that owns it, or set another `agent.state_dir`")
+            }
+            Self::Files(error) => error.hint(),
+        }
+    }
+}
+
+/// Something that was found, and mended where possible, while opening.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Others could enter the directory; they cannot any more.
+    ModeMended {
+        /// The directory.
+        path: PathBuf,
+        /// The permission bits it had.
+        was: u32,
+    },
+    /// Others can enter the directory, and it is not ours to change (a pod's volume).
+    OpenToOthers(PathBuf),
+    /// The installation's id and key could not be read: new ones were made, so stored tokens will be issued anew.
+    InstallationReplaced {
+        /// Where the unreadable file is now.
+        moved_to: PathBuf,
+    },
+    /// Temporary files of a killed agent were removed.
+    LeftoversRemoved(usize),
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ModeMended { path, was } => {
+                write!(f, "`{}` had mode {was:04o}; it is 0700 now", path.display())
+            }
+            Self::OpenToOthers(path) => {
+                write!(f, "other users can enter `{}`, and it is not ours to close", path.display())
+            }
+            Self::InstallationReplaced { moved_to } => write!(
+                f,
+                "the installation file was unreadable and is now `{}`: stored tokens will be issued anew",
+                moved_to.display()
+            ),
+            Self::LeftoversRemoved(count) => {
+                write!(f, "removed {count} temporary files that a killed agent left")
+            }
+        }
+    }
+}
+
+/// Why an account's state file could not be taken over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It makes no sense; it was moved aside and the account starts afresh.
+    #[error("the state file `{}` is corrupt ({what}); moved to `{}`", .path.display(), .moved_to.display())]
+    Corrupt {
+        /// Where it was.
+        path: PathBuf,
+        /// Where it is.
+        moved_to: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// It was written by a newer version; it is left alone.
+    #[error("the state file `{}` has schema {found}, newer than this version's {known}", .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: u32,
+        /// The newest that we know.
+        known: u32,
+    },
+    /// The file system refuses; the file is left alone.
+    #[error("the state file cannot be read: {0}")]
+    Files(#[from] atomic::Error),
+}
+
+impl Unreadable {
+    /// Whether the account starts afresh (true), or waits until its file can be read (false).
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Corrupt { .. })
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Corrupt { .. } => None,
+            Self::Newer { .. } => Some("run the newer version again, or move the file away to start afresh"),
+            Self::Files(error) => error.hint(),
+        }
+    }
+}
+
+/// Why a change is not on disk as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refuses.
+    #[error("the state of `{account}` is not saved: {cause}")]
+    Files {
+        /// Whose state.
+        account: AccountId,
+        /// What it says.
+        cause: atomic::Error,
+    },
+    /// The accounts' directory cannot be listed.
+    #[error("the stored accounts cannot be listed: {0}")]
+    List(atomic::Error),
+    /// The account's file could not be read, so it is not written over.
+    #[error("the state of `{account}` is not saved, lest something be lost: {cause}")]
+    Blocked {
+        /// Whose state.
+        account: AccountId,
+        /// Why it could not be read.
+        cause: Unreadable,
+    },
+    /// The process is ending; whether it was written is not known.
+    #[error("saving the state of `{0}` was interrupted")]
+    Interrupted(AccountId),
+}
+
+impl StoreError {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Files { cause, .. } | Self::List(cause) => cause.hint(),
+            Self::Blocked { cause, .. } => cause.hint(),
+            Self::Interrupted(_) => None,
+        }
+    }
+}
+
+fn process(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+}

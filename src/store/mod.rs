@@ -1,0 +1,269 @@
+//! The only holder of tokens, and their durable state: one file an account below the state directory.
+//! Imports `domain` and `atomic`.
+//!
+//! ```text
+//! state_dir/              0700
+//!   lock                  held by the one agent that owns the directory; its process id as text
+//!   installation          random id and HMAC key, made once
+//!   accounts/<name>.json  0600, see `Record`
+//! ```
+//!
+//! **Invariant:** [`Store::snapshot`] never shows a change that was asked to be durable and is not so yet. A sink
+//! that reads snapshots therefore cannot be ahead of the disk, which is what single-use refresh tokens need.
+//!
+//! **Invariant:** an older write never follows a newer one: writes of one account are one after the other, and
+//! each takes the newest record there is.
+
+mod account;
+mod directory;
+mod error;
+mod fingerprint;
+mod record;
+mod wire;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::domain::{AccountId, Timestamp};
+use account::Slot;
+use directory::Directory;
+
+pub use error::{Notice, OpenError, StoreError, Unreadable};
+pub use fingerprint::Fingerprint;
+pub use record::{Intent, IntentKind, Record, RefreshSlot, Schedule};
+
+/// The accounts' records, in memory and on disk. Clones share one store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+/// What a change asks of the disk before it counts as made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// On disk, synced, or not made at all: where the write fails, the change is taken back (unless another one
+    /// came meanwhile). For an intent: what cannot be noted is not done.
+    Durable,
+    /// On disk, synced; where the write fails, the change is kept, is [`Store::dirty`], and stays hidden from
+    /// [`Store::snapshot`] until [`Store::flush_dirty`] succeeds. For a rotated refresh token.
+    Precious,
+    /// Made in memory at once, written without waiting for the disk: a killed process keeps it, a loss of power
+    /// may not. Where the write fails, the change is kept and is dirty. For what can be asked for again.
+    ///
+    /// A record that holds a refresh token or an intent still has its content synced before the rename, so that
+    /// a loss of power leaves the old record or the new one, never an empty file.
+    Cached,
+}
+
+#[derive(Debug)]
+struct Inner {
+    directory: Directory,
+    slots: Mutex<HashMap<AccountId, Arc<Slot>>>,
+}
+
+impl Store {
+    /// Opens `state_dir`, makes what is missing, and holds its lock until the last clone is dropped.
+    /// Blocks on the file system.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] where another agent holds it; the rest when the directory is not ours or not usable.
+    pub fn open(state_dir: &Path) -> Result<Self, OpenError> {
+        let directory = Directory::open(state_dir)?;
+        Ok(Self { inner: Arc::new(Inner { directory, slots: Mutex::default() }) })
+    }
+
+    /// What was found and mended while opening, to be said once.
+    #[must_use]
+    pub fn notices(&self) -> &[Notice] {
+        &self.inner.directory.notices
+    }
+
+    /// The state directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.inner.directory.path
+    }
+
+    /// The seed of the renewal policy's spread: from the installation's id, the same after every restart.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.inner.directory.installation.seed()
+    }
+
+    /// A mark of `parts` that can be compared but not turned back: HMAC-SHA256 under this directory's key,
+    /// cut to 128 bits. Where one part ends matters: `["ab", "c"]` differs from `["a", "bc"]`.
+    #[must_use]
+    pub fn fingerprint(&self, parts: &[&[u8]]) -> Fingerprint {
+        self.inner.directory.installation.fingerprint(parts)
+    }
+
+    /// The accounts that have a state file, also those that have left the configuration. Blocks.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn stored(&self) -> Result<Vec<AccountId>, StoreError> {
+        self.inner.directory.stored()
+    }
+
+    /// Reads an account's state file into memory. Blocks; meant for the start and for trying again after an error.
+    ///
+    /// A record that is already in memory is not read again.
+    ///
+    /// # Errors
+    /// [`Unreadable`]. Where [`Unreadable::is_absent`] says so (a corrupt file, now moved aside), the account
+    /// starts afresh; otherwise its file is left alone and updates are refused until a later call succeeds.
+    pub fn restore(&self, account: &AccountId) -> Result<Option<Arc<Record>>, Unreadable> {
+        self.inner.slot(account).restore(account, &self.inner.directory)
+    }
+
+    /// The record as far as it is as durable as was asked; `None` where there is none. Never blocks on the disk.
+    #[must_use]
+    pub fn snapshot(&self, account: &AccountId) -> Option<Arc<Record>> {
+        self.inner.slots().get(account)?.visible()
+    }
+
+    /// The record with every change, also those that are not yet as durable as was asked. Not for sinks.
+    #[must_use]
+    pub fn latest(&self, account: &AccountId) -> Option<Arc<Record>> {
+        self.inner.slots().get(account)?.latest()
+    }
+
+    /// Changes a record, a blank one ([`Record::new`]) where there is none. `change` must not call the store.
+    ///
+    /// The change is applied before this returns (so calls take effect in their order) and its write begins at
+    /// once on the blocking pool: dropping the result does not stop it. Wants a tokio runtime. An account that
+    /// was never restored is restored first, on the calling thread.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what then holds in memory, [`Durability`] says.
+    pub fn update(
+        &self,
+        account: &AccountId,
+        durability: Durability,
+        change: impl FnOnce(&mut Record),
+    ) -> Saving {
+        let slot = self.inner.slot(account);
+        match slot.apply(account, durability, &self.inner.directory, change) {
+            Ok(pending) => {
+                let inner = Arc::clone(&self.inner);
+                let commit = move || slot.commit(pending, &inner.directory);
+                Saving::Running(account.clone(), tokio::task::spawn_blocking(commit))
+            }
+            Err(error) => Saving::Done(Some(Err(error))),
+        }
+    }
+
+    /// As [`Store::update`], on the calling thread.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn update_blocking(
+        &self,
+        account: &AccountId,
+        durability: Durability,
+        change: impl FnOnce(&mut Record),
+    ) -> Result<(), StoreError> {
+        let slot = self.inner.slot(account);
+        let pending = slot.apply(account, durability, &self.inner.directory, change)?;
+        slot.commit(pending, &self.inner.directory)
+    }
+
+    /// The accounts whose newest record is not (yet) on disk as it should be.
+    #[must_use]
+    pub fn dirty(&self) -> Vec<AccountId> {
+        let mut dirty: Vec<_> = self.inner.all().into_iter().filter(|(_, slot)| slot.is_dirty()).collect();
+        dirty.sort_by(|(one, _), (other, _)| one.cmp(other));
+        dirty.into_iter().map(|(account, _)| account).collect()
+    }
+
+    /// Tries to write each dirty record again. Blocks.
+    ///
+    /// # Errors
+    /// Those that still fail; the others are done.
+    pub fn flush_dirty(&self) -> Result<(), Vec<StoreError>> {
+        let slots = self.inner.all().into_iter().filter(|(_, slot)| slot.is_dirty());
+        let failed: Vec<_> = slots.filter_map(|(_, slot)| slot.flush(&self.inner.directory).err()).collect();
+        if failed.is_empty() { Ok(()) } else { Err(failed) }
+    }
+
+    /// Forgets an account, in memory and on disk. Blocks. A write that is on its way comes to nothing.
+    ///
+    /// # Errors
+    /// What the system says; the memory is then forgotten, the file not.
+    pub fn remove(&self, account: &AccountId) -> Result<(), StoreError> {
+        self.inner.slot(account).remove(account, &self.inner.directory)
+    }
+
+    /// Removes the records of accounts that left the configuration (`removed_at`) at least `age` before `now`, and
+    /// names them. Files that were not restored are looked into. Blocks.
+    ///
+    /// # Errors
+    /// The first that failed, after all others were tried.
+    pub fn purge_older_than(&self, now: Timestamp, age: Duration) -> Result<Vec<AccountId>, StoreError> {
+        let (mut purged, mut failed) = (Vec::new(), None);
+        for account in self.stored()? {
+            let removed_at = match self.restore(&account) {
+                Ok(record) => record.and_then(|record| record.removed_at),
+                Err(_) => None,
+            };
+            if removed_at.is_some_and(|at| at.plus(age) <= now) {
+                match self.remove(&account) {
+                    Ok(()) => purged.push(account),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+        }
+        failed.map_or(Ok(purged), Err)
+    }
+
+    /// Where an account's state is kept; for messages.
+    #[must_use]
+    pub fn file_of(&self, account: &AccountId) -> PathBuf {
+        self.inner.directory.file_of(account)
+    }
+}
+
+impl Inner {
+    fn slots(&self) -> MutexGuard<'_, HashMap<AccountId, Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slot(&self, account: &AccountId) -> Arc<Slot> {
+        Arc::clone(self.slots().entry(account.clone()).or_default())
+    }
+
+    fn all(&self) -> Vec<(AccountId, Arc<Slot>)> {
+        self.slots().iter().map(|(account, slot)| (account.clone(), Arc::clone(slot))).collect()
+    }
+}
+
+/// A change on its way to the disk. Dropping it does not stop it.
+#[derive(Debug)]
+#[must_use = "only its result says whether the change is as durable as was asked"]
+pub enum Saving {
+    /// Being written.
+    Running(AccountId, tokio::task::JoinHandle<Result<(), StoreError>>),
+    /// Refused before any write; `None` once that was said.
+    Done(Option<Result<(), StoreError>>),
+}
+
+impl Future for Saving {
+    type Output = Result<(), StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Running(account, task) => Pin::new(task)
+                .poll(context)
+                .map(|joined| joined.unwrap_or_else(|_| Err(StoreError::Interrupted(account.clone())))),
+            Self::Done(result) => result.take().map_or(Poll::Pending, Poll::Ready),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

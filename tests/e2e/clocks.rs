@@ -1,0 +1,171 @@
+//! Clocks that jump, by way of libfaketime: the wall clock alone steps, the others run on.
+
+use std::path::Path;
+use std::time::Duration;
+
+use renewd::simulator::Provider;
+use serde_json::{Value, json};
+
+use crate::support::{Agent, Reader, World, account, all_well, generation, millis, secs, skip, state, until};
+
+const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+const KINDS: [Provider; 3] = [Provider::OAuthClientCredentials, Provider::Bizppurio, Provider::PortOne];
+
+fn is_missing(test: &str) -> bool {
+    let missing = !Path::new(LIBRARY).exists();
+    if missing {
+        skip(test, "libfaketime is not installed");
+    }
+    missing
+}
+
+fn set_clock(world: &World, offset: &str) {
+    crate::support::replace(&world.path("clock"), offset);
+}
+
+fn start(world: &World, config: &Value) -> Agent {
+    world.write(config);
+    world
+        .run()
+        .env("LD_PRELOAD", LIBRARY)
+        .env("FAKETIME_TIMESTAMP_FILE", world.path("clock").to_str().unwrap())
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("DONT_FAKE_MONOTONIC", "1")
+        .env("NO_FAKE_STAT", "1")
+        .start()
+}
+
+fn accounts(world: &World) -> Value {
+    let mut config = world.config(KINDS.map(|kind| (kind.to_string(), world.account(kind, kind.name()))));
+    for kind in KINDS {
+        let document = json!({ "file": { "path": world.out(&format!("{kind}.json")), "content": "json" } });
+        config["accounts"][kind.name()]["sinks"].as_array_mut().unwrap().push(document);
+    }
+    config
+}
+
+/// Accounts of 20 s lives, a step while they run: no token that is not accepted is ever read, none is called fresh
+/// that is over, and nobody is stormed.
+fn step(offset: &str) {
+    let world = World::living(secs(20));
+    set_clock(&world, "+0");
+    let agent = start(&world, &accounts(&world));
+    agent.until_well();
+    let readers = KINDS.map(|kind| {
+        let simulator = (*world.sim).clone();
+        Reader::start(world.out(&format!("{kind}.token")), millis(2), move |content| {
+            let token = String::from_utf8(content.ok_or("no file")?.to_vec()).map_err(|_| "no text")?;
+            simulator.accepts(kind, &token).then_some(()).ok_or_else(|| "not accepted".to_owned())
+        })
+    });
+    std::thread::sleep(secs(2));
+    let before = agent.status();
+    world.sim.reset_stats();
+    set_clock(&world, offset);
+    let stepped = std::time::Instant::now();
+    agent.until("renewals", secs(20), |status| {
+        KINDS.iter().all(|kind| {
+            generation(status, kind.name()) > generation(&before, kind.name())
+                && state(status, kind.name()) == "fresh"
+        })
+    });
+    eprintln!("{offset}: all renewed {:?} after the step", stepped.elapsed());
+    // Two lives on: the new clock is as good as the old one.
+    std::thread::sleep(secs(25));
+    let status = agent.status();
+    for (kind, reader) in KINDS.into_iter().zip(readers) {
+        let name = kind.name();
+        assert_eq!(state(&status, name), "fresh", "{offset} {name}");
+        let requests = world.sim.stats().providers[name].requests;
+        assert!(
+            (2..=7).contains(&requests),
+            "{offset} {name}: {requests} requests in {:?}",
+            stepped.elapsed()
+        );
+        let seen = reader.stop();
+        assert!(seen.bad.is_empty(), "{offset} {name}: {seen:?}");
+        // What it says of the end is by its own clock: as long from now as it really lives.
+        let document: Value = serde_json::from_str(&world.read(&format!("{name}.json"))).unwrap();
+        let at = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
+        let life = at(&document["expires_at"]) - at(&document["issued_at"]);
+        assert!((17..=21).contains(&life), "{offset} {name}: {life} s");
+        let left = at(&account(&status, name)["expires_at"]) - at(&status["now"]);
+        assert!((0..=21).contains(&left), "{offset} {name}: {left} s left");
+    }
+}
+
+#[test]
+fn steps_of_an_hour_and_of_ten_years_are_followed_by_renewals_and_no_storm() {
+    let test = "steps_of_an_hour_and_of_ten_years_are_followed_by_renewals_and_no_storm";
+    if is_missing(test) {
+        return;
+    }
+    std::thread::scope(|scope| {
+        for offset in ["+1h", "-1h", "+10y", "-10y"] {
+            scope.spawn(move || step(offset));
+        }
+    });
+}
+
+#[test]
+fn an_agent_that_starts_on_a_stepped_clock_neither_trusts_nor_storms() {
+    let test = "an_agent_that_starts_on_a_stepped_clock_neither_trusts_nor_storms";
+    if is_missing(test) {
+        return;
+    }
+    for offset in ["+1h", "-1h"] {
+        let world = World::living(secs(600));
+        set_clock(&world, "+0");
+        let config = accounts(&world);
+        let agent = start(&world, &config);
+        agent.until_well();
+        agent.stop();
+        world.sim.reset_stats();
+        set_clock(&world, offset);
+        let agent = start(&world, &config);
+        agent.until("second generations", secs(15), |status| {
+            all_well(status) && KINDS.iter().all(|kind| generation(status, kind.name()) == 2)
+        });
+        std::thread::sleep(millis(1500));
+        assert_eq!(world.sim.requests(), 3, "{offset}");
+        // And back: a token that claims an hour of the future to have been its beginning is not trusted either.
+        agent.stop();
+        set_clock(&world, "+0");
+        let agent = start(&world, &config);
+        agent.until("valid tokens", secs(15), |status| {
+            KINDS.iter().all(|kind| state(status, kind.name()) == "fresh")
+                && KINDS.iter().all(|kind| world.sim.accepts(*kind, &world.read(&format!("{kind}.token"))))
+        });
+        assert!(world.sim.requests() <= 6, "{offset}");
+    }
+}
+
+#[test]
+fn a_vendor_whose_clock_is_off_gives_ends_by_our_clock() {
+    let world = World::living(secs(120));
+    let kinds = [
+        Provider::Bizppurio,
+        Provider::RcsBizCenter,
+        Provider::BizppurioRcs,
+        Provider::PortOne,
+        Provider::Kiwoom,
+        Provider::Kis,
+    ];
+    world.sim.fault("*=clock:+10m");
+    let config = world.config(kinds.map(|kind| (kind.to_string(), world.account(kind, kind.name()))));
+    let agent = world.start(&config);
+    for clock in ["clock:+10m", "clock:-10m"] {
+        world.sim.fault(&format!("*={clock}"));
+        agent.signal(rustix::process::Signal::USR1);
+        let status = until("fresh tokens", Duration::from_secs(15), || Some(agent.status()).filter(all_well));
+        for kind in kinds {
+            let seen = account(&status, kind.name());
+            let at =
+                |field: &str| seen[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
+            let life = at("expires_at") - at("issued_at");
+            // Whole seconds on the vendor's side, and a Date that counts in them: early by up to two, never late.
+            assert!((116..=120).contains(&life), "{clock} {kind}: {life}");
+        }
+    }
+}

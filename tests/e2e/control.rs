@@ -1,0 +1,214 @@
+//! The control socket from outside.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use renewd::simulator::Provider;
+use serde_json::{Value, json};
+
+use crate::support::{World, account, generation, is_root, millis, secs, skip, throughout};
+
+#[test]
+fn the_status_has_the_contracts_fields() {
+    let world = World::living(secs(600));
+    let agent = world.start(&world.one(Provider::Bizppurio));
+    let status = agent.until_well();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    for key in ["version", "config", "accounts", "templates"] {
+        assert!(keys(&status).contains(&key.to_owned()), "{key}");
+    }
+    assert_eq!(keys(&status["config"]), ["path", "generation", "loaded_at", "error"]);
+    let a = account(&status, "a");
+    let expected = [
+        "name",
+        "provider",
+        "state",
+        "generation",
+        "issued_at",
+        "expires_at",
+        "renew_at",
+        "attempt",
+        "error",
+        "sinks",
+    ];
+    assert_eq!(keys(a), expected);
+    assert_eq!(keys(&a["sinks"][0]), ["sink", "state", "generation", "written_at", "error"]);
+    assert_eq!(a["sinks"][0]["sink"], format!("file:{}", world.out("a.token").display()));
+    assert_eq!(status["config"]["path"], world.config_path().to_str().unwrap());
+    assert_eq!((&a["attempt"], &a["error"]), (&json!(0), &Value::Null));
+    let renew_at: jiff::Timestamp = a["renew_at"].as_str().unwrap().parse().unwrap();
+    let expires_at: jiff::Timestamp = a["expires_at"].as_str().unwrap().parse().unwrap();
+    assert!(renew_at < expires_at);
+}
+
+#[test]
+fn the_token_document_has_exactly_the_contracts_fields() {
+    let world = World::living(secs(600));
+    let mut config = world.one(Provider::OAuthClientCredentials);
+    config["accounts"]["a"]["params"] = json!({ "scope": "send read" });
+    config["accounts"]["a"]["sinks"] =
+        json!([{ "file": { "path": world.out("a.json"), "content": "json" } }]);
+    let agent = world.start(&config);
+    agent.until_well();
+    let (status, document) = agent.get("/v1/accounts/a/token");
+    assert_eq!(status, 200);
+    let keys: Vec<&String> = document.as_object().unwrap().keys().collect();
+    let expected = [
+        "account",
+        "provider",
+        "access_token",
+        "token_type",
+        "issued_at",
+        "expires_at",
+        "expires_at_unix",
+        "generation",
+        "extra",
+    ];
+    assert_eq!(keys, expected);
+    assert_eq!(document["token_type"], "Bearer");
+    assert_eq!(document["generation"], 1);
+    assert_eq!(document["extra"], json!({ "scope": "send read" }));
+    let expires_at: jiff::Timestamp = document["expires_at"].as_str().unwrap().parse().unwrap();
+    assert!(document["expires_at"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(document["expires_at_unix"], expires_at.as_second());
+    let in_file: Value = serde_json::from_str(&world.read("a.json")).unwrap();
+    assert_eq!(in_file, document);
+}
+
+#[test]
+fn everyone_who_can_connect_reads_the_status_but_only_the_permitted_take_or_force_tokens() {
+    let name = "everyone_who_can_connect_reads_the_status_but_only_the_permitted_take_or_force_tokens";
+    if !is_root() {
+        return skip(name, "only root can become another user");
+    }
+    let world = World::living(secs(600));
+    let mut config = world.one(Provider::Bizppurio);
+    config["agent"]["socket"] = json!({ "path": world.path("run/renewd.sock"), "mode": "0666" });
+    let agent = world.start(&config);
+    agent.until_well();
+    std::fs::set_permissions(world.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(world.path("run"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let requests = world.sim.requests();
+
+    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let as_nobody = |method: &str, path: &str| curl(&nobody, agent.socket(), method, path);
+    assert_eq!(as_nobody("GET", "/v1/status").0, 200);
+    let post = ["/v1/accounts/a/renew", "/v1/accounts/a/invalidate", "/v1/reload"];
+    let denied = post.map(|path| ("POST", path)).into_iter().chain([("GET", "/v1/accounts/a/token")]);
+    for (method, path) in denied {
+        let (status, body) = as_nobody(method, path);
+        assert_eq!(status, 403, "{method} {path}");
+        assert!(!body.contains(&world.read("a.token")));
+    }
+    // The socket's group is root's here: its members may, whoever they are.
+    let member = ["--reuid=65534", "--regid=0", "--clear-groups"];
+    assert_eq!(curl(&member, agent.socket(), "GET", "/v1/accounts/a/token").0, 200);
+    assert_eq!(world.sim.requests(), requests);
+    assert_eq!(agent.get("/v1/accounts/a/token").0, 200);
+}
+
+/// Over the socket as another user: status and body.
+fn curl(who: &[&str], socket: &Path, method: &str, path: &str) -> (u16, String) {
+    let output = Command::new("setpriv")
+        .args(who)
+        .args(["curl", "-s", "-S", "-X", method, "-w", "\n%{http_code}", "--unix-socket"])
+        .arg(socket)
+        .args(["-d", if method == "POST" { "{\"generation\":1}" } else { "" }])
+        .args(if method == "GET" { &["-G"][..] } else { &[] })
+        .arg(format!("http://renewd{path}"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (body, status) =
+        said.rsplit_once('\n').unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    (status.parse().unwrap(), body.to_owned())
+}
+
+#[test]
+fn invalidating_an_older_generation_does_nothing_and_the_current_one_is_renewed() {
+    let world = World::living(secs(600));
+    let agent = world.start(&world.one(Provider::Bizppurio));
+    agent.until_well();
+    assert_eq!(agent.renew("a").0, 200);
+    agent.until("the second generation", secs(5), |status| generation(status, "a") == 2);
+    world.sim.reset_stats();
+    assert_eq!(agent.post("/v1/accounts/a/invalidate", "{\"generation\":1}").0, 200);
+    assert_eq!(agent.post("/v1/accounts/a/invalidate", "{\"generation\":7}").0, 200);
+    throughout("no request", millis(500), || world.sim.requests() == 0);
+    assert_eq!(agent.post("/v1/accounts/a/invalidate", "{\"generation\":2}").0, 200);
+    agent.until("the third generation", secs(5), |status| generation(status, "a") == 3);
+    assert_eq!(agent.post("/v1/accounts/a/invalidate", "{}").0, 400);
+    assert_eq!(agent.post("/v1/accounts/b/invalidate", "{\"generation\":1}").0, 404);
+}
+
+#[test]
+fn a_reload_over_the_socket_answers_with_the_generation_or_with_what_is_wrong() {
+    let world = World::living(secs(600));
+    let mut config = world.one(Provider::Bizppurio);
+    let agent = world.start(&config);
+    agent.until_well();
+    assert_eq!(agent.post("/v1/reload", ""), (200, json!({ "generation": 1 })));
+    config["accounts"]["b"] = world.account(Provider::Bizppurio, "b");
+    world.write(&config);
+    let (status, body) = agent.post("/v1/reload", "");
+    assert_eq!((status, &body["generation"]), (200, &json!(2)));
+    world.write_text("accounts: [\n");
+    let (status, body) = agent.post("/v1/reload", "");
+    assert_eq!(status, 422);
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains(&format!("{}:", world.config_path().display())), "{message}");
+}
+
+#[test]
+fn a_renewal_that_min_interval_holds_back_says_until_when() {
+    let world = World::living(secs(600));
+    let mut config = world.one(Provider::Bizppurio);
+    config["accounts"]["a"]["renew"]["min_interval"] = "5m".into();
+    let agent = world.start(&config);
+    agent.until_well();
+    let (status, body) = agent.renew("a");
+    assert_eq!(status, 202, "{body}");
+    let until: jiff::Timestamp = body["not_before"].as_str().unwrap().parse().unwrap();
+    let left = until.as_second() - jiff::Timestamp::now().as_second();
+    assert!((280..=300).contains(&left), "{left}");
+    assert_eq!(world.sim.requests(), 1);
+    agent.stop();
+
+    // Durable: a restart does not forget when it asked.
+    let agent = world.run().start();
+    agent.until_well();
+    assert_eq!(agent.renew("a").0, 202);
+    assert_eq!(world.sim.requests(), 1);
+}
+
+#[test]
+fn a_renewal_that_fails_says_why_and_unknown_paths_and_accounts_are_404() {
+    let world = World::living(secs(600));
+    let agent = world.start(&world.one(Provider::Bizppurio));
+    agent.until_well();
+    world.sim.fault("bizppurio=503");
+    let (status, body) = agent.renew("a");
+    assert_eq!((status, &body["error"]["class"]), (502, &json!("transient")), "{body}");
+    for path in ["/v1/accounts/b/token", "/v1/nothing", "/v1/accounts/..%2f/token"] {
+        assert_eq!(agent.get(path).0, 404, "{path}");
+    }
+    assert_eq!(agent.renew("b").0, 404);
+}
+
+#[test]
+fn the_socket_has_its_mode_and_is_gone_after_the_end_and_a_stale_one_is_replaced() {
+    let world = World::living(secs(600));
+    let config = world.one(Provider::Bizppurio);
+    let agent = world.start(&config);
+    agent.until_well();
+    let mode = std::fs::metadata(agent.socket()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    agent.kill();
+    assert!(world.path("run/renewd.sock").exists(), "nobody was there to remove it");
+    let agent = world.run().start();
+    agent.until_well();
+    agent.stop();
+    assert!(!world.path("run/renewd.sock").exists());
+}

@@ -1,0 +1,30 @@
+//! The real binary against the stand-ins, from outside: what a person sees who runs `renewd`.
+//!
+//! Each test has a folder, a simulator and agents of its own ([`support::World`]), waits for conditions with a
+//! deadline and never for time alone. Whatever an agent logs, at trace, is searched for every secret and token
+//! when the test ends. Longer forms: `RENEWD_LONG=600` (seconds under short lives), `RENEWD_KILLS=200`,
+//! `RENEWD_ACCOUNTS=1000`.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "tests read clocks, write files and fail loudly"
+)]
+
+mod clocks;
+mod config_errors;
+mod control;
+mod crash;
+mod cron;
+mod faults;
+mod limits;
+mod once;
+mod reload;
+mod restart;
+mod run;
+mod secrets;
+mod signals;
+mod sinks;
+mod state;
+mod support;

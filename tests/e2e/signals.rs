@@ -1,0 +1,123 @@
+//! Signals at good and at bad moments.
+
+use std::os::unix::process::ExitStatusExt;
+
+use renewd::simulator::Provider;
+use rustix::process::Signal;
+
+use crate::support::{World, account, class, generation, millis, secs, state, throughout, until};
+
+#[test]
+fn term_waits_for_the_request_in_flight_and_its_refresh_token_is_kept() {
+    let world = World::living(secs(600));
+    let config = world.one(Provider::PortOne);
+    let mut agent = world.start(&config);
+    agent.until_well();
+    world.sim.fault("portone:refresh=delay:2s");
+    agent.signal(Signal::USR1);
+    let key = world.identity(Provider::PortOne, "a");
+    until("the request in flight", secs(5), || (world.sim.requests_of(&key) == 2).then_some(()));
+    agent.signal(Signal::TERM);
+    let status = agent.ends_within(secs(20)).expect("an end within the grace");
+    assert_eq!(status.code(), Some(0));
+    drop(agent);
+
+    world.sim.clear();
+    world.sim.reset_stats();
+    let agent = world.run().start();
+    let status = agent.until_well();
+    assert_eq!(generation(&status, "a"), 2, "the reply that came during the end counts");
+    assert!(world.sim.accepts(Provider::PortOne, &world.read("a.token")));
+    assert_eq!(world.sim.requests(), 0);
+    assert_eq!(agent.renew("a").0, 200);
+    let stats = world.sim.stats();
+    let refresh = &stats.providers["portone"].operations["refresh"][&key];
+    assert_eq!((refresh.granted, refresh.dead_refresh_tokens), (1, 0), "the new refresh token was kept");
+}
+
+#[test]
+fn term_ends_with_the_grace_where_a_request_hangs_for_longer() {
+    let world = World::living(secs(600));
+    let mut config = world.one(Provider::Bizppurio);
+    config["agent"]["shutdown_grace"] = "2s".into();
+    config["accounts"]["a"]["http"]["timeout"] = "2m".into();
+    let mut agent = world.start(&config);
+    agent.until_well();
+    world.sim.fault("*=hang");
+    agent.signal(Signal::USR1);
+    until("the request in flight", secs(5), || (world.sim.stats().requests == 2).then_some(()));
+    let start = std::time::Instant::now();
+    agent.signal(Signal::TERM);
+    let status = agent.ends_within(secs(10)).expect("an end after the grace");
+    assert_eq!(status.code(), Some(0));
+    assert!((millis(1500)..secs(5)).contains(&start.elapsed()), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_second_term_ends_at_once() {
+    let world = World::living(secs(600));
+    let mut agent = world.start(&world.one(Provider::PortOne));
+    agent.until_well();
+    world.sim.fault("*=hang");
+    agent.signal(Signal::USR1);
+    until("the request in flight", secs(5), || (world.sim.stats().requests == 2).then_some(()));
+    agent.signal(Signal::TERM);
+    assert!(agent.ends_within(millis(700)).is_none(), "it waits for the request");
+    agent.signal(Signal::TERM);
+    let status = agent.ends_within(secs(1)).expect("an end at once");
+    assert!(status.code() == Some(143) || status.signal() == Some(15), "{status:?}");
+    drop(agent);
+
+    world.sim.clear();
+    let agent = world.run().start();
+    agent.until_well();
+    agent.until("a renewal", secs(30), |status| generation(status, "a") > 1 || agent.renew("a").0 == 200);
+}
+
+#[test]
+fn an_idle_agent_ends_at_once_with_term_and_with_int() {
+    let world = World::living(secs(600));
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut agent = world.start(&world.one(Provider::Bizppurio));
+        agent.until_well();
+        agent.signal(signal);
+        assert_eq!(agent.ends_within(secs(2)).and_then(|status| status.code()), Some(0));
+    }
+}
+
+#[test]
+fn usr1_renews_every_account_once() {
+    let world = World::living(secs(600));
+    let names = ["a", "b", "c", "d", "e"];
+    let config = world.config(names.map(|name| (name.to_owned(), world.account(Provider::Kiwoom, name))));
+    let agent = world.start(&config);
+    agent.until_well();
+    agent.signal(Signal::USR1);
+    agent.until("second generations", secs(10), |status| {
+        names.iter().all(|name| generation(status, name) == 2)
+    });
+    throughout("ten requests", millis(500), || world.sim.requests() == 10);
+}
+
+#[test]
+fn hup_tries_refused_credentials_again_and_reads_the_configuration() {
+    let world = World::living(secs(600));
+    let mut config = world.one(Provider::Bizppurio);
+    config["accounts"]["a"]["credentials"]["password"] = "wrong".into();
+    let agent = world.start(&config);
+    agent.until("a rejection", secs(10), |status| state(status, "a") == "rejected");
+    assert_eq!(class(&agent.status(), "a"), "rejected");
+    throughout("one request", millis(500), || world.sim.requests() == 1);
+    agent.signal(Signal::HUP);
+    until("a second try", secs(5), || (world.sim.requests() == 2).then_some(()));
+    agent.until("the second rejection", secs(5), |status| account(status, "a")["attempt"] == 2);
+    throughout("two requests", millis(500), || world.sim.requests() == 2);
+
+    config["accounts"]["b"] = world.account(Provider::Bizppurio, "b");
+    config["accounts"]["a"] = world.account(Provider::Bizppurio, "a");
+    world.write(&config);
+    agent.signal(Signal::HUP);
+    agent.until("both accounts", secs(5), |status| {
+        status["accounts"].as_array().unwrap().len() == 2 && crate::support::all_well(status)
+    });
+}

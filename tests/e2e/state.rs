@@ -1,0 +1,158 @@
+//! State that is corrupt, newer, locked or cannot be written.
+
+use std::os::unix::fs::PermissionsExt;
+
+use renewd::simulator::Provider;
+use serde_json::Value;
+
+use crate::support::{
+    World, account, all_well, class, generation, is_root, is_well, secs, skip, state, throughout, until,
+};
+
+#[test]
+fn a_corrupt_state_file_is_moved_aside_and_its_account_alone_is_issued_anew() {
+    let world = World::living(secs(600));
+    let names = ["flipped", "truncated", "empty", "other", "well"];
+    let config = world.config(names.map(|name| (name.to_owned(), world.account(Provider::PortOne, name))));
+    let agent = world.start(&config);
+    agent.until_well();
+    agent.stop();
+    let file = |name: &str| world.path("state/accounts").join(format!("{name}.json"));
+    let content = std::fs::read(file("flipped")).unwrap();
+    let mut flipped = content.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    std::fs::write(file("flipped"), flipped).unwrap();
+    std::fs::write(file("truncated"), &std::fs::read(file("truncated")).unwrap()[..middle]).unwrap();
+    std::fs::write(file("empty"), "").unwrap();
+    std::fs::write(file("other"), content).unwrap();
+
+    world.sim.reset_stats();
+    let agent = world.start(&config);
+    agent.until_well();
+    throughout("four requests", secs(1), || world.sim.requests() == 4);
+    assert_eq!(generation(&agent.status(), "well"), 1);
+    for name in &names[..4] {
+        let aside = world.path("state/accounts").join(format!("{name}.json.corrupt-1"));
+        assert!(aside.exists(), "{name}");
+        assert!(agent.log().contains(aside.to_str().unwrap()), "said: {name}");
+    }
+}
+
+#[test]
+fn a_state_file_of_a_newer_version_is_left_alone_and_says_so() {
+    let world = World::living(secs(600));
+    let config = world
+        .config(["newer", "well"].map(|name| (name.to_owned(), world.account(Provider::Bizppurio, name))));
+    let agent = world.start(&config);
+    agent.until_well();
+    agent.stop();
+    let file = world.path("state/accounts/newer.json");
+    // A file without a checksum is taken as one that was written by hand.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut document: Value = serde_json::from_str(&text).unwrap();
+    document.as_object_mut().unwrap().remove("sha256");
+    document["schema"] = 99.into();
+    std::fs::write(&file, document.to_string()).unwrap();
+    let newer = std::fs::read(&file).unwrap();
+
+    world.sim.reset_stats();
+    let agent = world.start(&config);
+    agent.until("the other account", secs(10), |status| is_well(account(status, "well")));
+    let status = agent.status();
+    let told =
+        account(&status, "newer")["error"]["message"].as_str().unwrap_or_default().to_owned() + &agent.log();
+    assert!(told.contains("schema 99") && told.contains("newer"), "{status}");
+    assert_eq!(std::fs::read(&file).unwrap(), newer, "it is left alone");
+}
+
+#[test]
+fn an_installation_of_a_newer_version_is_refused_clearly() {
+    let world = World::living(secs(600));
+    let config = world.one(Provider::Bizppurio);
+    let agent = world.start(&config);
+    agent.until_well();
+    agent.stop();
+    let installation = std::fs::read_dir(world.path("state")).unwrap().map(|entry| entry.unwrap().path());
+    let installation = installation.filter(|path| path.is_file() && !path.ends_with("lock")).next().unwrap();
+    let mut document: Value = serde_json::from_slice(&std::fs::read(&installation).unwrap()).unwrap();
+    document.as_object_mut().unwrap().remove("sha256");
+    document["schema"] = 99.into();
+    std::fs::write(&installation, document.to_string()).unwrap();
+    let output = world.renewd(&["run"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("schema 99") && said.contains("hint:"), "{said}");
+}
+
+#[test]
+fn state_that_cannot_be_written_spends_no_refresh_token_and_holds_nobody_else_up() {
+    let name = "state_that_cannot_be_written_spends_no_refresh_token_and_holds_nobody_else_up";
+    if !is_root() {
+        return skip(name, "the agent must be run as another user than root");
+    }
+    let world = World::living(secs(20));
+    let config = world.config([
+        ("cached".to_owned(), world.account(Provider::Bizppurio, "cached")),
+        ("single".to_owned(), world.account(Provider::PortOne, "single")),
+    ]);
+    world.write(&config);
+    world.give_to_nobody();
+    std::fs::set_permissions(world.config_path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let agent = world.run().as_nobody().start();
+    agent.until_well();
+    let accounts = world.path("state/accounts");
+    std::fs::set_permissions(&accounts, std::fs::Permissions::from_mode(0o500)).unwrap();
+    let key = world.identity(Provider::PortOne, "single");
+    let before = world.sim.requests_of(&key);
+    // A token without a refresh token is a cache: it is renewed and delivered all the same.
+    assert_eq!(agent.renew("cached").0, 200);
+    agent.until("its delivery", secs(5), |status| {
+        generation(status, "cached") == 2 && is_well(account(status, "cached"))
+    });
+    let (status, reply) = agent.renew("single");
+    assert_eq!((status, reply["error"]["class"].as_str()), (502, Some("config")), "{reply}");
+    let message = reply["error"]["message"].as_str().unwrap();
+    assert!(message.contains("not spent"), "{message}");
+    assert_eq!(world.sim.requests_of(&key), before);
+    assert_eq!((state(&agent.status(), "single"), class(&agent.status(), "single")), ("retrying", "config"));
+    assert!(world.sim.accepts(Provider::PortOne, &world.read("single.token")));
+
+    std::fs::set_permissions(&accounts, std::fs::Permissions::from_mode(0o700)).unwrap();
+    agent.until("healing", secs(40), all_well);
+    until("the cached one's state on disk", secs(20), || {
+        let text = std::fs::read_to_string(accounts.join("cached.json")).ok()?;
+        let document: Value = serde_json::from_str(&text).ok()?;
+        (document["generation"].as_u64()? >= 2).then_some(())
+    });
+    let stats = world.sim.stats();
+    let refresh = &stats.providers["portone"].operations["refresh"][&key];
+    assert_eq!(refresh.dead_refresh_tokens, 0);
+}
+
+#[test]
+fn state_is_for_the_owner_alone() {
+    let world = World::living(secs(600));
+    std::fs::create_dir(world.path("state")).unwrap();
+    std::fs::set_permissions(world.path("state"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let agent = world.start(&world.one(Provider::PortOne));
+    agent.until_well();
+    let mode = |name: &str| std::fs::metadata(world.path(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode("state"), mode("state/accounts"), mode("state/accounts/a.json")), (0o700, 0o700, 0o600));
+}
+
+#[test]
+fn a_state_directory_of_a_stranger_is_refused_with_a_hint() {
+    if !is_root() {
+        return skip("a_state_directory_of_a_stranger_is_refused_with_a_hint", "only root can make one");
+    }
+    let world = World::living(secs(600));
+    std::fs::create_dir(world.path("state")).unwrap();
+    std::os::unix::fs::chown(world.path("state"), Some(65534), Some(65534)).unwrap();
+    world.write(&world.one(Provider::PortOne));
+    let output = world.renewd(&["run"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("65534") && said.contains("hint:"), "{said}");
+    assert_eq!(world.sim.requests(), 0);
+}
