@@ -22,8 +22,26 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// What the core must not know: it decides, and the same events at the same instants always mean the same.
 const NOT_IN_CORE: &[&str] = &[
-    "async", ".await", "tokio", "std::fs", "std::net", "std::io", "std::thread", "std::process", "SystemTime", "Instant::now",
-    "::now()", "rand::", "ring::", "tracing", "println!", "domain::Secret", ".expose()", "rustix", "reqwest", "std::env",
+    "async",
+    ".await",
+    "tokio",
+    "std::fs",
+    "std::net",
+    "std::io",
+    "std::thread",
+    "std::process",
+    "SystemTime",
+    "Instant::now",
+    "::now()",
+    "rand::",
+    "ring::",
+    "tracing",
+    "println!",
+    "domain::Secret",
+    ".expose()",
+    "rustix",
+    "reqwest",
+    "std::env",
 ];
 
 /// No file is longer, tests included, but for these.
@@ -80,7 +98,8 @@ fn code(text: &str) -> String {
 }
 
 fn is_test_file(name: &str) -> bool {
-    let test = |part: &str| matches!(part, "tests" | "tests.rs" | "testing.rs" | "scenarios.rs" | "behaviour.rs");
+    let test =
+        |part: &str| matches!(part, "tests" | "tests.rs" | "testing.rs" | "scenarios.rs" | "behaviour.rs");
     name.split('/').any(test) || name.ends_with("_tests.rs") || name.ends_with("stand_in.rs")
 }
 
@@ -113,7 +132,9 @@ fn uses(code: &str) -> BTreeSet<String> {
             let mut item = String::new();
             for c in list[..end.unwrap_or(list.len())].chars().chain([',']) {
                 match c {
-                    ',' if depth == 0 => found.insert(path(item.trim())).then(|| item.clear()).unwrap_or_else(|| item.clear()),
+                    ',' if depth == 0 => {
+                        found.insert(path(item.trim())).then(|| item.clear()).unwrap_or_else(|| item.clear())
+                    }
                     _ => {
                         depth += i32::from(c == '{') - i32::from(c == '}');
                         item.push(c);
@@ -152,7 +173,9 @@ fn modules_use_only_what_they_may() {
             let permitted = first == module
                 || allowed.iter().any(|allowed| match *allowed {
                     "*" => first != "cli",
-                    allowed => used == allowed || used.starts_with(&format!("{allowed}::")) || first == allowed,
+                    allowed => {
+                        used == allowed || used.starts_with(&format!("{allowed}::")) || first == allowed
+                    }
                 });
             if !permitted {
                 broken.push(format!("{name}: uses crate::{used}"));
@@ -178,7 +201,9 @@ fn every_module_of_the_crate_is_in_the_map() {
 #[test]
 fn the_core_is_pure() {
     let mut broken = Vec::new();
-    for (name, text) in sources().iter().filter(|(name, _)| name.starts_with("src/core/") && !is_test_file(name)) {
+    for (name, text) in
+        sources().iter().filter(|(name, _)| name.starts_with("src/core/") && !is_test_file(name))
+    {
         for (number, line) in code(text).lines().enumerate() {
             for word in NOT_IN_CORE.iter().filter(|word| line.contains(**word)) {
                 broken.push(format!("{name}: `{word}` near line {}: {}", number + 1, line.trim()));

@@ -68,11 +68,18 @@ fn every_whole_configuration_in_the_documentation_loads() {
             match renewd::config::load_text(&path, &whole, &|_| None, renewd::provider::catalog::texts()) {
                 Err(problems) => complaints.extend(
                     // That page's providers come to be over several blocks.
-                    problems.0.iter().filter(|problem| {
-                        !(page.ends_with("writing-a-provider.md") && problem.message.starts_with("unknown provider"))
-                    }).map(|problem| format!("{name}: {problem}")),
+                    problems
+                        .0
+                        .iter()
+                        .filter(|problem| {
+                            !(page.ends_with("writing-a-provider.md")
+                                && problem.message.starts_with("unknown provider"))
+                        })
+                        .map(|problem| format!("{name}: {problem}")),
                 ),
-                Ok(config) => complaints.extend(config.warnings.iter().map(|warning| format!("{name}: {warning}"))),
+                Ok(config) => {
+                    complaints.extend(config.warnings.iter().map(|warning| format!("{name}: {warning}")))
+                }
             }
         }
     }
@@ -87,7 +94,10 @@ fn the_configuration_reference_is_what_the_code_says() {
         return;
     };
     let generated = renewd::config::reference_markdown();
-    assert!(page.contains(generated.trim()), "docs/configuration.md is not what `config::reference_markdown` writes");
+    assert!(
+        page.contains(generated.trim()),
+        "docs/configuration.md is not what `config::reference_markdown` writes"
+    );
 }
 
 #[test]
@@ -96,7 +106,10 @@ fn both_readmes_begin_with_the_same_commands() {
         let text = std::fs::read_to_string(root().join(name)).unwrap();
         let shell = blocks(&text).into_iter().filter(|(words, ..)| words == "sh");
         let lines = |block: String| {
-            block.lines().map(|line| line.split('#').next().unwrap_or_default().trim_end().to_owned()).collect::<Vec<_>>()
+            block
+                .lines()
+                .map(|line| line.split('#').next().unwrap_or_default().trim_end().to_owned())
+                .collect::<Vec<_>>()
         };
         shell.flat_map(|(_, _, block)| lines(block)).filter(|line| !line.is_empty()).collect::<Vec<_>>()
     };

@@ -66,7 +66,8 @@ fn step(offset: &str) {
     let stepped = std::time::Instant::now();
     agent.until("renewals", secs(20), |status| {
         KINDS.iter().all(|kind| {
-            generation(status, kind.name()) > generation(&before, kind.name()) && state(status, kind.name()) == "fresh"
+            generation(status, kind.name()) > generation(&before, kind.name())
+                && state(status, kind.name()) == "fresh"
         })
     });
     eprintln!("{offset}: all renewed {:?} after the step", stepped.elapsed());
@@ -77,7 +78,11 @@ fn step(offset: &str) {
         let name = kind.name();
         assert_eq!(state(&status, name), "fresh", "{offset} {name}");
         let requests = world.sim.stats().providers[name].requests;
-        assert!((2..=7).contains(&requests), "{offset} {name}: {requests} requests in {:?}", stepped.elapsed());
+        assert!(
+            (2..=7).contains(&requests),
+            "{offset} {name}: {requests} requests in {:?}",
+            stepped.elapsed()
+        );
         let seen = reader.stop();
         assert!(seen.bad.is_empty(), "{offset} {name}: {seen:?}");
         // What it says of the end is by its own clock: as long from now as it really lives.
@@ -139,17 +144,26 @@ fn an_agent_that_starts_on_a_stepped_clock_neither_trusts_nor_storms() {
 #[test]
 fn a_vendor_whose_clock_is_off_gives_ends_by_our_clock() {
     let world = World::living(secs(120));
-    let kinds = [Provider::Bizppurio, Provider::RcsBizCenter, Provider::BizppurioRcs, Provider::PortOne, Provider::Kiwoom, Provider::Kis];
+    let kinds = [
+        Provider::Bizppurio,
+        Provider::RcsBizCenter,
+        Provider::BizppurioRcs,
+        Provider::PortOne,
+        Provider::Kiwoom,
+        Provider::Kis,
+    ];
     world.sim.fault("*=clock:+10m");
     let config = world.config(kinds.map(|kind| (kind.to_string(), world.account(kind, kind.name()))));
     let agent = world.start(&config);
+    agent.status(); // from now on it takes signals
     for clock in ["clock:+10m", "clock:-10m"] {
         world.sim.fault(&format!("*={clock}"));
         agent.signal(rustix::process::Signal::USR1);
         let status = until("fresh tokens", Duration::from_secs(15), || Some(agent.status()).filter(all_well));
         for kind in kinds {
             let seen = account(&status, kind.name());
-            let at = |field: &str| seen[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
+            let at =
+                |field: &str| seen[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
             let life = at("expires_at") - at("issued_at");
             // Whole seconds on the vendor's side, and a Date that counts in them: early by up to two, never late.
             assert!((116..=120).contains(&life), "{clock} {kind}: {life}");

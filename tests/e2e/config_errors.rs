@@ -11,41 +11,85 @@ const ANY: Provider = Provider::Bizppurio;
 
 /// What is wrong, the whole text (`BASE` stands for a good account's keys), and what must be said of it.
 const REFUSED: &[(&str, &str, &[&str])] = &[
-    ("an unknown provider", "accounts: { a: { provider: bizpurio } }", &["bizpurio", "did you mean `bizppurio`"]),
+    (
+        "an unknown provider",
+        "accounts: { a: { provider: bizpurio } }",
+        &["bizpurio", "did you mean `bizppurio`"],
+    ),
     (
         "an unknown credential",
         "accounts:\n  a:\n    provider: bizppurio\n    credentials: { acount: x, password: y }",
         &[":4:", "acount", "did you mean `account`"],
     ),
-    ("a missing credential", "accounts: { a: { provider: bizppurio, credentials: { account: x } } }", &["password"]),
+    (
+        "a missing credential",
+        "accounts: { a: { provider: bizppurio, credentials: { account: x } } }",
+        &["password"],
+    ),
     ("an unknown key", "accounts: {}\nagnet: {}", &[":2:1:", "agnet", "did you mean `agent`"]),
     ("a key twice", "accounts: {}\naccounts: {}", &[":2:1:", "twice"]),
     ("a wrong type", "accounts: {}\nlimits: { burst: many }", &[":2:"]),
     ("no accounts", "agent: {}", &["accounts"]),
     ("an account's name", "accounts: { Upper_Case: { BASE } }", &["Upper_Case"]),
-    ("a lead longer than the known life", "accounts: { a: { BASE, renew: { before: 25h } } }", &["24 h", "renew.before"]),
+    (
+        "a lead longer than the known life",
+        "accounts: { a: { BASE, renew: { before: 25h } } }",
+        &["life of 1d", "hint: a share"],
+    ),
     ("a lead of more than all", "accounts: { a: { BASE, renew: { before: 120% } } }", &["120%"]),
     (
         "two writers of one path",
         "accounts:\n  a: { BASE, sinks: [file: /run/e2e/x] }\n  b: { BASE, sinks: [file: /run/e2e/x] }",
         &[":3:", "both write this file"],
     ),
-    ("a path that is another's folder", "accounts: { a: { BASE, sinks: [file: /run/e2e/x, file: /run/e2e/x/y] } }", &["folder"]),
-    ("http to elsewhere", "accounts: { a: { BASE, base_url: 'http://api.example.com' } }", &["http", "https"]),
-    ("a secret in a URL", "accounts: { a: { BASE, base_url: 'https://me:Zhidden1234567@api.example.com' } }", &["user name or password"]),
-    ("a relative sink path", "accounts: { a: { BASE, sinks: [file: run/x] } }", &["run/x", "absolute"]),
+    (
+        "a path that is another's folder",
+        "accounts: { a: { BASE, sinks: [file: /run/e2e/x, file: /run/e2e/x/y] } }",
+        &["folder"],
+    ),
+    (
+        "http to elsewhere",
+        "accounts: { a: { BASE, base_url: 'http://api.example.com' } }",
+        &["http", "https"],
+    ),
+    (
+        "a secret in a URL",
+        "accounts: { a: { BASE, base_url: 'https://me:Zhidden1234567@api.example.com' } }",
+        &["user name or password"],
+    ),
+    (
+        "a relative sink path",
+        "accounts: { a: { BASE, sinks: [file: run/x] } }",
+        &["run/x", "relative", "the whole path"],
+    ),
     ("a sink path that climbs", "accounts: { a: { BASE, sinks: [file: /run/../etc/x] } }", &[".."]),
-    ("a sink open to all", "accounts: { a: { BASE, sinks: [file: { path: /run/x, mode: '0666' }] } }", &["0640"]),
+    (
+        "a sink open to all",
+        "accounts: { a: { BASE, sinks: [file: { path: /run/x, mode: '0666' }] } }",
+        &["0640"],
+    ),
     ("a bad cron", "accounts: { a: { BASE, renew: { cron: '0 0 25 * * *' } } }", &["cron"]),
-    ("a cron of five fields", "accounts: { a: { BASE, renew: { cron: '0 4 * * *' } } }", &["five fields", "0 0 4 * * *"]),
+    (
+        "a cron of five fields",
+        "accounts: { a: { BASE, renew: { cron: '0 4 * * *' } } }",
+        &["five fields", "0 0 4 * * *"],
+    ),
     (
         "a bad zone",
         "accounts: { a: { BASE, renew: { cron: '0 0 4 * * *', timezone: Asia/Soul } } }",
         &["time zone"],
     ),
     ("an unknown environment", "accounts: { a: { BASE, environment: stagin } }", &["stagin", "staging"]),
-    ("a template that does not parse", "accounts: { a: { BASE, sinks: [file: { path: /run/x, template: '{{ access_token' }] } }", &["template"]),
-    ("two secrets' sources", "accounts: { a: { provider: bizppurio, credentials: { account: x, password: { env: A, file: /b } } } }", &["exactly one"]),
+    (
+        "a template that does not parse",
+        "accounts: { a: { BASE, sinks: [file: { path: /run/x, template: '{{ access_token' }] } }",
+        &["template"],
+    ),
+    (
+        "two secrets' sources",
+        "accounts: { a: { provider: bizppurio, credentials: { account: x, password: { env: A, file: /b } } } }",
+        &["exactly one"],
+    ),
     ("an alias bomb", "BOMB", &[]),
     ("a thousand levels", "LEVELS", &[]),
     ("a tag", "accounts: !!python/object:os.system {}", &["tag"]),
@@ -65,7 +109,8 @@ fn text_of(template: &str) -> String {
             text + "accounts: {}\n"
         }
         "LEVELS" => format!("accounts: {}{}\n", "[".repeat(1000), "]".repeat(1000)),
-        text => text.replace("BASE", "provider: bizppurio, credentials: { account: x, password: Zhidden-passw0rd }"),
+        text => text
+            .replace("BASE", "provider: bizppurio, credentials: { account: x, password: Zhidden-passw0rd }"),
     }
 }
 
@@ -82,7 +127,10 @@ fn what_cannot_be_right_is_refused_by_check_run_and_once_with_78_and_a_place() {
             let place = format!("{}:", world.config_path().display());
             let missing: Vec<&&str> = words.iter().filter(|word| !said.contains(**word)).collect();
             if output.status.code() != Some(78) || !missing.is_empty() || !said.contains(&place) {
-                complaints.push(format!("{what}: {command}: {:?}, without {missing:?}:\n{said}", output.status.code()));
+                complaints.push(format!(
+                    "{what}: {command}: {:?}, without {missing:?}:\n{said}",
+                    output.status.code()
+                ));
             }
             if !output.stdout.is_empty() && command != "check" {
                 complaints.push(format!("{what}: {command} writes to standard output"));
@@ -217,7 +265,9 @@ fn mutated_files_harm_no_running_agent() {
     }
     assert!(refused > rounds / 2, "{refused} of {rounds} refused");
     world.write(&config);
-    agent.until("the good one again", secs(10), |status| status["config"]["error"].is_null() && all_well(status));
+    agent.until("the good one again", secs(10), |status| {
+        status["config"]["error"].is_null() && all_well(status)
+    });
     let same = until("its token", millis(500), || Some(world.read("a.token")));
     assert!(world.sim.accepts(ANY, &same) && world.sim.accepts(ANY, &token));
     assert!(Path::new(&world.out("b.token")).exists());
