@@ -3,21 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use super::args::{Globals, OnceArgs};
 use super::exit::Exit;
 use super::report::Failure;
 use super::settings;
 use crate::config::model::{Config, LogFormat};
 use crate::observe::{self, LevelHandle};
-use crate::runtime::{self, Once, Options, Outcome, StartError};
+use crate::runtime::{self, Once, Options, Outcome, Signal, StartError};
 use crate::store::OpenError;
 
 /// Runs until a signal ends it.
 pub(super) fn run(globals: &Globals) -> Result<Exit, Failure> {
-    let (config, options) = prepare(globals)?;
     worker()?.block_on(async {
-        let signals = runtime::take_signals()
-            .map_err(|error| Failure::new(Exit::Internal, "cannot take signals over").because(&error))?;
+        let signals = signals()?;
+        let (config, options) = prepare(globals)?;
         match runtime::run(config, options, signals).await {
             Ok(Outcome::Drained | Outcome::CutOff) => Ok(Exit::Done),
             Err(error) => Err(not_started(&error)),
@@ -27,13 +28,13 @@ pub(super) fn run(globals: &Globals) -> Result<Exit, Failure> {
 
 /// Issues what is due, delivers, ends.
 pub(super) fn once(args: &OnceArgs, globals: &Globals) -> Result<Exit, Failure> {
-    let (config, options) = prepare(globals)?;
     let limit: Duration = args.timeout;
-    let accounts = config.accounts.len();
-    let once = worker()?.block_on(async {
-        let signals = runtime::take_signals()
-            .map_err(|error| Failure::new(Exit::Internal, "cannot take signals over").because(&error))?;
-        runtime::once(config, options, signals, limit).await.map_err(|error| not_started(&error))
+    let (once, accounts) = worker()?.block_on(async {
+        let signals = signals()?;
+        let (config, options) = prepare(globals)?;
+        let accounts = config.accounts.len();
+        let once = runtime::once(config, options, signals, limit).await;
+        Ok((once.map_err(|error| not_started(&error))?, accounts))
     })?;
     match once {
         Once::Fresh => Ok(Exit::Done),
@@ -49,6 +50,12 @@ pub(super) fn once(args: &OnceArgs, globals: &Globals) -> Result<Exit, Failure> 
             Err(failure.hint("allow more with --timeout"))
         }
     }
+}
+
+/// Before anything else: a signal that comes while the configuration is read is not lost, nor ends the process.
+fn signals() -> Result<mpsc::Receiver<Signal>, Failure> {
+    runtime::take_signals()
+        .map_err(|error| Failure::new(Exit::Internal, "cannot take signals over").because(&error))
 }
 
 /// Reads the configuration, closes the doors that a daemon keeps closed, and starts the log.

@@ -105,7 +105,7 @@ fn tls_words(error: &rustls::Error) -> String {
                 "is for another name"
             }
             CertificateError::UnknownIssuer => {
-                "is signed by nobody that this host trusts: http.ca_file names another root"
+                "is signed by nobody that this host trusts: http.ca_file must name the root that signed it"
             }
             CertificateError::Revoked => "has been revoked",
             // webpki's own error type is not ours to name.

@@ -44,11 +44,17 @@ pub(crate) fn bind(socket: &Socket) -> Result<(UnixListener, u32), String> {
     let path = &socket.path;
     let failed =
         |what: &str, error: &dyn std::fmt::Display| format!("cannot {what} {}: {error}", path.display());
-    if let Some(parent) = path.parent() {
+    if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
         std::fs::create_dir_all(parent).map_err(|error| failed("make the folder of", &error))?;
+        // Whoever may use the socket must be able to reach it; the socket's own mode decides who may.
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(parent, open).map_err(|error| failed("make the folder of", &error))?;
     }
     match std::fs::symlink_metadata(path) {
         Ok(there) if there.file_type().is_socket() => {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(failed("listen on", &"another agent answers there"));
+            }
             std::fs::remove_file(path).map_err(|error| failed("replace", &error))?;
         }
         Ok(_) => return Err(failed("listen on", &"it exists and is no socket")),

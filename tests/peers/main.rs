@@ -40,7 +40,7 @@ fn wait<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> 
             return found;
         }
         assert!(began.elapsed() < limit, "not within {limit:?}: {what}");
-        std::thread::sleep(Duration::from_millis(25));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

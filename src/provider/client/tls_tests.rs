@@ -56,7 +56,7 @@ async fn a_named_root_is_trusted_and_nothing_else_is() {
     for (account, words) in [
         (
             system,
-            "the provider's certificate is signed by nobody that this host trusts: http.ca_file names another root",
+            "the provider's certificate is signed by nobody that this host trusts: http.ca_file must name the root that signed it",
         ),
         (
             trusting(server("selfsigned", false).port()),
