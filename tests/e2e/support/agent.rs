@@ -38,7 +38,12 @@ impl Run {
 
     /// As another user than root, with a group of the same number.
     pub(crate) fn by_user(mut self, id: u32) -> Self {
-        let words = ["setpriv".to_owned(), format!("--reuid={id}"), format!("--regid={id}"), "--clear-groups".to_owned()];
+        let words = [
+            "setpriv".to_owned(),
+            format!("--reuid={id}"),
+            format!("--regid={id}"),
+            "--clear-groups".to_owned(),
+        ];
         self.wrapper.extend(words);
         self
     }
