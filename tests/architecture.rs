@@ -133,7 +133,8 @@ fn uses(code: &str) -> BTreeSet<String> {
             for c in list[..end.unwrap_or(list.len())].chars().chain([',']) {
                 match c {
                     ',' if depth == 0 => {
-                        found.insert(path(item.trim())).then(|| item.clear()).unwrap_or_else(|| item.clear())
+                        found.insert(path(item.trim()));
+                        item.clear();
                     }
                     _ => {
                         depth += i32::from(c == '{') - i32::from(c == '}');

@@ -1,5 +1,5 @@
 //! What the documentation shows is valid, and what is generated is what the code says.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail loudly")]
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 use std::path::{Path, PathBuf};
 

@@ -155,6 +155,7 @@ fn a_vendor_whose_clock_is_off_gives_ends_by_our_clock() {
     world.sim.fault("*=clock:+10m");
     let config = world.config(kinds.map(|kind| (kind.to_string(), world.account(kind, kind.name()))));
     let agent = world.start(&config);
+    agent.status(); // from now on it takes signals
     for clock in ["clock:+10m", "clock:-10m"] {
         world.sim.fault(&format!("*={clock}"));
         agent.signal(rustix::process::Signal::USR1);

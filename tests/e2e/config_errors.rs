@@ -34,7 +34,7 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
     (
         "a lead longer than the known life",
         "accounts: { a: { BASE, renew: { before: 25h } } }",
-        &["24 h", "renew.before"],
+        &["life of 1d", "hint: a share"],
     ),
     ("a lead of more than all", "accounts: { a: { BASE, renew: { before: 120% } } }", &["120%"]),
     (
@@ -57,7 +57,11 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
         "accounts: { a: { BASE, base_url: 'https://me:Zhidden1234567@api.example.com' } }",
         &["user name or password"],
     ),
-    ("a relative sink path", "accounts: { a: { BASE, sinks: [file: run/x] } }", &["run/x", "absolute"]),
+    (
+        "a relative sink path",
+        "accounts: { a: { BASE, sinks: [file: run/x] } }",
+        &["run/x", "relative", "the whole path"],
+    ),
     ("a sink path that climbs", "accounts: { a: { BASE, sinks: [file: /run/../etc/x] } }", &[".."]),
     (
         "a sink open to all",

@@ -59,14 +59,17 @@ fn killed_at_any_instant_under_rotating_refresh_tokens_no_account_is_lost_and_no
         agent.kill();
         // Every fifth time it may finish, as a crash loop that a person looks after.
         if number % 5 == 4 {
+            let killed = world.leftovers();
             let agent = world.run().start();
             agent.until("all accounts usable again", secs(75), all_well);
-            assert!(world.leftovers().is_empty(), "{:?}", world.leftovers());
+            assert!(killed.iter().all(|path| !path.exists()), "{killed:?}");
             agent.kill();
         }
     }
+    let killed = world.leftovers();
     let agent = world.run().start();
     agent.until("all accounts usable again", secs(75), all_well);
+    assert!(killed.iter().all(|path| !path.exists()), "{killed:?}");
     for (name, reader) in readers {
         let seen = reader.stop();
         assert!(seen.bad.is_empty() && seen.looks > 100, "{name}: {seen:?}");
@@ -77,6 +80,7 @@ fn killed_at_any_instant_under_rotating_refresh_tokens_no_account_is_lost_and_no
             || Some(world.read(&format!("{name}.token"))).filter(|token| world.sim.accepts(*kind, token));
         until(&format!("a token of {name} that is accepted"), secs(20), token);
     }
+    agent.stop();
     assert!(world.leftovers().is_empty(), "{:?}", world.leftovers());
     // No request of an account ran beside another of it, and refresh tokens were spent twice only where a kill
     // had cut a request off.

@@ -181,7 +181,7 @@ fn an_identity_that_comes_from_a_file_and_changes_is_issued_anew() {
     assert!(world.sim.accepts(Provider::PortOne, &now));
     let stats = world.sim.stats();
     assert!(
-        stats.providers["portone"].operations.get("refresh").is_none(),
+        !stats.providers["portone"].operations.contains_key("refresh"),
         "the old one's refresh token is nobody's"
     );
 }

@@ -274,11 +274,11 @@ fn a_read_only_folder_fails_its_sink_and_heals_alone() {
         json!([{ "file": world.out("a.token") }, { "file": world.path("locked/b.token") }]);
     world.write(&config);
     std::fs::create_dir(world.path("locked")).unwrap();
-    world.give_to_nobody();
+    world.give_to(65534);
     std::os::unix::fs::chown(world.path("locked"), Some(65534), Some(65534)).unwrap();
     std::fs::set_permissions(world.path("locked"), std::fs::Permissions::from_mode(0o555)).unwrap();
     std::fs::set_permissions(world.config_path(), std::fs::Permissions::from_mode(0o644)).unwrap();
-    let agent = world.run().as_nobody().start();
+    let agent = world.run().by_user(65534).start();
     let status = agent.until("the failure", secs(5), |status| {
         sink(status, "a", 1)["state"] == "failed" && sink(status, "a", 0)["state"] == "written"
     });

@@ -73,8 +73,8 @@ fn an_installation_of_a_newer_version_is_refused_clearly() {
     let agent = world.start(&config);
     agent.until_well();
     agent.stop();
-    let installation = std::fs::read_dir(world.path("state")).unwrap().map(|entry| entry.unwrap().path());
-    let installation = installation.filter(|path| path.is_file() && !path.ends_with("lock")).next().unwrap();
+    let mut files = std::fs::read_dir(world.path("state")).unwrap().map(|entry| entry.unwrap().path());
+    let installation = files.find(|path| path.is_file() && !path.ends_with("lock")).unwrap();
     let mut document: Value = serde_json::from_slice(&std::fs::read(&installation).unwrap()).unwrap();
     document.as_object_mut().unwrap().remove("sha256");
     document["schema"] = 99.into();
@@ -97,9 +97,9 @@ fn state_that_cannot_be_written_spends_no_refresh_token_and_holds_nobody_else_up
         ("single".to_owned(), world.account(Provider::PortOne, "single")),
     ]);
     world.write(&config);
-    world.give_to_nobody();
+    world.give_to(65534);
     std::fs::set_permissions(world.config_path(), std::fs::Permissions::from_mode(0o644)).unwrap();
-    let agent = world.run().as_nobody().start();
+    let agent = world.run().by_user(65534).start();
     agent.until_well();
     let accounts = world.path("state/accounts");
     std::fs::set_permissions(&accounts, std::fs::Permissions::from_mode(0o500)).unwrap();

@@ -36,10 +36,15 @@ impl Run {
         self
     }
 
-    /// As the user and group `nobody` (65534).
-    pub(crate) fn as_nobody(mut self) -> Self {
-        let words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-        self.wrapper.extend(words.map(str::to_owned));
+    /// As another user than root, with a group of the same number.
+    pub(crate) fn by_user(mut self, id: u32) -> Self {
+        let words = [
+            "setpriv".to_owned(),
+            format!("--reuid={id}"),
+            format!("--regid={id}"),
+            "--clear-groups".to_owned(),
+        ];
+        self.wrapper.extend(words);
         self
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Mutex;
 
-use renewd::simulator::{FaultRule, Options, Provider, Simulator, Target};
+use renewd::simulator::{FaultRule, Options, Provider, Simulator};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -32,10 +32,6 @@ impl Sim {
     /// Where host number `host` is: 1 unless a test needs several.
     pub(crate) fn address(&self, host: u8) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, host], self.port))
-    }
-
-    pub(crate) fn port(&self) -> u16 {
-        self.port
     }
 
     /// `base_url` of an account; the whole token URL for OAuth 2.0.
@@ -79,12 +75,6 @@ impl Sim {
         self.simulator.set_rule(rule.parse::<FaultRule>().unwrap());
     }
 
-    /// Ends what was set for that target.
-    #[track_caller]
-    pub(crate) fn mend(&self, target: &str) {
-        self.simulator.set_fault(target.parse::<Target>().unwrap(), None);
-    }
-
     /// Token requests so far, of all accounts.
     pub(crate) fn requests(&self) -> u64 {
         self.simulator.stats().requests
@@ -95,11 +85,6 @@ impl Sim {
         let stats = self.simulator.stats();
         let operations = stats.providers.values().flat_map(|provider| provider.operations.values());
         operations.filter_map(|accounts| accounts.get(identity)).map(|account| account.requests).sum()
-    }
-
-    /// Whether any vendor would let this token pass.
-    pub(crate) fn accepts_anywhere(&self, token: &str) -> bool {
-        Provider::ALL.into_iter().any(|provider| self.simulator.accepts(provider, token))
     }
 }
 

@@ -159,13 +159,13 @@ impl World {
         self.run().finish(words)
     }
 
-    /// Makes the folder one that `nobody` may use.
-    pub(crate) fn give_to_nobody(&self) {
-        let all = ["", "out"];
-        for name in all {
-            std::os::unix::fs::chown(self.path(name), Some(65534), Some(65534)).unwrap();
-            std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    /// Gives the folder, and what stands in it, to another user.
+    pub(crate) fn give_to(&self, id: u32) {
+        let inside = std::fs::read_dir(self.path("")).unwrap().map(|entry| entry.unwrap().path());
+        for path in inside.chain([self.path("")]) {
+            std::os::unix::fs::chown(path, Some(id), Some(id)).unwrap();
         }
+        std::fs::set_permissions(self.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Temporary files that lie about in the folders of sinks and state.

@@ -1,0 +1,145 @@
+//! Health and metrics over TCP.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use renewd::simulator::Provider;
+use serde_json::{Value, json};
+
+use crate::support::{Agent, World, all_well, millis, secs, throughout, until};
+
+const ANY: Provider = Provider::Kiwoom;
+
+/// A port that nobody listens on; another one may take it, which is rare.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn get(port: u16, path: &str, host: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(secs(5))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).ok()?;
+    let (head, body) = reply.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+fn listening(world: &World, config: &mut Value) -> (Agent, u16) {
+    let port = free_port();
+    config["agent"]["listen"] = format!("127.0.0.1:{port}").into();
+    let agent = world.start(config);
+    until("an answer", secs(5), || get(port, "/livez", "localhost"));
+    (agent, port)
+}
+
+#[test]
+fn readiness_fails_for_what_is_missing_and_liveness_for_nothing_of_the_providers() {
+    let world = World::living(secs(20));
+    world.sim.fault("kiwoom/id-b=503");
+    let mut config = world.config(["a", "b"].map(|name| (name.to_owned(), world.account(ANY, name))));
+    let (agent, port) = listening(&world, &mut config);
+    let status = |path: &str| get(port, path, "localhost").unwrap();
+    until("an account's readiness", secs(5), || (status("/readyz/a").0 == 200).then_some(()));
+    let (code, body) = status("/readyz");
+    assert_eq!(code, 503);
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert!(body.to_string().contains("\"b\""), "{body}");
+    assert_eq!(status("/readyz/b").0, 503);
+    assert_eq!(status("/readyz/nobody").0, 404);
+    assert_eq!(status("/livez").0, 200);
+    world.sim.clear();
+    agent.until("both", secs(70), all_well);
+    assert_eq!(status("/readyz").0, 200);
+
+    // An outage: first nothing, then, inside the last stretch of the token's life, readiness fails within 5 s.
+    world.sim.stop();
+    until("readiness that fails before the end", secs(25), || (status("/readyz").0 == 503).then_some(()));
+    assert_eq!(status("/livez").0, 200);
+    world.sim.resume();
+    until("readiness again", secs(70), || (status("/readyz").0 == 200).then_some(()));
+    throughout("readiness that lasts", millis(500), || status("/readyz").0 == 200);
+}
+
+#[test]
+fn metrics_follow_the_accounts_and_tell_no_secret() {
+    let world = World::living(secs(600));
+    let mut config = world.one(ANY);
+    let (agent, port) = listening(&world, &mut config);
+    agent.until_well();
+    agent.renew("a");
+    world.sim.fault("*=429");
+    agent.renew("a");
+    let (code, page) = get(port, "/metrics", "localhost").unwrap();
+    assert_eq!(code, 200);
+    for line in [
+        "renewd_token_generation{account=\"a\",provider=\"kiwoom\"} 2",
+        "renewd_account_state{account=\"a\",provider=\"kiwoom\",state=\"retrying\"} 1",
+        "renewd_config_last_reload_successful 1",
+        "renewd_throttled_total{provider=\"kiwoom\"} 1",
+        "renewd_provider_requests_total{code=\"429\",provider=\"kiwoom\"} 1",
+        "renewd_provider_requests_total{code=\"200\",provider=\"kiwoom\"} 2",
+    ] {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        let labels = |line: &str| {
+            let (name, rest) = line.split_once('{').unwrap_or((line, ""));
+            let mut labels: Vec<String> = rest.trim_end_matches('}').split(',').map(str::to_owned).collect();
+            labels.sort();
+            (name.to_owned(), labels)
+        };
+        let found = page
+            .lines()
+            .filter_map(|line| line.rsplit_once(' '))
+            .any(|(key, number)| labels(key) == labels(name) && number == value);
+        assert!(found, "{line} is not in\n{page}");
+    }
+    for path in [
+        "/metrics",
+        "/api/v1/status",
+        "/livez",
+        "/readyz",
+        "/",
+        "/v1/accounts/a/token",
+        "/api/v1/accounts/a/token",
+    ] {
+        let (_, page) = get(port, path, "localhost").unwrap();
+        world.canaries.add(&world.read("a.token"));
+        let found = world.canaries.found_in(&page);
+        assert!(found.is_empty(), "{path}: {found:?}");
+    }
+    let (_, page) = get(port, "/api/v1/status", "localhost").unwrap();
+    let page: Value = serde_json::from_str(&page).unwrap();
+    assert_eq!(page["accounts"][0]["generation"], 2);
+}
+
+#[test]
+fn on_loopback_the_host_header_is_checked_and_the_address_follows_a_reload() {
+    let world = World::living(secs(600));
+    let mut config = world.one(ANY);
+    let (agent, port) = listening(&world, &mut config);
+    agent.until_well();
+    assert!((400..500).contains(&get(port, "/livez", "evil.example").unwrap().0));
+    for host in ["localhost", &format!("127.0.0.1:{port}"), &format!("localhost:{port}")] {
+        assert_eq!(get(port, "/livez", host).unwrap().0, 200, "{host}");
+    }
+    let other = free_port();
+    config["agent"]["listen"] = format!("127.0.0.1:{other}").into();
+    world.write(&config);
+    until("the new port", secs(5), || get(other, "/livez", "localhost").filter(|reply| reply.0 == 200));
+    assert!(get(port, "/livez", "localhost").is_none());
+    config["agent"]["listen"] = json!("off");
+    world.write(&config);
+    until("silence", secs(5), || get(other, "/livez", "localhost").is_none().then_some(()));
+    assert_eq!(world.sim.requests(), 1);
+}
+
+#[test]
+fn a_port_that_is_taken_keeps_no_token_from_its_file() {
+    let world = World::living(secs(600));
+    let mut config = world.one(ANY);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    config["agent"]["listen"] = taken.local_addr().unwrap().to_string().into();
+    let agent = world.start(&config);
+    agent.until_well();
+    assert!(agent.log().contains(&taken.local_addr().unwrap().to_string()), "it is said");
+}

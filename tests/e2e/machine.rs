@@ -1,0 +1,200 @@
+//! The machine's own limits, and the order in which things reach its disk.
+
+use std::process::{Command, Stdio};
+
+use renewd::simulator::Provider;
+use serde_json::{Value, json};
+
+use crate::support::{World, account, all_well, generation, is_root, is_well, secs, skip, until};
+
+const ANY: Provider = Provider::OAuthClientCredentials;
+
+#[test]
+fn an_agent_without_file_descriptors_keeps_its_tokens_and_recovers() {
+    let world = World::living(secs(600));
+    let config = world.config(["a", "b"].map(|name| (name.to_owned(), world.account(ANY, name))));
+    let agent = world.start(&config);
+    agent.until_well();
+    let token = world.read("a.token");
+    let limit = |number: &str| {
+        let pid = agent.pid().to_string();
+        let set = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={number}:4096")]).status();
+        set.is_ok_and(|status| status.success())
+    };
+    if !limit("3") {
+        return skip(
+            "an_agent_without_file_descriptors_keeps_its_tokens_and_recovers",
+            "prlimit is not permitted",
+        );
+    }
+    // Nobody can ask over the socket now: it could not be accepted.
+    agent.signal(rustix::process::Signal::USR1);
+    until("a failure", secs(10), || {
+        (agent.logged("renewal_failed") + agent.logged("sink_failed") > 0).then_some(())
+    });
+    assert_eq!(world.read("a.token"), token);
+    assert!(limit("1024"));
+    agent.until("recovery", secs(75), |status| all_well(status) && generation(status, "a") >= 2);
+}
+
+#[test]
+fn where_no_file_can_be_watched_changes_are_found_by_looking() {
+    let test = "where_no_file_can_be_watched_changes_are_found_by_looking";
+    if !is_root() {
+        return skip(test, "the limit of another user is used up");
+    }
+    const USER: u32 = 61_234;
+    let eater = "import ctypes,time\nlibc=ctypes.CDLL(None)\nwhile libc.inotify_init()>=0: pass\nprint('full',flush=True)\ntime.sleep(60)";
+    let ids = [format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".to_owned()];
+    let started = Command::new("setpriv")
+        .args(ids)
+        .args(["python3", "-c", eater])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut eater) = started else { return skip(test, "there is no setpriv") };
+    let mut said = [0; 4];
+    if std::io::Read::read_exact(eater.stdout.as_mut().unwrap(), &mut said).is_err() {
+        let _ = eater.kill();
+        return skip(test, "there is no python3");
+    }
+    let world = World::living(secs(600));
+    let mut config = world.one(ANY);
+    world.write(&config);
+    world.give_to(USER);
+    let agent = world.run().by_user(USER).start();
+    agent.until_well();
+    config["accounts"]["b"] = world.account(ANY, "b");
+    world.write(&config);
+    std::os::unix::fs::chown(world.config_path(), Some(USER), Some(USER)).unwrap();
+    agent.until("the new account, without a signal", secs(6), |status| {
+        status["accounts"].as_array().unwrap().len() == 2 && all_well(status)
+    });
+    assert_eq!(agent.logged("polling"), 1, "it is said once");
+    eater.kill().unwrap();
+    eater.wait().unwrap();
+}
+
+/// One file mounted over another, unmounted with the test.
+struct Bind(std::path::PathBuf);
+
+impl Drop for Bind {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+#[test]
+fn a_single_file_bind_mount_is_written_in_place_and_otherwise_told() {
+    let world = World::living(secs(600));
+    let mut config = world.one(ANY);
+    for name in ["in-place", "replaced"] {
+        std::fs::write(world.path(name), "old").unwrap();
+        std::fs::write(world.out(name), "").unwrap();
+    }
+    let mount = |name: &str| {
+        let done = Command::new("mount").arg("--bind").arg(world.path(name)).arg(world.out(name)).output();
+        done.is_ok_and(|done| done.status.success()).then(|| Bind(world.out(name)))
+    };
+    let (Some(_one), Some(_other)) = (mount("in-place"), mount("replaced")) else {
+        return skip(
+            "a_single_file_bind_mount_is_written_in_place_and_otherwise_told",
+            "mounting is not permitted",
+        );
+    };
+    config["accounts"]["a"]["sinks"] = json!([
+        { "file": { "path": world.out("in-place"), "write": "in-place", "when_expired": "remove" } },
+        { "file": { "path": world.out("replaced") } },
+    ]);
+    let agent = world.start(&config);
+    let sink = |status: &Value, number: usize| account(status, "a")["sinks"][number].clone();
+    let status = agent.until("both verdicts", secs(5), |status| {
+        sink(status, 0)["state"] == "written" && sink(status, 1)["state"] == "failed"
+    });
+    assert!(world.sim.accepts(ANY, &std::fs::read_to_string(world.path("in-place")).unwrap()));
+    let message = sink(&status, 1)["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("in-place"), "{message}");
+    assert_eq!(std::fs::read_to_string(world.path("replaced")).unwrap(), "old");
+}
+
+/// A line of a trace: what was done with which file.
+#[derive(Debug, PartialEq)]
+enum Step {
+    StateRenamed,
+    StateFolderSynced,
+    RequestSent,
+    SinkRenamed,
+}
+
+#[test]
+fn an_intent_is_durable_before_its_request_and_a_new_refresh_token_before_any_sink() {
+    let test = "an_intent_is_durable_before_its_request_and_a_new_refresh_token_before_any_sink";
+    let world = World::living(secs(600));
+    world.write(&world.one(Provider::PortOne));
+    let trace = world.path("trace");
+    let works = Command::new("strace").args(["-f", "-o"]).arg(&trace).arg("true").output();
+    if !works.is_ok_and(|output| output.status.success()) {
+        return skip(test, "there is no strace, or it may not trace");
+    }
+    let calls = "trace=rename,renameat,renameat2,fsync,fdatasync,sendto,write,writev,sendmsg";
+    let mut run = world.run();
+    let words = ["strace", "-f", "-y", "-s", "160", "-e", calls, "-o", trace.to_str().unwrap()];
+    run.wrapper = words.map(str::to_owned).to_vec();
+    let agent = run.start();
+    agent.until("the first token", secs(30), |status| is_well(account(status, "a")));
+    let rounds = crate::support::setting("RENEWD_ROTATIONS", 25);
+    for round in 0..rounds {
+        assert_eq!(agent.renew("a").0, 200, "{round}");
+        agent.until("its delivery", secs(20), |status| is_well(account(status, "a")));
+    }
+    // The agent is strace's child: it ends with the terminal's signal to both.
+    let agent_pid = {
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", agent.pid())).unwrap();
+        children.split_whitespace().next().unwrap().parse::<i32>().unwrap()
+    };
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(agent_pid).unwrap(),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
+    let mut agent = agent;
+    agent.ends_within(secs(10)).expect("an end");
+
+    let text = std::fs::read_to_string(&trace).unwrap();
+    let steps: Vec<Step> = text.lines().filter_map(step).collect();
+    let rotations = steps.iter().filter(|step| **step == Step::RequestSent).count() as u64;
+    assert_eq!(rotations, rounds, "requests that spend a refresh token\n{steps:?}");
+    // How often since the last request a record was renamed into place and its folder synced after that: once for
+    // the reply before a sink may have it, and once more for the next intent.
+    let (mut renamed, mut durable, mut needed) = (false, 0, 1);
+    for (at, step) in steps.iter().enumerate() {
+        let around = || format!("{:?}", &steps[at.saturating_sub(8)..=at]);
+        match step {
+            Step::StateRenamed => renamed = true,
+            Step::StateFolderSynced => durable += u32::from(std::mem::take(&mut renamed)),
+            Step::RequestSent => {
+                assert!(durable >= needed && !renamed, "an intent that is not durable: {}", around());
+                (durable, needed) = (0, 2);
+            }
+            Step::SinkRenamed => assert!(durable >= 1, "a sink before its state: {}", around()),
+        }
+    }
+}
+
+fn step(line: &str) -> Option<Step> {
+    if !line.contains(" = ") && !line.contains("<unfinished") {
+        return None;
+    }
+    let call = line.split_whitespace().nth(1)?;
+    if call.starts_with("rename") && line.contains("a.json\"") {
+        return Some(Step::StateRenamed);
+    }
+    if call.starts_with("rename") && line.contains("a.token\"") {
+        return Some(Step::SinkRenamed);
+    }
+    if (call.starts_with("fsync") || call.starts_with("fdatasync")) && line.contains("/state/accounts>") {
+        return Some(Step::StateFolderSynced);
+    }
+    let sends = ["sendto", "write", "sendmsg"].iter().any(|name| call.starts_with(name));
+    (sends && line.contains("/token/refresh")).then_some(Step::RequestSent)
+}
