@@ -27,6 +27,8 @@ pub(crate) struct Exchange {
     pub(crate) auth: String,
     pub(crate) status: u16,
     pub(crate) error: Option<String>,
+    /// When the whole reply had been sent, where it was and the server notes that. Milliseconds.
+    pub(crate) sent: Option<i64>,
 }
 
 impl Server {

@@ -74,7 +74,7 @@ let held = 0;
 provider.use(async (ctx, next) => {
   await next();
   if (ctx.path !== '/token') return;
-  log.push({
+  const exchange = {
     at: Date.now(),
     client: ctx.oidc?.client?.clientId,
     grant: ctx.oidc?.params?.grant_type,
@@ -83,6 +83,10 @@ provider.use(async (ctx, next) => {
     status: ctx.status,
     error: ctx.body?.error,
     why: ctx.body?.error_description,
+  };
+  log.push(exchange);
+  ctx.res.on('finish', () => {
+    exchange.sent = Date.now();
   });
   if (hold) {
     held += 1;
