@@ -25,12 +25,14 @@ use super::{clock, deliver};
 use crate::config::Watched;
 use crate::config::model::{Account, Calendar, Config, Sink};
 use crate::core::{Effect, Engine, Event, FailureMeta, TargetId};
-use crate::domain::{AccountId, ErrorClass, Timestamp};
+use crate::domain::{AccountId, BootInstant, ErrorClass, Timestamp};
 use crate::observe::{self, Observer};
 use crate::store::Durability;
 
 /// Deadlines are looked at least this often: monotonic time stops in suspend, and the wall clock may jump.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
+/// State that could not be written is tried again this often.
+const FLUSH_PAUSE: Duration = Duration::from_secs(5);
 /// State of accounts that have left the configuration is kept this long.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -60,6 +62,7 @@ pub(crate) struct Agent {
     changes: mpsc::Receiver<Change>,
     reloading: Reloading,
     flushing: bool,
+    looked_for_dirt: BootInstant,
     pub(super) observer: Observer,
     revisions: watch::Sender<u64>,
     pub(super) heartbeat: Heartbeat,
@@ -109,6 +112,7 @@ impl Agent {
             changes,
             reloading: Reloading::default(),
             flushing: false,
+            looked_for_dirt: clock::now().boot,
             observer,
             revisions,
             heartbeat: Heartbeat::new(clock::now().boot),
@@ -127,9 +131,10 @@ impl Agent {
         });
     }
 
-    /// One turn of the loop; gives the signal, where it was one that made it turn.
-    pub(crate) async fn turn(&mut self, inbox: &mut Inbox) -> Option<Signal> {
-        let nap = self.engine.next_wake(clock::now()).unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
+    /// One turn of the loop, within `limit`; gives the signal, where it was one that made it turn.
+    pub(crate) async fn turn(&mut self, inbox: &mut Inbox, limit: Option<Duration>) -> Option<Signal> {
+        let nap = self.engine.next_wake(clock::now()).unwrap_or(LONGEST_SLEEP);
+        let nap = nap.min(LONGEST_SLEEP).min(limit.unwrap_or(LONGEST_SLEEP));
         let mut taken = None;
         tokio::select! {
             biased;
@@ -153,7 +158,7 @@ impl Agent {
         self.apply(Event::Shutdown);
         let drained = tokio::time::timeout(grace, async {
             while self.engine.is_busy() {
-                let _ = self.turn(inbox).await;
+                let _ = self.turn(inbox, None).await;
             }
         });
         let in_time = drained.await.is_ok();
@@ -181,7 +186,12 @@ impl Agent {
 
     fn tick(&mut self) {
         self.apply(Event::Tick);
-        if !self.flushing && !self.shared.store.dirty().is_empty() {
+        let now = clock::now().boot;
+        if self.flushing || now.since(self.looked_for_dirt) < FLUSH_PAUSE {
+            return;
+        }
+        self.looked_for_dirt = now;
+        if !self.shared.store.dirty().is_empty() {
             self.flushing = true;
             let store = self.shared.store.clone();
             self.tasks.spawn_blocking(move || {

@@ -10,6 +10,7 @@ mod deliver;
 mod handle;
 mod issue;
 mod listen;
+mod progress;
 mod report;
 mod restore;
 mod run;

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 
 use super::agent::{Agent, Inbox, Loader};
 use super::handle::Handle;
 use super::listen::Listening;
+use super::progress::{self, Progress};
 use super::shared::Shared;
 use super::signals::Signal;
 use super::{clock, control};
@@ -20,9 +20,6 @@ use crate::observe::{LevelHandle, Observer};
 use crate::provider::Clients;
 use crate::sink::file;
 use crate::store::{OpenError, Store};
-
-/// READY=1 is not held back for longer.
-const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the command line brings along.
 pub struct Options {
@@ -97,15 +94,15 @@ pub async fn run(
     let mut progress = Progress::new();
     agent.begin(config).await;
     loop {
-        progress.tell(&agent, options.log.as_ref());
+        let again = progress.tell(&agent, options.log.as_ref());
         listening.at(agent.config().and_then(|config| config.agent.listen));
-        match agent.turn(&mut inbox).await {
+        match agent.turn(&mut inbox, again).await {
             Some(Signal::Stop) => break,
             Some(Signal::Reload) => progress.reloading(),
             Some(Signal::RenewAll) | None => {}
         }
     }
-    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    progress::stopping();
     let grace = agent.config().map_or(Duration::ZERO, |config| config.agent.shutdown_grace);
     let drained = agent.drain(&mut inbox, grace).await;
     if let (Some(server), Some(socket)) = (server, socket) {
@@ -133,7 +130,7 @@ pub async fn once(
     agent.begin(config).await;
     let settled = async {
         while !settled(&agent) {
-            if agent.turn(&mut inbox).await == Some(Signal::Stop) {
+            if agent.turn(&mut inbox, None).await == Some(Signal::Stop) {
                 break;
             }
         }
@@ -208,59 +205,6 @@ fn verdict(agent: &Agent, in_time: bool) -> Once {
         (false, _) => Once::Failed(failed),
         (true, false) if !late.is_empty() => Once::TimedOut(late),
         _ => Once::Fresh,
-    }
-}
-
-/// What the service manager hears.
-struct Progress {
-    started: crate::domain::Now,
-    ready: bool,
-    reloading: bool,
-    status: String,
-    config: u64,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self { started: clock::now(), ready: false, reloading: false, status: String::new(), config: 0 }
-    }
-
-    fn reloading(&mut self) {
-        self.reloading = true;
-        let mut states = vec![NotifyState::Reloading];
-        states.extend(NotifyState::monotonic_usec_now().ok());
-        let _ = sd_notify::notify(&states);
-    }
-
-    fn tell(&mut self, agent: &Agent, log: Option<&LevelHandle>) {
-        if self.config != agent.generation {
-            self.config = agent.generation;
-            if let (Some(log), Some(config)) = (log, agent.config()) {
-                log.set(level_name(config.agent.log.level));
-            }
-        }
-        let now = clock::now();
-        let mut states = Vec::new();
-        if !self.ready && (agent.has_settled() || now.boot.since(self.started.boot) >= READY_WITHIN) {
-            self.ready = true;
-            states.push(NotifyState::Ready);
-            tracing::info!(event = "ready", "every account is delivered, has failed its first try or waits");
-        }
-        if self.reloading && !agent.is_reloading() {
-            self.reloading = false;
-            states.push(NotifyState::Ready);
-        }
-        let status = agent.sentence(now);
-        if status != self.status {
-            self.status.clone_from(&status);
-            states.push(NotifyState::Status(&self.status));
-        }
-        if sd_notify::watchdog_enabled().is_some() {
-            states.push(NotifyState::Watchdog);
-        }
-        if !states.is_empty() {
-            let _ = sd_notify::notify(&states);
-        }
     }
 }
 

@@ -23,6 +23,11 @@ impl Agent {
         self.reloading.busy
     }
 
+    /// How many accounts there are.
+    pub(crate) fn size(&self) -> usize {
+        self.running.config.as_ref().map_or(0, |config| config.accounts.len())
+    }
+
     /// Whether every account is delivered, has failed its first try or waits for a limit.
     pub(crate) fn has_settled(&self) -> bool {
         let now = clock::now();

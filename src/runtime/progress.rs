@@ -1,0 +1,104 @@
+//! What the service manager hears: readiness, reloads, a sentence, and that the loop still turns.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+use super::agent::Agent;
+use super::clock;
+use super::run::level_name;
+use crate::domain::{BootInstant, Now};
+use crate::observe::LevelHandle;
+
+/// READY=1 is not held back for longer.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// The sentence and the watchdog are looked after this often at most.
+const UNHURRIED: Duration = Duration::from_secs(1);
+
+/// What was said and what is still to be said.
+pub(super) struct Progress {
+    started: Now,
+    looked: Option<BootInstant>,
+    ready: bool,
+    reloading: bool,
+    status: String,
+    config: u64,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self {
+            started: clock::now(),
+            looked: None,
+            ready: false,
+            reloading: false,
+            status: String::new(),
+            config: 0,
+        }
+    }
+
+    /// HUP has come.
+    pub(super) fn reloading(&mut self) {
+        self.reloading = true;
+        let mut states = vec![NotifyState::Reloading];
+        states.extend(NotifyState::monotonic_usec_now().ok());
+        let _ = sd_notify::notify(&states);
+    }
+
+    /// Says what is new, now and then; gives the time after which it wants to be asked again.
+    ///
+    /// A look costs a pass over all accounts, so it is not taken at every turn of the loop: at most a twentieth of
+    /// the time goes into it.
+    pub(super) fn tell(&mut self, agent: &Agent, log: Option<&LevelHandle>) -> Option<Duration> {
+        if self.config != agent.generation {
+            self.config = agent.generation;
+            if let (Some(log), Some(config)) = (log, agent.config()) {
+                log.set(level_name(config.agent.log.level));
+            }
+        }
+        let now = clock::now();
+        let pause = if self.ready && !self.reloading { UNHURRIED } else { hurried(agent.size()) };
+        if let Some(left) = self.looked.and_then(|at| pause.checked_sub(now.boot.since(at)))
+            && !left.is_zero()
+        {
+            return Some(left);
+        }
+        self.looked = Some(now.boot);
+        self.look(agent, now);
+        (!self.ready || self.reloading).then_some(pause)
+    }
+
+    fn look(&mut self, agent: &Agent, now: Now) {
+        let mut states = Vec::new();
+        if !self.ready && (agent.has_settled() || now.boot.since(self.started.boot) >= READY_WITHIN) {
+            self.ready = true;
+            states.push(NotifyState::Ready);
+            tracing::info!(event = "ready", "every account is delivered, has failed its first try or waits");
+        }
+        if self.reloading && !agent.is_reloading() {
+            self.reloading = false;
+            states.push(NotifyState::Ready);
+        }
+        let status = agent.sentence(now);
+        if status != self.status {
+            self.status.clone_from(&status);
+            states.push(NotifyState::Status(&self.status));
+        }
+        if sd_notify::watchdog_enabled().is_some() {
+            states.push(NotifyState::Watchdog);
+        }
+        if !states.is_empty() {
+            let _ = sd_notify::notify(&states);
+        }
+    }
+}
+
+/// The agent is ending.
+pub(super) fn stopping() {
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+}
+
+/// How long a start or a reload may take to be noticed: a microsecond an account, twenty times.
+fn hurried(accounts: usize) -> Duration {
+    Duration::from_millis(5) + Duration::from_micros(20) * u32::try_from(accounts).unwrap_or(u32::MAX)
+}
