@@ -47,7 +47,6 @@ const NOT_IN_CORE: &[&str] = &[
 /// No file is longer, tests included, but for these.
 const LONGEST: usize = 400;
 const LONGER: &[(&str, &str)] = &[
-    ("src/core/engine.rs", "the one place where an event is taken: a reader sees its whole way at once"),
     ("src/core/host.rs", "one provider host: rate, places, pause and breaker, with their tests"),
     ("src/core/simulation.rs", "a world in virtual time for tests of the engine"),
     ("src/core/behaviour.rs", "the engine's behaviour, a test each"),
