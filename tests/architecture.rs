@@ -77,6 +77,13 @@ fn sources() -> Vec<(String, String)> {
     found.into_iter().map(read).collect()
 }
 
+/// The sources without those that are for tests alone.
+fn product() -> Vec<(String, String)> {
+    let all = sources();
+    let tests = test_modules(&all);
+    all.into_iter().filter(|(name, _)| !is_test_file(name, &tests)).collect()
+}
+
 /// The lines of code: without comments, and without the test module that ends a file.
 fn code(text: &str) -> String {
     let mut kept = Vec::new();
@@ -96,10 +103,30 @@ fn code(text: &str) -> String {
     kept.join("\n")
 }
 
-fn is_test_file(name: &str) -> bool {
-    let test =
-        |part: &str| matches!(part, "tests" | "tests.rs" | "testing.rs" | "scenarios.rs" | "behaviour.rs");
-    name.split('/').any(test) || name.ends_with("_tests.rs") || name.ends_with("stand_in.rs")
+/// Whether a file is compiled for tests alone: some `#[cfg(test)] mod NAME;` above it says so.
+fn is_test_file(name: &str, tests: &BTreeSet<String>) -> bool {
+    tests.iter().any(|module| name == format!("{module}.rs") || name.starts_with(&format!("{module}/")))
+}
+
+/// Paths without ending of modules that are for tests alone.
+fn test_modules(sources: &[(String, String)]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (name, text) in sources {
+        let home = match name.strip_suffix("/mod.rs").or_else(|| name.strip_suffix("/lib.rs")) {
+            Some(folder) => folder,
+            None => name.trim_end_matches(".rs"),
+        };
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for pair in lines.windows(2) {
+            let module = pair[1].trim_start_matches("pub(crate) ").strip_prefix("mod ");
+            if let (true, Some(module)) =
+                (pair[0] == "#[cfg(test)]", module.and_then(|rest| rest.strip_suffix(';')))
+            {
+                found.insert(format!("{home}/{module}"));
+            }
+        }
+    }
+    found
 }
 
 fn module_of(name: &str) -> Option<&str> {
@@ -159,15 +186,12 @@ fn path(text: &str) -> String {
 #[test]
 fn modules_use_only_what_they_may() {
     let mut broken = Vec::new();
-    for (name, text) in sources() {
+    for (name, text) in product() {
         let Some(module) = module_of(&name) else { continue };
         let Some((_, allowed)) = MAY_USE.iter().find(|(known, _)| *known == module) else {
             broken.push(format!("{name}: who may import whom is not said for `{module}`"));
             continue;
         };
-        if is_test_file(&name) {
-            continue;
-        }
         for used in uses(&code(&text)) {
             let first = used.split("::").next().unwrap_or_default();
             let permitted = first == module
@@ -201,9 +225,7 @@ fn every_module_of_the_crate_is_in_the_map() {
 #[test]
 fn the_core_is_pure() {
     let mut broken = Vec::new();
-    for (name, text) in
-        sources().iter().filter(|(name, _)| name.starts_with("src/core/") && !is_test_file(name))
-    {
+    for (name, text) in product().iter().filter(|(name, _)| name.starts_with("src/core/")) {
         for (number, line) in code(text).lines().enumerate() {
             for word in NOT_IN_CORE.iter().filter(|word| line.contains(**word)) {
                 broken.push(format!("{name}: `{word}` near line {}: {}", number + 1, line.trim()));
@@ -218,9 +240,9 @@ fn the_simulator_is_no_part_of_what_the_agent_relies_on() {
     let reaches = |(name, text): &(String, String)| {
         let module = module_of(name)?;
         let uses = uses(&code(text)).iter().any(|used| used.starts_with("simulator"));
-        (uses && !matches!(module, "simulator" | "cli") && !is_test_file(name)).then(|| name.clone())
+        (uses && !matches!(module, "simulator" | "cli")).then(|| name.clone())
     };
-    let found: Vec<String> = sources().iter().filter_map(reaches).collect();
+    let found: Vec<String> = product().iter().filter_map(reaches).collect();
     assert!(found.is_empty(), "{found:?}");
 }
 
@@ -237,7 +259,7 @@ fn clocks_processes_and_whole_file_writes_have_one_room_each() {
         ("unsafe ", &[]),
     ];
     let mut broken = Vec::new();
-    for (name, text) in sources().iter().filter(|(name, _)| !is_test_file(name)) {
+    for (name, text) in &product() {
         let code = code(text);
         for (word, allowed) in rooms {
             if code.contains(word) && !allowed.contains(&name.as_str()) {

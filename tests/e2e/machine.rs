@@ -38,6 +38,39 @@ fn an_agent_without_file_descriptors_keeps_its_tokens_and_recovers() {
 }
 
 #[test]
+fn endless_and_oversized_replies_to_a_hundred_accounts_take_little_memory_and_few_descriptors() {
+    let world = World::living(secs(600));
+    let faults = ["body-endless", "body-huge", "gzip-bomb", "endless-headers", "token-huge"];
+    let accounts = (0..100).map(|number| {
+        let name = format!("a{number}");
+        let mut account = world.account(ANY, &name);
+        // Ten hosts, so that forty are in flight at once.
+        account["base_url"] = world.sim.base_url(ANY, 10 + u8::try_from(number % 10).unwrap()).into();
+        let fault = faults[number % faults.len()];
+        world.sim.fault(&format!("{ANY}/id-{name}={fault}"));
+        (name, account)
+    });
+    let agent = world.start(&world.config(accounts));
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap().count();
+    let mut most = 0;
+    let all_failed = |status: &Value| {
+        status["accounts"].as_array().unwrap().iter().all(|account| account["error"]["class"] == "malformed")
+    };
+    until("a verdict on all", secs(60), || {
+        most = most.max(descriptors());
+        all_failed(&agent.status()).then_some(())
+    });
+    assert!(most <= 256, "{most} descriptors");
+    let memory = std::fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
+    let peak = memory.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    eprintln!("{} MiB, {most} descriptors", peak / 1024);
+    // The promise is 64 MiB, of the release build.
+    let bound = if cfg!(debug_assertions) { 96 } else { 64 };
+    assert!(peak <= bound * 1024, "{} MiB", peak / 1024);
+}
+
+#[test]
 fn where_no_file_can_be_watched_changes_are_found_by_looking() {
     let test = "where_no_file_can_be_watched_changes_are_found_by_looking";
     if !is_root() {
