@@ -99,7 +99,6 @@ fn explore(steps: &[Step], states: usize) -> usize {
         }
         level = next;
     }
-    println!("{} states, {depth} events deep", seen.len());
     depth
 }
 

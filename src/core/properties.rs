@@ -155,7 +155,7 @@ fn play(watch: &mut Watch, step: Step) {
             if watch.issues.iter().any(|(issue, _)| issue.epoch == epoch) {
                 return;
             }
-            let failure = FailureMeta::new(ErrorClass::Rejected, String::new());
+            let failure = FailureMeta::new(ErrorClass::Rejected, "no".to_owned());
             let token = watch.store.values().find_map(|stored| stored.token).filter(|_| good);
             let event = match token {
                 Some(token) => {

@@ -34,7 +34,12 @@ pub(super) fn delay(seed: u64, account: &AccountId, situation: Situation) -> Dur
     let Situation { class, attempt, rejected, alive, hint } = situation;
     let draw = unit(seed, account.as_str(), "retry", u64::from(attempt));
     let own = match class {
-        ErrorClass::Rejected | ErrorClass::Relogin => return probe(rejected, draw).max(bounded(hint)),
+        ErrorClass::Rejected => return probe(rejected, draw).max(bounded(hint)),
+        // A dead refresh token and nothing to log in with: a person must act. What the vendor said by mistake is
+        // found out four times a day.
+        ErrorClass::Relogin => {
+            return (LONGEST_PROBE + (LONGEST_PROBE / 10).mul_f64(draw)).max(bounded(hint));
+        }
         ErrorClass::Config => {
             return Duration::from_secs(15) * 2_u32.saturating_pow(attempt.saturating_sub(1).min(4));
         }

@@ -37,7 +37,9 @@ impl Engine {
             return;
         }
         account.last_calendar = Some(scheduled);
-        if account.earliest(now).is_none() && account.error.is_none() {
+        // Neither a backoff nor the pause after a crash is cut short by a calendar.
+        let pausing = account.next_try.is_some_and(|at| at > now.wall && account.attempt > 0);
+        if account.earliest(now).is_none() && account.error.is_none() && !pausing {
             self.enqueue(name, now);
         }
     }
