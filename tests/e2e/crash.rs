@@ -5,7 +5,7 @@ use std::sync::Arc;
 use renewd::simulator::{Options, Provider};
 use serde_json::{Value, json};
 
-use crate::support::{Reader, World, all_well, millis, secs, setting, until};
+use crate::support::{Reader, World, account, all_well, millis, secs, setting};
 
 /// Not random, so that a failure comes again; spread evenly all the same.
 fn scattered(number: u64) -> u64 {
@@ -74,11 +74,14 @@ fn killed_at_any_instant_under_rotating_refresh_tokens_no_account_is_lost_and_no
         let seen = reader.stop();
         assert!(seen.bad.is_empty() && seen.looks > 100, "{name}: {seen:?}");
     }
-    // One at the end of its life may wait out a pause that a kill inside of its request has left.
+    // One at the end of its life may wait out the pause that kills inside of its requests have left, a minute at most.
+    let start = std::time::Instant::now();
     for (kind, name) in &names {
-        let token =
-            || Some(world.read(&format!("{name}.token"))).filter(|token| world.sim.accepts(*kind, token));
-        until(&format!("a token of {name} that is accepted"), secs(20), token);
+        while !world.sim.accepts(*kind, &world.read(&format!("{name}.token"))) {
+            let status = agent.status();
+            assert!(start.elapsed() < secs(75), "{name} is not usable: {}", account(&status, name));
+            std::thread::sleep(millis(50));
+        }
     }
     agent.stop();
     assert!(world.leftovers().is_empty(), "{:?}", world.leftovers());
