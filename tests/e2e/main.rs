@@ -3,7 +3,8 @@
 //! Each test has a folder, a simulator and agents of its own ([`support::World`]), waits for conditions with a
 //! deadline and never for time alone. Whatever an agent logs, at trace, is searched for every secret and token
 //! when the test ends. Longer forms: `RENEWD_LONG=600` (seconds under short lives), `RENEWD_KILLS=200`,
-//! `RENEWD_ACCOUNTS=1000`.
+//! `RENEWD_ACCOUNTS=1000`; `RENEWD_BIN=target/release/renewd` (a whole path) tries another binary than the one that was
+//! built for the tests.
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,

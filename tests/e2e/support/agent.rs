@@ -66,12 +66,12 @@ impl Run {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let binary = env!("CARGO_BIN_EXE_renewd");
+        let binary = std::env::var("RENEWD_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_renewd").to_owned());
         let mut command = match self.wrapper.split_first() {
-            None => Command::new(binary),
+            None => Command::new(&binary),
             Some((first, rest)) => {
                 let mut command = Command::new(first);
-                command.args(rest).arg(binary);
+                command.args(rest).arg(&binary);
                 command
             }
         };
