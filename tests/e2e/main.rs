@@ -3,7 +3,8 @@
 //! Each test has a folder, a simulator and agents of its own ([`support::World`]), waits for conditions with a
 //! deadline and never for time alone. Whatever an agent logs, at trace, is searched for every secret and token
 //! when the test ends. Longer forms: `RENEWD_LONG=600` (seconds under short lives), `RENEWD_KILLS=200`,
-//! `RENEWD_ACCOUNTS=1000`.
+//! `RENEWD_ACCOUNTS=1000`, `RENEWD_WRONG=180`, `RENEWD_OUTAGE_ACCOUNTS=200`, `RENEWD_ROTATIONS=1000`,
+//! `RENEWD_MUTATIONS=10000`, with nextest's profile `long`; `RENEWD_BINARY` names another build to test.
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,

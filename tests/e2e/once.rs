@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use renewd::simulator::Provider;
 use serde_json::{Value, json};
 
-use crate::support::{World, millis, secs, throughout, until};
+use crate::support::{World, binary, millis, secs, throughout, until};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -133,7 +133,7 @@ fn token_prints_the_token_and_fails_where_none_lives() {
 fn wait_may_come_before_the_agent_and_returns_when_all_is_delivered() {
     let world = World::living(secs(600));
     world.write(&world.one(Provider::Bizppurio));
-    let mut waiting = Command::new(env!("CARGO_BIN_EXE_renewd"))
+    let mut waiting = Command::new(binary())
         .args(["wait", "--timeout", "30s"])
         .env("RENEWD_CONFIG", world.config_path())
         .stdin(Stdio::null())

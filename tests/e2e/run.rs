@@ -98,11 +98,13 @@ fn tight_readers_of_short_lived_tokens_never_see_one_that_the_vendor_refuses() {
     }
     let elapsed = start.elapsed();
     let stats = world.sim.stats();
+    // Before the agent: what it leaves behind may end at any time.
+    let readers = readers
+        .map(|(provider, tokens, documents, lives)| (provider, tokens.stop(), documents.stop(), lives));
     agent.stop();
 
     let mut complaints = Vec::new();
     for (provider, tokens, documents, lives) in readers {
-        let (tokens, documents) = (tokens.stop(), documents.stop());
         // PortOne V1 hands out the same token until it ends: there is no other to have before.
         let allowed = if provider == Provider::PortOneV1 { secs(1) } else { secs(0) };
         if tokens.longest_gap > allowed || (allowed.is_zero() && !tokens.bad.is_empty()) {

@@ -1,5 +1,6 @@
 //! A running agent, ended with the test; and commands that end by themselves.
 
+use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -66,7 +67,7 @@ impl Run {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let binary = env!("CARGO_BIN_EXE_renewd");
+        let binary = binary();
         let mut command = match self.wrapper.split_first() {
             None => Command::new(binary),
             Some((first, rest)) => {
@@ -215,6 +216,11 @@ impl Drop for Agent {
         assert!(found.is_empty(), "the log tells secrets: {found:?}\n{}", self.run.log.display());
         assert!(!log.contains("internal fault"), "a fault of renewd itself:\n{}", self.last_words());
     }
+}
+
+/// The binary under test: this build's, or another one that `RENEWD_BINARY` names, such as a release.
+pub(crate) fn binary() -> OsString {
+    std::env::var_os("RENEWD_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_renewd").into())
 }
 
 /// What matters of a status when a test fails.

@@ -1,6 +1,6 @@
 //! Secrets and tokens that must not be found where they do not belong, in any of their forms.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use base64::Engine;
@@ -42,14 +42,30 @@ impl Canaries {
 
     /// The forms of canaries that stand in `text`, described without showing them.
     pub(crate) fn found_in(&self, text: &str) -> Vec<String> {
+        const KEY: usize = 8;
         let canaries = self.0.lock().unwrap();
-        let found = |canary: &String| {
-            let hits = forms(canary).into_iter().filter(|(_, form)| text.contains(form.as_str()));
-            let start: String = canary.chars().take(4).collect();
-            hits.map(move |(name, _)| format!("{start}... ({} characters) as {name}", canary.len()))
-                .collect::<Vec<_>>()
-        };
-        canaries.iter().flat_map(found).collect()
+        let mut wanted: HashMap<&[u8], Vec<usize>> = HashMap::new();
+        let forms: Vec<(&String, &str, String)> = canaries
+            .iter()
+            .flat_map(|canary| forms(canary).into_iter().map(move |(name, form)| (canary, name, form)))
+            .collect();
+        for (number, (_, _, form)) in forms.iter().enumerate() {
+            wanted.entry(&form.as_bytes()[..KEY]).or_default().push(number);
+        }
+        // One way through the text, however many there are to look for.
+        let text = text.as_bytes();
+        let mut found = BTreeSet::new();
+        for (at, window) in text.windows(KEY).enumerate() {
+            let here = wanted.get(window).into_iter().flatten();
+            for (canary, name, _) in here
+                .map(|number| &forms[*number])
+                .filter(|(_, _, form)| text[at..].starts_with(form.as_bytes()))
+            {
+                let start: String = canary.chars().take(4).collect();
+                found.insert(format!("{start}... ({} characters) as {name}", canary.len()));
+            }
+        }
+        found.into_iter().collect()
     }
 }
 

@@ -9,7 +9,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use agent::{Agent, Run};
+pub(crate) use agent::{Agent, Run, binary};
 pub(crate) use canaries::Canaries;
 pub(crate) use reader::Reader;
 pub(crate) use sim::Sim;
