@@ -100,6 +100,10 @@ pub(super) fn harden() {
 pub(super) fn worker() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // File system calls: a few keep a disk busy, the rest is for those that hang. Each that was ever used costs
+        // memory, so they do not stay.
+        .max_blocking_threads(96)
+        .thread_keep_alive(Duration::from_secs(3))
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Internal, "cannot start the runtime").because(&error))

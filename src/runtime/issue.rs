@@ -276,12 +276,15 @@ async fn keep(
 
 async fn note_failure(
     shared: &Shared,
+    account: &Account,
     order: &core::Issue,
     credentials: &Credentials,
     t0: Timestamp,
     mut failure: Failure,
 ) -> Failure {
-    let dead = failure.class == ErrorClass::Relogin && order.operation == Operation::Refresh;
+    // Where there is nothing to log in with it stays: the vendor may have said so by mistake.
+    let replaceable = account.provider.issue.is_some();
+    let dead = failure.class == ErrorClass::Relogin && order.operation == Operation::Refresh && replaceable;
     let rotated = failure.refresh_token.take();
     let (ambiguous, seed) = (failure.ambiguous, credentials.seed.as_ref().map(|(_, seed)| *seed));
     let identity = credentials.identity;

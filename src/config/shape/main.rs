@@ -80,7 +80,7 @@ pub(crate) static AGENT: Shape = Shape {
             "listen",
             Kind::Scalar(&LISTEN),
             "`127.0.0.1:9478`",
-            "Health, metrics and the status page; never serves a token.",
+            "Health and metrics; never serves a token.",
         ),
         field(
             "shutdown_grace",
