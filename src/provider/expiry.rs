@@ -22,6 +22,9 @@ const TOLERATED_SKEW_MS: i64 = 5_000;
 /// An end further away than this is a mistake (milliseconds read as seconds, 2^63, the year 9999).
 const PLAUSIBLE_MS: i64 = 3_653 * 86_400_000;
 
+/// No provider keeps a reply for longer to send it again (PortOne: 3 h); a JWT that ended before that is a mistake.
+const STORED_REPLY: Duration = Duration::from_secs(86_400);
+
 /// The years 2000 to 2100: a provider whose clock is outside has none.
 const PLAUSIBLE_CLOCK_MS: std::ops::Range<i128> = 946_684_800_000..4_102_444_800_000;
 
@@ -95,8 +98,10 @@ pub(super) fn read(told: &Told<'_>) -> Result<Expiry, NoExpiry> {
         if at > told.t0.max(told.received_at) {
             return Ok(capped(at, told));
         }
-        // Reading a JWT informs and never vetoes; what the reply itself declares does.
-        if !matches!(rule, ExpiryRule::Jwt { .. }) {
+        // Reading a JWT informs and never vetoes; what the reply itself declares does, and so does a JWT that is over
+        // by the provider's own clock: a stored reply, sent again for its idempotency key, holds such a one.
+        let sent_again = told.clock.is_some() && at.plus(STORED_REPLY) > told.t0;
+        if !matches!(rule, ExpiryRule::Jwt { .. }) || sent_again {
             return Err(NoExpiry::Past(at));
         }
     }

@@ -126,7 +126,7 @@ async fn attempt(
         Ok(issued) => {
             keep(shared, account, order, &credentials, spent.map(|(_, seed)| seed), t0, issued).await
         }
-        Err(failure) => Err(Refusal::Theirs(note_failure(shared, order, &credentials, t0, failure).await)),
+        Err(failure) => Err(Refusal::Theirs(note_failure(shared, account, order, &credentials, t0, failure).await)),
     }
 }
 
@@ -182,13 +182,18 @@ async fn intend(
         Operation::Issue => IntentKind::Issue,
         Operation::Refresh => IntentKind::Refresh,
     };
-    let same = open.filter(|intent| intent.operation == operation && intent.refresh == refresh);
+    // A stored reply of long ago would bring a token that is over.
+    let recent =
+        |intent: &Intent| account.provider.life.is_none_or(|life| intent.at.plus(life) > clock::wall());
+    let same =
+        open.filter(|intent| intent.operation == operation && intent.refresh == refresh).filter(recent);
+    let at = same.as_ref().map_or_else(clock::wall, |intent| intent.at);
     let intent = Intent {
         attempt: order.intent.attempt,
         operation,
         refresh,
         idempotency_key: same.map_or_else(|| shared.unique(), |intent| intent.idempotency_key),
-        at: clock::wall(),
+        at,
     };
     let spends = order.operation == Operation::Refresh && account.provider.refresh_single_use;
     let durability = if spends { Durability::Durable } else { Durability::Cached };

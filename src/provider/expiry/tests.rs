@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::config::definition::ExpiryRule;
-use crate::provider::testing::{T0, definition, issued, operation, reply};
+use crate::provider::testing::{T0, definition, issued, operation, raw, reply};
 use crate::provider::{Failure, Issued};
 
 /// The vendor's sample (002, 003): wrapped over lines, no valid JSON inside, `exp` a string of milliseconds in 2017.
@@ -42,6 +42,23 @@ fn civil_times_are_read_in_their_zone() {
             read_with(rule("%Y%m%d%H%M%S", "Asia/Seoul"), json!({"access_token": "A", "ends": junk}));
         assert!(failure.unwrap_err().message.starts_with("the reply tells no expiry that makes sense"));
     }
+}
+
+#[test]
+fn a_jwt_that_is_over_by_the_providers_own_clock_is_a_stored_reply_sent_again() {
+    let mut operation = operation();
+    operation.expiry =
+        vec![ExpiryRule::Jwt { claim: "exp".to_owned() }, ExpiryRule::Fixed(Duration::from_secs(30))];
+    let definition = definition(operation);
+    // T0 by the provider.
+    let date = ("date", "Tue, 14 Nov 2023 22:13:20 GMT");
+    let read = |ended: i64| {
+        let body = json!({"access_token": jwt(&json!({"exp": T0 - ended}))}).to_string();
+        issued(&definition, &raw(200, &[date], body.as_bytes()))
+    };
+    let failure = read(600).unwrap_err();
+    assert!(failure.message.starts_with("the reply's token has already expired"), "{}", failure.message);
+    assert_eq!(read(200_000_000).unwrap().expires_at, Timestamp::from_secs(T0 + 30), "years ago: a mistake");
 }
 
 #[test]
