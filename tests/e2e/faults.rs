@@ -265,6 +265,25 @@ fn a_reply_that_was_lost_after_the_vendor_acted_is_fetched_with_the_same_idempot
 }
 
 #[test]
+fn a_stored_reply_that_comes_again_after_its_token_has_ended_is_never_called_fresh() {
+    // Lives far shorter than the documented half hour for which a key is used again.
+    let world = World::living(secs(5));
+    let agent = world.start(&world.one(Provider::PortOne));
+    agent.until_well();
+    world.sim.fault("portone:refresh=reset#1");
+    until("the reply that is lost", secs(10), || (agent.logged("renewal_failed") > 0).then_some(()));
+    world.sim.fault("*=503");
+    agent.until("the end of the token", secs(15), |status| state(status, "a") == "expired");
+    std::thread::sleep(secs(2)); // that of the stored reply has ended too
+    world.sim.clear();
+    agent.until("another token, that is good", secs(75), |status| {
+        let fresh = state(status, "a") == "fresh";
+        assert!(!fresh || world.sim.accepts(Provider::PortOne, &world.canary_token("a", &agent)), "{status}");
+        fresh
+    });
+}
+
+#[test]
 fn an_outage_shorter_than_the_lead_is_not_felt() {
     let world = World::living(secs(12));
     let kinds = [Provider::OAuthClientCredentials, Provider::Bizppurio, Provider::PortOne, Provider::Kiwoom];
