@@ -126,7 +126,9 @@ async fn attempt(
         Ok(issued) => {
             keep(shared, account, order, &credentials, spent.map(|(_, seed)| seed), t0, issued).await
         }
-        Err(failure) => Err(Refusal::Theirs(note_failure(shared, account, order, &credentials, t0, failure).await)),
+        Err(failure) => {
+            Err(Refusal::Theirs(note_failure(shared, account, order, &credentials, t0, failure).await))
+        }
     }
 }
 
