@@ -276,11 +276,19 @@ fn a_stored_reply_that_comes_again_after_its_token_has_ended_is_never_called_fre
     agent.until("the end of the token", secs(15), |status| state(status, "a") == "expired");
     std::thread::sleep(secs(2)); // that of the stored reply has ended too
     world.sim.clear();
-    agent.until("another token, that is good", secs(75), |status| {
-        let fresh = state(status, "a") == "fresh";
-        assert!(!fresh || world.sim.accepts(Provider::PortOne, &world.canary_token("a", &agent)), "{status}");
-        fresh
-    });
+    let (status, reply) = agent.renew("a");
+    assert_eq!((status, &reply["error"]["class"]), (502, &json!("malformed")), "{reply}");
+    assert!(reply["error"]["message"].as_str().unwrap().contains("already expired"), "{reply}");
+    assert_eq!(state(&agent.status(), "a"), "expired");
+    // The refresh token that it brought is good, and spending that one is another request with a key of its own.
+    assert_eq!(agent.renew("a").0, 200);
+    assert!(world.sim.accepts(Provider::PortOne, &world.canary_token("a", &agent)));
+    let stats = world.sim.stats();
+    assert_eq!(
+        stats.providers["portone"].operations["issue"].values().next().unwrap().requests,
+        1,
+        "no login was needed"
+    );
 }
 
 #[test]
