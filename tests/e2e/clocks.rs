@@ -165,8 +165,9 @@ fn a_vendor_whose_clock_is_off_gives_ends_by_our_clock() {
             let at =
                 |field: &str| seen[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
             let life = at("expires_at") - at("issued_at");
-            // Whole seconds on the vendor's side, and a Date that counts in them: early by up to two, never late.
-            assert!((116..=120).contains(&life), "{clock} {kind}: {life}");
+            // Whole seconds on the vendor's side, and a Date that counts in them: early by up to two; late by no more
+            // than the request took to arrive.
+            assert!((116..=123).contains(&life), "{clock} {kind}: {life}");
         }
     }
 }
