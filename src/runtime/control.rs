@@ -17,6 +17,7 @@ use tokio::net::UnixListener;
 
 use super::handle::{Handle, Peek, Request, TokenReply};
 use crate::config::model::Socket;
+use crate::domain::ErrorInfo;
 use crate::sink::owner;
 
 /// The longest that a caller of `renew` is kept waiting unless it says otherwise.
@@ -163,23 +164,37 @@ async fn renew(
         let body = json!({ "account": name, "not_before": until, "reason": reason });
         return (StatusCode::ACCEPTED, Json(body)).into_response();
     }
-    let ended = shared.handle.until(&name, |now: &Peek| now.finished > before.finished);
-    match tokio::time::timeout(limit, ended).await {
-        Ok(Some(now)) => {
-            match now.error.filter(|_| now.generation == before.generation) {
-                Some(error) => (StatusCode::BAD_GATEWAY, Json(json!({ "account": name, "error": error })))
-                    .into_response(),
-                None => {
-                    let body = json!({ "account": name, "generation": now.generation, "expires_at": now.expires_at });
-                    Json(body).into_response()
-                }
-            }
+    match tokio::time::timeout(limit, ended(&mut shared.handle, &name, before)).await {
+        Ok(Some(Ok(now))) => {
+            let body = json!({ "account": name, "generation": now.generation, "expires_at": now.expires_at });
+            Json(body).into_response()
+        }
+        Ok(Some(Err(error))) => {
+            (StatusCode::BAD_GATEWAY, Json(json!({ "account": name, "error": error }))).into_response()
         }
         Ok(None) => unknown(&name),
         Err(_) => {
             refuse(StatusCode::GATEWAY_TIMEOUT, "the renewal has not ended yet", Some("see `renewd status`"))
         }
     }
+}
+
+/// Waits for the end of a renewal that was asked for when the account stood as `before`, and for its delivery. A request
+/// that was out already answers for itself only where it went well: where it failed, the one that was asked for follows.
+async fn ended(handle: &mut Handle, name: &str, mut before: Peek) -> Option<Result<Peek, ErrorInfo>> {
+    loop {
+        let now = handle.until(name, |now| now.finished > before.finished).await?;
+        match now.error.clone().filter(|_| now.generation == before.generation) {
+            Some(_) if before.asking_then => {
+                before = handle.ask(|reply| Request::Renew(name.to_owned(), reply)).await??;
+                before.asking_then = false;
+            }
+            Some(error) => return Some(Err(error)),
+            None => break,
+        }
+    }
+    let delivered = handle.until(name, |now| !now.delivering).await?;
+    Some(delivered.sink_error.clone().map_or(Ok(delivered), Err))
 }
 
 #[derive(Deserialize)]

@@ -58,8 +58,14 @@ pub(crate) struct Peek {
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) finished: u64,
     pub(crate) asking: bool,
+    /// In the answer to [`Request::Renew`]: whether a request was out before it.
+    pub(crate) asking_then: bool,
     pub(crate) held_until: Option<Timestamp>,
     pub(crate) error: Option<ErrorInfo>,
+    /// A sink does not hold the current token yet.
+    pub(crate) delivering: bool,
+    /// The first sink whose last write failed.
+    pub(crate) sink_error: Option<ErrorInfo>,
 }
 
 /// An answer to [`Request::Token`].

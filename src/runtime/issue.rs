@@ -105,7 +105,7 @@ async fn attempt(
     };
     let spent_print =
         spent.as_ref().map(|(token, _)| shared.store.fingerprint(&[b"refresh", token.expose().as_bytes()]));
-    let intent = intend(shared, account, order, &credentials, spent_print).await?;
+    let (intent, repeated) = intend(shared, account, order, &credentials, spent_print).await?;
     let access_token =
         before.as_ref().and_then(|record| record.current.as_ref()).map(|token| &token.access_token);
     let call = Call {
@@ -126,7 +126,10 @@ async fn attempt(
         Ok(issued) => {
             keep(shared, account, order, &credentials, spent.map(|(_, seed)| seed), t0, issued).await
         }
-        Err(failure) => Err(Refusal::Theirs(note_failure(shared, account, order, &credentials, t0, failure).await)),
+        Err(failure) => {
+            let failure = if repeated { stale(failure) } else { failure };
+            Err(Refusal::Theirs(note_failure(shared, account, order, &credentials, t0, failure).await))
+        }
     }
 }
 
@@ -169,14 +172,26 @@ fn refresh_token(
     }
 }
 
-/// Notes what is about to be done; durable where a refresh token is spent.
+/// A whole reply to a repeated request that makes no sense is the stored reply of the first one, whose token has ended
+/// since, and would come again for ever: the request is over, and the next one, soon, is another.
+fn stale(failure: Failure) -> Failure {
+    match (failure.class, failure.status) {
+        (ErrorClass::Malformed, Some(_)) => {
+            Failure { class: ErrorClass::Transient, ambiguous: false, ..failure }
+        }
+        _ => failure,
+    }
+}
+
+/// Notes what is about to be done, and whether that repeats a request whose end is not known; durable where a refresh
+/// token is spent.
 async fn intend(
     shared: &Shared,
     account: &Account,
     order: &core::Issue,
     credentials: &Credentials,
     refresh: Option<Fingerprint>,
-) -> Result<Intent, Refusal> {
+) -> Result<(Intent, bool), Refusal> {
     let open = shared.store.latest(&order.account).and_then(|record| record.intent.clone());
     let operation = match order.operation {
         Operation::Issue => IntentKind::Issue,
@@ -187,6 +202,7 @@ async fn intend(
         |intent: &Intent| account.provider.life.is_none_or(|life| intent.at.plus(life) > clock::wall());
     let same =
         open.filter(|intent| intent.operation == operation && intent.refresh == refresh).filter(recent);
+    let repeated = same.is_some();
     let at = same.as_ref().map_or_else(clock::wall, |intent| intent.at);
     let intent = Intent {
         attempt: order.intent.attempt,
@@ -209,9 +225,9 @@ async fn intend(
         record.removed_at = None;
     });
     match saved.await {
-        Ok(()) => Ok(intent),
+        Ok(()) => Ok((intent, repeated)),
         // What can be asked for again needs no state on disk; the store says that it is dirty.
-        Err(_) if !spends => Ok(intent),
+        Err(_) if !spends => Ok((intent, repeated)),
         Err(error) => Err(Refusal::Ours(format!(
             "the refresh token is not spent, because that cannot be noted: {error}"
         ))),

@@ -70,6 +70,22 @@ fn endless_and_oversized_replies_to_a_hundred_accounts_take_little_memory_and_fe
     assert!(peak <= bound * 1024, "{} MiB", peak / 1024);
 }
 
+const EAT: &str = "RENEWD_TEST_EATS_WATCHES";
+
+/// Not a test of its own: run by the next one as another user, it uses up that user's watchers and waits to be killed.
+#[test]
+fn eater_of_watches() {
+    if std::env::var_os(EAT).is_none() {
+        return;
+    }
+    let mut eaten = Vec::new();
+    while let Ok(watcher) = notify::recommended_watcher(|_| {}) {
+        eaten.push(watcher);
+    }
+    println!("full after {}", eaten.len());
+    let _ = std::io::Read::read(&mut std::io::stdin(), &mut [0]);
+}
+
 #[test]
 fn where_no_file_can_be_watched_changes_are_found_by_looking() {
     let test = "where_no_file_can_be_watched_changes_are_found_by_looking";
@@ -77,20 +93,22 @@ fn where_no_file_can_be_watched_changes_are_found_by_looking() {
         return skip(test, "the limit of another user is used up");
     }
     const USER: u32 = 61_234;
-    let eater = "import ctypes,time\nlibc=ctypes.CDLL(None)\nwhile libc.inotify_init()>=0: pass\nprint('full',flush=True)\ntime.sleep(60)";
     let ids = [format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".to_owned()];
     let started = Command::new("setpriv")
         .args(ids)
-        .args(["python3", "-c", eater])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "machine::eater_of_watches", "--nocapture"])
+        .env(EAT, "1")
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn();
     let Ok(mut eater) = started else { return skip(test, "there is no setpriv") };
-    let mut said = [0; 4];
-    if std::io::Read::read_exact(eater.stdout.as_mut().unwrap(), &mut said).is_err() {
-        let _ = eater.kill();
-        return skip(test, "there is no python3");
-    }
+    let said = std::io::BufReader::new(eater.stdout.take().unwrap());
+    assert!(
+        std::io::BufRead::lines(said).any(|line| line.unwrap().contains("full")),
+        "the eater has eaten all"
+    );
     let world = World::living(secs(600));
     let mut config = world.one(ANY);
     world.write(&config);

@@ -183,7 +183,7 @@ pub(crate) static FILE: Shape = Shape {
     name: "accounts.NAME.sinks.file",
     doc: "A file sink in its long form.",
     fields: &[
-        required("path", Kind::Scalar(&PATH), "The file; its folder must exist."),
+        required("path", Kind::Scalar(&PATH), "The file; missing folders are made, with mode 0755."),
         field(
             "content",
             Kind::Choice(&["token", "header", "json"]),

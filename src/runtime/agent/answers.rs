@@ -74,8 +74,11 @@ impl Agent {
                     self.apply(Event::Asked { account: before.name.clone() });
                 }
                 let after = self.peek(&name);
-                let asked =
-                    before.zip(after).map(|(before, after)| Peek { finished: before.finished, ..after });
+                let asked = before.zip(after).map(|(before, after)| Peek {
+                    finished: before.finished,
+                    asking_then: before.asking,
+                    ..after
+                });
                 let _ = reply.send(asked);
             }
             Request::Invalidate(name, generation, reply) => {
@@ -113,8 +116,11 @@ impl Agent {
             expires_at: view.token.map(|token| token.expires_at),
             finished: view.finished,
             asking: view.asking,
+            asking_then: view.asking,
             held_until: view.held_until,
             error: view.error.cloned(),
+            delivering: view.targets.iter().any(|target| target.state == SinkState::Unwritten),
+            sink_error: view.targets.iter().find_map(|target| target.error.cloned()),
         })
     }
 

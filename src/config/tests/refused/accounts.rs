@@ -181,7 +181,7 @@ pub(super) const CASES: &[Case] = &[
 8:15: a path with `..` (write the path without it)
 9:9: a sink without a target (write `- file: PATH`)
 10:9: expected a mapping, found a single value (write `- file: PATH`)
-11:9: `path` is missing in `file` (add `path`: the file; its folder must exist.)
+11:9: `path` is missing in `file` (add `path`: the file; missing folders are made, with mode 0755.)
 ",
     ),
     (
