@@ -31,7 +31,7 @@ const FRAME: Duration = Duration::from_millis(250);
 /// The failing vendor's tokens live long enough to outlive the failure: that is what the lead is for.
 const FAILING: (Provider, Duration) = (Provider::PortOne, Duration::from_secs(20));
 /// It fails for these seconds of every minute of the first hours.
-const OUTAGE: (u64, u64) = (14, 24);
+const OUTAGE: (u64, u64) = (7, 17);
 const MINUTES: u64 = 180;
 
 /// Runs the agent and the stand-ins in this process, and shows them.

@@ -127,7 +127,8 @@ async fn attempt(
             keep(shared, account, order, &credentials, spent.map(|(_, seed)| seed), t0, issued).await
         }
         Err(failure) => {
-            let failure = if repeated { stale(failure) } else { failure };
+            let failure =
+                if repeated && order.operation == Operation::Issue { stale(failure) } else { failure };
             Err(Refusal::Theirs(note_failure(shared, account, order, &credentials, t0, failure).await))
         }
     }
@@ -172,15 +173,12 @@ fn refresh_token(
     }
 }
 
-/// A whole reply to a repeated request that makes no sense is the stored reply of the first one, whose token has ended
-/// since, and would come again for ever: the request is over, and the next one, soon, is another.
+/// A whole reply to a repeated login that makes no sense is the stored reply of the first one, whose token has ended
+/// since, and would come again for ever: that login is over, and the next one has a key of its own. (A repeated refresh
+/// needs no such care: what it brings is the next refresh token, and spending that is another request.)
 fn stale(failure: Failure) -> Failure {
-    match (failure.class, failure.status) {
-        (ErrorClass::Malformed, Some(_)) => {
-            Failure { class: ErrorClass::Transient, ambiguous: false, ..failure }
-        }
-        _ => failure,
-    }
+    let whole = failure.class == ErrorClass::Malformed && failure.status.is_some();
+    Failure { ambiguous: failure.ambiguous && !whole, ..failure }
 }
 
 /// Notes what is about to be done, and whether that repeats a request whose end is not known; durable where a refresh
