@@ -23,8 +23,12 @@ pub struct Config {
     pub agent: Agent,
     /// How hard any one provider host may be pressed.
     pub limits: Limits,
+    /// The server that vault sinks and vault secrets use; `None` only where nothing uses one.
+    pub vault: Option<Arc<Vault>>,
     /// The accounts by name.
     pub accounts: BTreeMap<AccountId, Arc<Account>>,
+    /// What is made from several accounts, in the order of the files; paths are distinct from every sink's.
+    pub templates: Vec<Arc<TemplateTarget>>,
 }
 
 /// The `agent:` section.
@@ -137,8 +141,23 @@ pub struct Account {
     pub renew: Renew,
     /// How to reach the provider.
     pub http: Http,
+    /// How a new token is tried before it is delivered.
+    pub verify: Option<Verify>,
     /// Where the token goes; paths are distinct over the whole configuration.
     pub sinks: Vec<Sink>,
+    /// Who is told once a new token is in all its sinks.
+    pub on_change: Vec<Hook>,
+}
+
+/// `verify:` of an account: one GET with the new token as its `Authorization`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// `https`, or `http` to this machine.
+    pub url: Url,
+    /// The statuses that mean the token works; never empty. `[200]` unless said.
+    pub expect: Vec<u16>,
+    /// The whole exchange; 10 s unless said.
+    pub timeout: Duration,
 }
 
 /// `renew:` of an account.
@@ -198,6 +217,88 @@ pub enum SecretSource {
     Credential(String),
     /// The standard output of a command; one trailing newline is dropped.
     Command(Vec<String>),
+    /// A key of a secret in Vault or OpenBao.
+    Vault(VaultKey),
+}
+
+/// `{ vault: { mount, path, key } }` of a secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VaultKey {
+    /// Where the key-value engine is mounted, without slashes at its ends.
+    pub mount: String,
+    /// Below the mount, without slashes at its ends.
+    pub path: String,
+    /// The field whose text is the secret.
+    pub key: String,
+    /// The engine's version; 2 unless said.
+    pub kv: KvVersion,
+}
+
+/// The version of a key-value engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KvVersion {
+    /// One value, overwritten.
+    V1,
+    /// Versions, check-and-set.
+    V2,
+}
+
+/// The `vault:` section: one Vault or OpenBao server and how to log in there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vault {
+    /// `https`, or `http` to this machine; without a path.
+    pub address: Url,
+    /// Sent as `X-Vault-Namespace`.
+    pub namespace: Option<String>,
+    /// Roots (PEM) in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// How to log in.
+    pub auth: VaultAuth,
+}
+
+/// `vault.auth:`. A mount is written without slashes at its ends; a secret here never comes from Vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VaultAuth {
+    /// A token that someone else looks after (it is renewed where it can be).
+    Token(SecretSource),
+    /// AppRole.
+    AppRole {
+        /// Not a secret by itself, but may come from where secrets come from.
+        role_id: SecretSource,
+        /// Left out where the role does not ask for one (`bind_secret_id=false`).
+        secret_id: Option<SecretSource>,
+        /// `approle` unless said.
+        mount: String,
+    },
+    /// The pod's service account.
+    Kubernetes {
+        /// The role.
+        role: String,
+        /// The service account's token; the pod's own file unless said.
+        jwt: SecretSource,
+        /// `kubernetes` unless said.
+        mount: String,
+    },
+    /// A JWT from somewhere.
+    Jwt {
+        /// The role; the mount's default one where left out.
+        role: Option<String>,
+        /// The JWT.
+        jwt: SecretSource,
+        /// `jwt` unless said.
+        mount: String,
+    },
+    /// A client certificate.
+    Cert {
+        /// PEM.
+        cert_file: PathBuf,
+        /// PEM.
+        key_file: PathBuf,
+        /// The role's name; any that fits where left out.
+        name: Option<String>,
+        /// `cert` unless said.
+        mount: String,
+    },
 }
 
 /// A place that a token is delivered to.
@@ -205,16 +306,135 @@ pub enum SecretSource {
 pub enum Sink {
     /// A file.
     File(FileSink),
+    /// A secret in Vault or OpenBao.
+    Vault(VaultSink),
+    /// A Kubernetes Secret.
+    Kubernetes(KubernetesSink),
 }
 
 impl Sink {
-    /// The contract's name of it: `file:PATH`.
+    /// The contract's name of it: `file:PATH`, `vault:MOUNT/PATH`, `kubernetes:NAMESPACE/NAME`.
     #[must_use]
     pub fn id(&self) -> String {
         match self {
             Self::File(file) => format!("file:{}", file.path.display()),
+            Self::Vault(vault) => format!("vault:{}/{}", vault.mount, vault.path),
+            Self::Kubernetes(secret) => format!("kubernetes:{}/{}", secret.namespace, secret.secret),
         }
     }
+}
+
+/// A vault sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultSink {
+    /// Where the key-value engine is mounted, without slashes at its ends.
+    pub mount: String,
+    /// Below the mount, without slashes at its ends.
+    pub path: String,
+    /// The engine's version; 2 unless said.
+    pub kv: KvVersion,
+    /// Templates by field; `None`: the token document's fields.
+    pub fields: Option<BTreeMap<String, String>>,
+    /// What becomes of it when the sink leaves the configuration.
+    pub on_remove: OnRemove,
+}
+
+/// A Kubernetes sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KubernetesSink {
+    /// The Secret's name.
+    pub secret: String,
+    /// `$POD_NAMESPACE` unless said.
+    pub namespace: String,
+    /// Templates by key; `None`: the token document's fields.
+    pub keys: Option<BTreeMap<String, String>>,
+    /// What becomes of it when the sink leaves the configuration.
+    pub on_remove: OnRemove,
+}
+
+/// An item of `on_change:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hook {
+    /// A signal to the process whose id stands in a file.
+    Signal {
+        /// Absolute.
+        pid_file: PathBuf,
+        /// Which.
+        signal: HookSignal,
+    },
+    /// A program; no shell, a cleared environment.
+    Command {
+        /// The program (a whole path, or a name to find in `PATH`) and its arguments; never empty.
+        argv: Vec<String>,
+        /// Then its process group is killed; 30 s unless said.
+        timeout: Duration,
+    },
+    /// A POST of names and times, never a token.
+    Webhook {
+        /// `https`, or `http` to this machine.
+        url: Url,
+        /// The whole exchange; 10 s unless said.
+        timeout: Duration,
+    },
+}
+
+/// The signals that hooks and `renewd exec` send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the system's names")]
+pub enum HookSignal {
+    Hup,
+    Int,
+    Quit,
+    Usr1,
+    Usr2,
+    Term,
+    Winch,
+    Cont,
+}
+
+/// An item of `templates:`: files made from several accounts' tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateTarget {
+    /// The file, or the folder whose files flip as one; absolute, no `..`.
+    pub path: PathBuf,
+    /// What stands there.
+    pub form: TemplateForm,
+    /// The accounts that it names; never empty, each is configured.
+    pub accounts: Vec<AccountId>,
+    /// Permission bits of each file; 0o600 unless said.
+    pub mode: u32,
+    /// User name or number.
+    pub owner: Option<String>,
+    /// Group name or number.
+    pub group: Option<String>,
+    /// What becomes of it when it leaves the configuration.
+    pub on_remove: OnRemove,
+    /// Who is told once it has been written anew.
+    pub on_change: Vec<Hook>,
+}
+
+/// One file or a set of files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TemplateForm {
+    /// `path:`.
+    File {
+        /// Its text.
+        text: TemplateText,
+        /// How it gets there.
+        write: WriteMode,
+    },
+    /// `directory:`: by file name (no slash, no leading dot). All at once or not at all, by a `..data` link.
+    Directory(BTreeMap<String, TemplateText>),
+}
+
+/// A template's text: Jinja, known to parse and to name configured accounts only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateText {
+    /// The file that it was read from when the configuration was loaded; `None` where it stands in the configuration.
+    /// It is one of [`Config::files`].
+    pub source: Option<PathBuf>,
+    /// As read.
+    pub text: String,
 }
 
 /// A file sink.
