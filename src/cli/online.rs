@@ -159,7 +159,7 @@ fn handshake(host: &Host, http: &Http, mut stream: TcpStream) -> Result<String, 
 fn folders(config: &Config) -> bool {
     let sinks = config.accounts.values().flat_map(|account| &account.sinks);
     let mut well = true;
-    for Sink::File(sink) in sinks {
+    for sink in sinks.filter_map(Sink::file) {
         if let Err((message, hint)) = folder(sink) {
             well = false;
             report::finding(true, &format!("sink file:{}: {message}", sink.path.display()), hint);

@@ -202,7 +202,9 @@ fn decode<'a>(
         include_folders: watched.include_folders,
         agent,
         limits,
+        vault: None,
         accounts: resolved.into_iter().map(|one| (one.account.name.clone(), one.account)).collect(),
+        templates: Vec::new(),
     })
 }
 

@@ -322,6 +322,15 @@ impl Sink {
             Self::Kubernetes(secret) => format!("kubernetes:{}/{}", secret.namespace, secret.secret),
         }
     }
+
+    /// The file sink that it is.
+    #[must_use]
+    pub fn file(&self) -> Option<&FileSink> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::Vault(_) | Self::Kubernetes(_) => None,
+        }
+    }
 }
 
 /// A vault sink.

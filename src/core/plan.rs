@@ -95,12 +95,16 @@ impl TargetPlan {
     /// The engine's view of `sink`.
     #[must_use]
     pub fn new(sink: &Sink) -> Self {
-        let Sink::File(file) = sink;
+        let (remove_expired, on_remove) = match sink {
+            Sink::File(file) => (file.when_expired == WhenExpired::Remove, file.on_remove),
+            Sink::Vault(vault) => (false, vault.on_remove),
+            Sink::Kubernetes(secret) => (false, secret.on_remove),
+        };
         Self {
             id: sink.id().into(),
-            look: hash(0, format!("{file:?}").as_bytes()),
-            remove_expired: file.when_expired == WhenExpired::Remove,
-            delete_on_remove: file.on_remove == OnRemove::Delete,
+            look: hash(0, format!("{sink:?}").as_bytes()),
+            remove_expired,
+            delete_on_remove: on_remove == OnRemove::Delete,
         }
     }
 }

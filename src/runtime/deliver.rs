@@ -21,7 +21,9 @@ pub(crate) async fn deliver(
     target: TargetId,
     revision: u64,
 ) -> (Event, Vec<String>) {
-    let Sink::File(file) = sink.as_ref().clone();
+    let Sink::File(file) = sink.as_ref().clone() else {
+        return (undelivered(target, revision, "this kind of sink cannot be written yet"), Vec::new());
+    };
     let Some(record) = shared.store.snapshot(&account) else {
         return (undelivered(target, revision, "no token is stored"), Vec::new());
     };
@@ -56,7 +58,7 @@ pub(crate) async fn delete(shared: Arc<Shared>, sink: Arc<Sink>) -> Result<bool,
 }
 
 async fn remove(shared: &Shared, sink: &Sink) -> Result<bool, String> {
-    let Sink::File(sink) = sink;
+    let Sink::File(sink) = sink else { return Ok(false) };
     let sink: FileSink = sink.clone();
     patiently(shared, move || file::remove(&sink).map_err(|error| worded(&error))).await
 }

@@ -150,7 +150,8 @@ async fn start(
         .accounts
         .values()
         .flat_map(|account| &account.sinks)
-        .flat_map(|crate::config::model::Sink::File(sink)| file::folders_of(sink))
+        .filter_map(crate::config::model::Sink::file)
+        .flat_map(file::folders_of)
         .collect();
     let opened = tokio::task::spawn_blocking(move || {
         let store = Store::open(&state_dir)?;

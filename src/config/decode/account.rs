@@ -10,7 +10,7 @@ use super::renew::{Calendars, is_duration, renew};
 use super::template::Templates;
 use super::{Fields, Report, http, scalar, secret, sink, urls};
 use crate::config::definition::{Definition, ExpiryRule};
-use crate::config::model::{Account, Limits, SecretSource, Sink};
+use crate::config::model::{Account, Limits, SecretSource};
 use crate::config::shape::ACCOUNT;
 use crate::config::tree::{Entry, Node, Place, Value, overlay};
 use crate::config::words;
@@ -119,7 +119,7 @@ impl<'a> Accounts<'a> {
         let renew = renew(report, &fields, known, &mut self.calendars, &inherited);
         let http = http::http(report, &fields);
         let sinks = sink::sinks(report, &fields, &mut self.templates);
-        for (Sink::File(file), place) in &sinks {
+        for (file, place) in sinks.iter().filter_map(|(sink, place)| Some((sink.file()?, place))) {
             self.sinks.push((name.clone(), file.path.clone(), *place));
         }
 
@@ -142,7 +142,9 @@ impl<'a> Accounts<'a> {
             params,
             renew,
             http,
+            verify: None,
             sinks: sinks.into_iter().map(|(sink, _)| sink).collect(),
+            on_change: Vec::new(),
             provider,
         })
     }

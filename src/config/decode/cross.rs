@@ -126,6 +126,7 @@ fn fingerprint(account: &Account) -> u64 {
             SecretSource::File(path) => (2, path).hash(&mut hasher),
             SecretSource::Credential(name) => (3, name).hash(&mut hasher),
             SecretSource::Command(argv) => (4, argv).hash(&mut hasher),
+            SecretSource::Vault(key) => (5, key).hash(&mut hasher),
         }
     }
     hasher.finish()
