@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::clock;
 use super::credentials::{self, Credentials};
 use super::shared::Shared;
+use super::{clock, verify};
 use crate::config::model::Account;
 use crate::core::{self, Admission, Event, FailureMeta, IssuedMeta, Operation, RefreshMeta};
 use crate::domain::{ErrorClass, Secret, Timestamp, Token, TokenMeta};
@@ -39,6 +39,7 @@ pub(crate) async fn issue(shared: Arc<Shared>, account: Arc<Account>, order: cor
         Err(refusal) => {
             let (failure, asked, status) = match refusal {
                 Refusal::Ours(message) => (FailureMeta::config(message), false, None),
+                Refusal::Unverified(failure, reply) => (theirs(failure), reply.asked, reply.status),
                 Refusal::Theirs(failure) => {
                     let status = failure.status;
                     (theirs(failure), true, status)
@@ -72,18 +73,22 @@ pub(crate) fn seeded(account: &Account) -> bool {
         .any(|credential| credential.refresh_seed && account.credentials.contains_key(&credential.name))
 }
 
-enum Refusal {
+pub(super) enum Refusal {
     /// Something on our side; nothing was sent.
     Ours(String),
     /// The provider's reply, or none.
     Theirs(Failure),
+    /// The provider gave a token, now or before, that is not known to work.
+    Unverified(Failure, Remarks),
 }
 
-struct Remarks {
-    status: Option<u16>,
-    asked: bool,
-    clock_offset_ms: Option<i64>,
-    warnings: Vec<String>,
+/// What else is to be said of an exchange.
+#[derive(Default)]
+pub(super) struct Remarks {
+    pub(super) status: Option<u16>,
+    pub(super) asked: bool,
+    pub(super) clock_offset_ms: Option<i64>,
+    pub(super) warnings: Vec<String>,
 }
 
 async fn attempt(
@@ -92,10 +97,10 @@ async fn attempt(
     order: &core::Issue,
 ) -> Result<(IssuedMeta, Remarks), Refusal> {
     if let Some(meta) = rescued(shared, order).await? {
-        return Ok((
-            meta,
-            Remarks { status: None, asked: false, clock_offset_ms: None, warnings: Vec::new() },
-        ));
+        return Ok((meta, Remarks::default()));
+    }
+    if verify::has_candidate(shared, order) {
+        return verify::decide(shared, account, order, Remarks::default()).await;
     }
     let credentials = credentials::resolve(account, &shared.store).await.map_err(Refusal::Ours)?;
     let before = shared.store.latest(&order.account);
@@ -263,6 +268,7 @@ async fn keep(
     let slot =
         refresh_token.map(|token| RefreshSlot { token, issued_at: t0, expires_at: refresh_expires_at, seed });
     let identity = credentials.identity;
+    let to_verify = account.verify.is_some() && admission == Admission::Promoted;
     let saved = shared.store.update(
         &order.account,
         if precious { Durability::Precious } else { Durability::Cached },
@@ -274,9 +280,15 @@ async fn keep(
                 record.refresh = slot;
             }
             if admission == Admission::Promoted {
-                record.current = Some(Token { meta, access_token, token_type, extra });
+                let token = Token { meta, access_token, token_type, extra };
+                match to_verify {
+                    true => record.candidate = Some(token),
+                    false => (record.current, record.candidate) = (Some(token), None),
+                }
             }
-            record.generation = record.generation.max(meta.generation);
+            if !to_verify {
+                record.generation = record.generation.max(meta.generation);
+            }
             record.intent = None;
             record.schedule = crate::store::Schedule { last_request: Some(t0), ..Default::default() };
         },
@@ -285,6 +297,7 @@ async fn keep(
         Err(error) if precious => Err(Refusal::Ours(format!(
             "a new refresh token came but cannot be made durable: {error}; the old token stays in use meanwhile"
         ))),
+        _ if to_verify => verify::decide(shared, account, order, remarks).await,
         _ => {
             let refresh = shared.store.latest(&order.account).and_then(|record| refresh_meta(&record));
             let refresh = refresh.or(seeded(account).then_some(RefreshMeta { expires_at: None }));

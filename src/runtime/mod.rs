@@ -16,6 +16,7 @@ mod restore;
 mod run;
 mod shared;
 mod signals;
+mod verify;
 mod watch;
 
 use std::path::PathBuf;

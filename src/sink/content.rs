@@ -45,13 +45,7 @@ pub fn render(sink: &FileSink, document: &TokenDocument<'_>) -> Result<Zeroizing
 }
 
 fn header(token: &Token) -> Result<Zeroizing<Vec<u8>>, RenderError> {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    // Many providers answer `bearer` and then want to see `Bearer`.
-    let scheme = match token.token_type.as_str() {
-        bearer if bearer.eq_ignore_ascii_case("bearer") => "Bearer",
-        other if !other.is_empty() && other.bytes().all(word) => other,
-        _ => return Err(RenderError::TokenType),
-    };
+    let scheme = token.scheme().ok_or(RenderError::TokenType)?;
     let parts = ["Authorization: ", scheme, " ", token.access_token.expose()];
     let mut line = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
     parts.iter().for_each(|part| line.extend_from_slice(part.as_bytes()));
