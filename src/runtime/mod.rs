@@ -7,6 +7,8 @@ pub mod clock;
 mod control;
 mod credentials;
 mod deliver;
+mod drift;
+mod folders;
 mod handle;
 mod issue;
 mod listen;

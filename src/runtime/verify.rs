@@ -3,7 +3,6 @@
 use super::clock;
 use super::issue::{Refusal, Remarks, refresh_meta, seeded};
 use super::shared::Shared;
-use crate::config::definition::OldToken;
 use crate::config::model::Account;
 use crate::core::{self, Admission, IssuedMeta, RefreshMeta};
 use crate::domain::{Timestamp, Token, TokenMeta};
@@ -35,7 +34,7 @@ pub(super) async fn decide(
         Some(verify) => shared.clients.verify(account, verify, &candidate).await,
         None => Ok(()),
     };
-    let protected = is_protected(account, record, clock::wall());
+    let protected = is_protected(record, clock::wall());
     match verdict {
         Ok(()) => {}
         Err(Unverified::Refused(failure)) if protected => {
@@ -53,10 +52,11 @@ pub(super) async fn decide(
     promote(shared, account, order, candidate).await.map(|meta| (meta, remarks))
 }
 
-/// Whether there is a token that a bad one must not replace: it lives, and the renewal has not ended it.
-fn is_protected(account: &Account, record: &Record, now: Timestamp) -> bool {
-    let lives = record.current.as_ref().is_some_and(|token| token.meta.expires_at > now);
-    lives && account.provider.old_token != OldToken::KillsOld
+/// Whether there is a token that one which may not work must not replace. Where the renewal has ended the old one before
+/// its time, holding it is no worse than holding a new one that is refused, and an API that does not answer a
+/// verification serves nobody else either.
+fn is_protected(record: &Record, now: Timestamp) -> bool {
+    record.current.as_ref().is_some_and(|token| token.meta.expires_at > now)
 }
 
 async fn promote(
