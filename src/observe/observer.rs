@@ -76,13 +76,23 @@ impl Observer {
 
     /// A delivery worked, but not as it should.
     pub fn warnings(&mut self, target: &TargetId, warnings: &[String]) {
-        let known = self.warned.entry(target.clone()).or_default();
-        if known != warnings {
+        if warnings.is_empty() {
+            self.warned.remove(target);
+        } else if self.warned.get(target).is_none_or(|known| known != warnings) {
             for warning in warnings {
                 tracing::warn!(event = "sink_warning", sink = %target, "{warning}");
             }
-            *known = warnings.to_vec();
+            self.warned.insert(target.clone(), warnings.to_vec());
         }
+    }
+
+    /// What had been delivered was not there any more as it was, and is again.
+    pub fn mended(&mut self, target: &TargetId) {
+        tracing::warn!(
+            event = "sink_mended",
+            sink = %target,
+            "was removed or changed by someone else, and is written again"
+        );
     }
 
     /// What was delivered to a target that has left the configuration was deleted, or was not.

@@ -4,7 +4,8 @@
 mod answers;
 mod reload;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use tokio::time::sleep;
 use self::reload::{Broken, Reloading};
 use super::calendar::Calendars;
 use super::credentials::Probe;
+use super::deliver::Delivered;
+use super::drift::{self, Drift, Look, Lookout, Suspicions};
 use super::handle::{Heartbeat, Request};
 use super::issue::{self, Exchange};
 use super::restore::{self, Prepared, Running};
@@ -60,6 +63,9 @@ pub(crate) struct Agent {
     firings: mpsc::Receiver<Calendar>,
     watch: Watch,
     changes: mpsc::Receiver<Change>,
+    drift: Drift,
+    lookout: Lookout,
+    touched: mpsc::Receiver<BTreeSet<PathBuf>>,
     reloading: Reloading,
     flushing: bool,
     looked_for_dirt: BootInstant,
@@ -71,7 +77,9 @@ pub(crate) struct Agent {
 /// What a task brings back.
 enum Done {
     Exchange(Exchange),
-    Delivery(Event, Vec<String>),
+    Delivery(Delivered),
+    /// A look at delivered files; whether at all of them.
+    Looked(Suspicions, bool),
     Deleted(TargetId, Result<bool, String>),
     Saved(AccountId, Result<(), String>),
     Flushed(Vec<String>),
@@ -95,6 +103,8 @@ impl Agent {
     ) -> Self {
         let (calendars, firings) = Calendars::new();
         let (watch, changes) = Watch::start();
+        let (lookout, touched) = Lookout::start();
+        let boot = clock::now().boot;
         Self {
             engine: Engine::new(shared.store.seed()),
             shared: Arc::new(shared),
@@ -110,12 +120,15 @@ impl Agent {
             firings,
             watch,
             changes,
+            drift: Drift::new(boot),
+            lookout,
+            touched,
             reloading: Reloading::default(),
             flushing: false,
-            looked_for_dirt: clock::now().boot,
+            looked_for_dirt: boot,
             observer,
             revisions,
-            heartbeat: Heartbeat::new(clock::now().boot),
+            heartbeat: Heartbeat::new(boot),
         }
     }
 
@@ -146,10 +159,15 @@ impl Agent {
             Some(request) = inbox.requests.recv() => self.answer(request),
             Some(change) = self.changes.recv() => self.changed(change),
             Some(calendar) = self.firings.recv() => self.fired(calendar).await,
+            Some(paths) = self.touched.recv() => self.look_at(self.drift.touched(&paths), false),
             () = sleep(nap) => self.tick(),
         }
+        let now = clock::now().boot;
+        if let Some(folders) = self.drift.new_folders(now) {
+            self.lookout.set(folders);
+        }
         self.revisions.send_modify(|revision| *revision += 1);
-        self.heartbeat.beat(clock::now().boot);
+        self.heartbeat.beat(now);
         taken
     }
 
@@ -187,6 +205,9 @@ impl Agent {
     fn tick(&mut self) {
         self.apply(Event::Tick);
         let now = clock::now().boot;
+        if let Some(all) = self.drift.sweep(now) {
+            self.look_at(all, true);
+        }
         if self.flushing || now.since(self.looked_for_dirt) < FLUSH_PAUSE {
             return;
         }
@@ -198,6 +219,13 @@ impl Agent {
                 let failed = store.flush_dirty().err().unwrap_or_default();
                 Done::Flushed(failed.iter().map(ToString::to_string).collect())
             });
+        }
+    }
+
+    /// Looks at delivered files, off the loop.
+    fn look_at(&mut self, listed: Vec<(TargetId, PathBuf, Look)>, whole: bool) {
+        if whole || !listed.is_empty() {
+            self.tasks.spawn_blocking(move || Done::Looked(drift::suspicious(listed), whole));
         }
     }
 
@@ -224,19 +252,19 @@ impl Agent {
             Effect::Deliver { target, account, revision } => {
                 let Some(sink) = self.sinks.get(&target).cloned() else { return };
                 let task = self.tasks.spawn(async move {
-                    let (event, warnings) = deliver::deliver(shared, sink, account, target, revision).await;
-                    Done::Delivery(event, warnings)
+                    Done::Delivery(deliver::deliver(shared, sink, account, target, revision).await)
                 });
                 self.about.insert(task.id(), effect);
             }
             Effect::Withdraw { target, revision } => {
                 let Some(sink) = self.sinks.get(&target).cloned() else { return };
                 let task = self.tasks.spawn(async move {
-                    Done::Delivery(deliver::withdraw(shared, sink, target, revision).await, Vec::new())
+                    Done::Delivery(deliver::withdraw(shared, sink, target, revision).await)
                 });
                 self.about.insert(task.id(), effect);
             }
             Effect::Retire { target, delete } => {
+                self.drift.forget(&target);
                 let Some(sink) = self.sinks.remove(&target).filter(|_| delete) else { return };
                 self.tasks.spawn(async move { Done::Deleted(target, deliver::delete(shared, sink).await) });
             }
@@ -283,11 +311,11 @@ impl Agent {
                 self.exchanged(&exchange);
                 self.apply(exchange.event);
             }
-            Done::Delivery(event, warnings) => {
-                if let Event::Delivered { target, .. } | Event::Undelivered { target, .. } = &event {
-                    self.observer.warnings(target, &warnings);
+            Done::Delivery(delivered) => self.delivered(delivered),
+            Done::Looked(suspicions, whole) => {
+                for target in self.drift.found(suspicions, whole, clock::now().boot) {
+                    self.apply(Event::TargetLost { target });
                 }
-                self.apply(event);
             }
             Done::Deleted(target, result) => self.observer.deleted(&target, &result),
             Done::Saved(account, Err(error)) => self.observer.not_saved(&account, &error),
@@ -300,6 +328,18 @@ impl Agent {
             Done::Loaded(result, since) => self.loaded(*result, since).await,
             Done::Probed(account, probe) => self.probed(account, probe),
         }
+    }
+
+    fn delivered(&mut self, Delivered { event, warnings, look }: Delivered) {
+        if let Event::Delivered { target, .. } | Event::Undelivered { target, .. } = &event {
+            self.observer.warnings(target, &warnings);
+        }
+        if let Event::Delivered { target, written, .. } = &event
+            && self.drift.delivered(target, look, *written, clock::now().boot)
+        {
+            self.observer.mended(target);
+        }
+        self.apply(event);
     }
 
     fn exchanged(&mut self, exchange: &Exchange) {

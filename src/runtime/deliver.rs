@@ -1,9 +1,11 @@
 //! The effects that bring tokens to their targets. File system calls run on the blocking pool; one that hangs keeps
 //! its thread, and after two seconds nobody else waits for it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::drift::{self, Look};
 use super::shared::Shared;
 use crate::config::model::{FileSink, Sink};
 use crate::core::{Event, TargetId};
@@ -13,6 +15,23 @@ use crate::sink::{content, file};
 /// A write that takes longer gives its place to the next.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What came of a delivery.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    /// For the engine.
+    pub(crate) event: Event,
+    /// What works but should not stay so.
+    pub(crate) warnings: Vec<String>,
+    /// Of a file: where it stands and what it looked like right after.
+    pub(crate) look: Option<(PathBuf, Look)>,
+}
+
+impl From<Event> for Delivered {
+    fn from(event: Event) -> Self {
+        Self { event, warnings: Vec::new(), look: None }
+    }
+}
+
 /// Brings the target to the account's current token.
 pub(crate) async fn deliver(
     shared: Arc<Shared>,
@@ -20,36 +39,44 @@ pub(crate) async fn deliver(
     account: AccountId,
     target: TargetId,
     revision: u64,
-) -> (Event, Vec<String>) {
+) -> Delivered {
     let Sink::File(file) = sink.as_ref().clone() else {
-        return (undelivered(target, revision, "this kind of sink cannot be written yet"), Vec::new());
+        return undelivered(target, revision, "this kind of sink cannot be written yet").into();
     };
     let Some(record) = shared.store.snapshot(&account) else {
-        return (undelivered(target, revision, "no token is stored"), Vec::new());
+        return undelivered(target, revision, "no token is stored").into();
     };
     let work = move || {
         let Some(token) = &record.current else { return Err("no token is stored".to_owned()) };
         let document = TokenDocument { account: &record.account, provider: &record.provider, token };
         let bytes = content::render(&file, &document).map_err(|error| error.to_string())?;
         let put = file::put(&file, &bytes).map_err(|error| worded(&error))?;
-        Ok((token.meta.generation, put))
+        let look = drift::look(&file.path).map(|look| (file.path, look));
+        Ok((token.meta.generation, put, look))
     };
     match patiently(&shared, work).await {
-        Ok((generation, put)) => {
+        Ok((generation, put, look)) => {
             let written = put.outcome == file::Outcome::Written;
             let warnings = put.warnings.iter().map(ToString::to_string).collect();
-            (Event::Delivered { target, revision, held: Some(generation), written }, warnings)
+            let event = Event::Delivered { target, revision, held: Some(generation), written };
+            Delivered { event, warnings, look }
         }
-        Err(message) => (undelivered(target, revision, &message), Vec::new()),
+        Err(message) => undelivered(target, revision, &message).into(),
     }
 }
 
 /// Takes an expired token away.
-pub(crate) async fn withdraw(shared: Arc<Shared>, sink: Arc<Sink>, target: TargetId, revision: u64) -> Event {
-    match remove(&shared, &sink).await {
+pub(crate) async fn withdraw(
+    shared: Arc<Shared>,
+    sink: Arc<Sink>,
+    target: TargetId,
+    revision: u64,
+) -> Delivered {
+    let event = match remove(&shared, &sink).await {
         Ok(written) => Event::Delivered { target, revision, held: None, written },
         Err(message) => undelivered(target, revision, &message),
-    }
+    };
+    event.into()
 }
 
 /// Deletes what a target that has left the configuration was given. Nobody retries: it says what stays behind.
