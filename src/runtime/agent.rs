@@ -55,7 +55,8 @@ pub(crate) struct Agent {
     pub(super) generation: u64,
     pub(super) loaded_at: Timestamp,
     pub(super) config_error: Option<String>,
-    sinks: HashMap<TargetId, Arc<Sink>>,
+    /// Each sink with its account.
+    sinks: HashMap<TargetId, (AccountId, Arc<Sink>)>,
     tasks: JoinSet<Done>,
     /// What each task is about, for the case that it panics.
     about: HashMap<Id, Effect>,
@@ -249,15 +250,20 @@ impl Agent {
                     .spawn(async move { Done::Exchange(issue::issue(shared, account, order).await) });
                 self.about.insert(task.id(), effect);
             }
-            Effect::Deliver { target, account, revision } => {
-                let Some(sink) = self.sinks.get(&target).cloned() else { return };
+            Effect::Deliver { target, revision } => {
+                let Some((account, sink)) = self.sinks.get(&target).cloned() else {
+                    let message = "this kind of sink cannot be written yet".to_owned();
+                    let event = Event::Undelivered { target, revision, message, server_away: false };
+                    self.tasks.spawn(async move { Done::Delivery(event.into()) });
+                    return;
+                };
                 let task = self.tasks.spawn(async move {
                     Done::Delivery(deliver::deliver(shared, sink, account, target, revision).await)
                 });
                 self.about.insert(task.id(), effect);
             }
             Effect::Withdraw { target, revision } => {
-                let Some(sink) = self.sinks.get(&target).cloned() else { return };
+                let Some((_, sink)) = self.sinks.get(&target).cloned() else { return };
                 let task = self.tasks.spawn(async move {
                     Done::Delivery(deliver::withdraw(shared, sink, target, revision).await)
                 });
@@ -265,9 +271,15 @@ impl Agent {
             }
             Effect::Retire { target, delete } => {
                 self.drift.forget(&target);
-                let Some(sink) = self.sinks.remove(&target).filter(|_| delete) else { return };
+                let Some((_, sink)) = self.sinks.remove(&target).filter(|_| delete) else { return };
                 self.tasks.spawn(async move { Done::Deleted(target, deliver::delete(shared, sink).await) });
             }
+            Effect::Notify { set, hook, revision, .. } => {
+                let result = Err("hooks cannot be run yet".to_owned());
+                let event = Event::Notified { set, hook, revision, result };
+                self.tasks.spawn(async move { Done::Delivery(event.into()) });
+            }
+            Effect::Marked { .. } => {}
             Effect::Remember { account, schedule } => {
                 self.save(account, move |record| record.schedule = restore::schedule(schedule));
             }
@@ -368,7 +380,7 @@ impl Agent {
                 self.apply(Event::Failed { account: order.account, epoch: order.epoch, failure });
             }
             Some(Effect::Deliver { target, revision, .. } | Effect::Withdraw { target, revision }) => {
-                self.apply(Event::Undelivered { target, revision, message });
+                self.apply(Event::Undelivered { target, revision, message, server_away: false });
             }
             _ => tracing::error!(event = "internal_fault", "a task has failed"),
         }

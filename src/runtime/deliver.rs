@@ -58,7 +58,8 @@ pub(crate) async fn deliver(
         Ok((generation, put, look)) => {
             let written = put.outcome == file::Outcome::Written;
             let warnings = put.warnings.iter().map(ToString::to_string).collect();
-            let event = Event::Delivered { target, revision, held: Some(generation), written };
+            let event =
+                Event::Delivered { target, revision, held: Some(vec![generation]), written, print: 0 };
             Delivered { event, warnings, look }
         }
         Err(message) => undelivered(target, revision, &message).into(),
@@ -73,7 +74,7 @@ pub(crate) async fn withdraw(
     revision: u64,
 ) -> Delivered {
     let event = match remove(&shared, &sink).await {
-        Ok(written) => Event::Delivered { target, revision, held: None, written },
+        Ok(written) => Event::Delivered { target, revision, held: None, written, print: 0 },
         Err(message) => undelivered(target, revision, &message),
     };
     event.into()
@@ -108,7 +109,7 @@ async fn patiently<T: Send + 'static>(
 }
 
 fn undelivered(target: TargetId, revision: u64, message: &str) -> Event {
-    Event::Undelivered { target, revision, message: message.to_owned() }
+    Event::Undelivered { target, revision, message: message.to_owned(), server_away: false }
 }
 
 fn worded(error: &file::SinkError) -> String {

@@ -96,6 +96,8 @@ struct StoredRecord<'a> {
     #[serde(default)]
     intent: Option<Cow<'a, Intent>>,
     #[serde(default)]
+    notified: Option<u64>,
+    #[serde(default)]
     removed_at: Option<Timestamp>,
 }
 
@@ -139,15 +141,16 @@ impl<'a> StoredRecord<'a> {
             current: record.current.as_ref().map(StoredToken::of),
             generation: record.generation,
             intent: record.intent.as_ref().map(Cow::Borrowed),
+            notified: record.notified,
             removed_at: record.removed_at,
         }
     }
 
     fn into_record(self) -> Record {
-        let generation = [&self.candidate, &self.current].into_iter().flatten().map(|token| token.generation);
+        let current = self.current.as_ref().map_or(Generation::NONE, |token| token.generation);
         Record {
-            // A number is never given twice, whatever the file says.
-            generation: generation.fold(self.generation, Generation::max),
+            // A number is never given twice, whatever the file says. (Nobody has seen a candidate's.)
+            generation: self.generation.max(current),
             account: self.account.into_owned(),
             provider: self.provider.into_owned(),
             identity: self.identity,
@@ -162,6 +165,7 @@ impl<'a> StoredRecord<'a> {
             candidate: self.candidate.map(StoredToken::into_token),
             current: self.current.map(StoredToken::into_token),
             intent: self.intent.map(Cow::into_owned),
+            notified: self.notified,
             removed_at: self.removed_at,
         }
     }
