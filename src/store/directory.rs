@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, OFlags, flock, ftruncate};
 use rustix::io::{Errno, pwrite};
 use zeroize::Zeroizing;
 
+use super::marks::Marks;
 use super::wire::{self, Broken};
 use super::{Fingerprint, Notice, OpenError, Record, StoreError, Unreadable};
 use crate::atomic::{Attributes, Error, Folder, Operation, SyncLevel};
@@ -21,7 +22,7 @@ const LARGEST: usize = 1 << 20;
 /// How many corrupt files of one account are kept for a look at them.
 const CORRUPT_KEPT: u64 = 3;
 
-const PRIVATE: Attributes = Attributes { mode: 0o600, uid: None, gid: None };
+pub(super) const PRIVATE: Attributes = Attributes { mode: 0o600, uid: None, gid: None };
 
 /// The state directory on disk.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(super) struct Directory {
     pub(super) path: PathBuf,
     pub(super) installation: Installation,
     pub(super) notices: Vec<Notice>,
+    pub(super) marks: Marks,
     accounts: Folder,
     /// Holds the lock as long as it lives.
     _lock: OwnedFd,
@@ -51,7 +53,8 @@ impl Directory {
         notices.extend((leftovers > 0).then_some(Notice::LeftoversRemoved(leftovers)));
         let (installation, notice) = Installation::open(&folder)?;
         notices.extend(notice);
-        Ok(Self { path: path.to_owned(), installation, notices, accounts, _lock: lock })
+        let marks = Marks::open(folder);
+        Ok(Self { path: path.to_owned(), installation, notices, marks, accounts, _lock: lock })
     }
 
     pub(super) fn file_of(&self, account: &AccountId) -> PathBuf {

@@ -56,6 +56,14 @@ pub(super) fn decode(content: &[u8], account: &AccountId) -> Result<Record, Brok
     Ok(stored.into_record())
 }
 
+/// A document without secrets, with its checksum.
+pub(super) fn sealed(document: &impl Serialize) -> Zeroizing<Vec<u8>> {
+    // What only has text as keys does not fail; an empty file would be found corrupt.
+    let mut content = Zeroizing::new(serde_json::to_vec(document).unwrap_or_default());
+    seal(&mut content);
+    content
+}
+
 pub(super) fn encode_installation(id: [u8; 16], key: &[u8; 32]) -> Zeroizing<Vec<u8>> {
     let key = Zeroizing::new(hex(key));
     let text = format!(r#"{{"schema":{SCHEMA},"id":"{}","key":"{}"}}"#, hex(&id), *key);
@@ -212,7 +220,7 @@ fn seal(content: &mut Zeroizing<Vec<u8>>) {
 }
 
 /// Checks and decodes a document, migrating an older one.
-fn open<T: serde::de::DeserializeOwned>(content: &[u8]) -> Result<T, Broken> {
+pub(super) fn open<T: serde::de::DeserializeOwned>(content: &[u8]) -> Result<T, Broken> {
     open_with(content, OLDEST, MIGRATIONS)
 }
 
