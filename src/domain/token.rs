@@ -35,7 +35,7 @@ pub struct Token {
 }
 
 /// The token document of the contract: `json` files, templates, the socket.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct TokenDocument<'a> {
     /// Whose token it is.
     pub account: &'a AccountId,
