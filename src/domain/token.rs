@@ -48,7 +48,7 @@ impl Token {
 }
 
 /// The token document of the contract: `json` files, templates, the socket.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct TokenDocument<'a> {
     /// Whose token it is.
     pub account: &'a AccountId,

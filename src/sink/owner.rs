@@ -5,18 +5,21 @@ use std::path::Path;
 
 use super::file::SinkError;
 use crate::atomic::Attributes;
-use crate::config::model::FileSink;
 
-/// The mode, owner and group that the sink asks for.
-pub(super) fn attributes(sink: &FileSink) -> Result<Attributes, SinkError> {
-    let uid = sink.owner.as_deref().map(|name| number(name, "/etc/passwd"));
-    let gid = sink.group.as_deref().map(|name| number(name, "/etc/group"));
-    let unknown =
-        |kind, name: &Option<String>| SinkError::UnknownName { kind, name: name.clone().unwrap_or_default() };
+/// The mode, owner and group that a sink or template asks for.
+pub(super) fn attributes(
+    mode: u32,
+    owner: Option<&str>,
+    group: Option<&str>,
+) -> Result<Attributes, SinkError> {
+    let find = |kind, name: Option<&str>, database| {
+        let unknown = |name: &str| SinkError::UnknownName { kind, name: name.to_owned() };
+        name.map(|name| number(name, database).ok_or_else(|| unknown(name))).transpose()
+    };
     Ok(Attributes {
-        mode: sink.mode,
-        uid: uid.map(|uid| uid.ok_or_else(|| unknown("user", &sink.owner))).transpose()?,
-        gid: gid.map(|gid| gid.ok_or_else(|| unknown("group", &sink.group))).transpose()?,
+        mode,
+        uid: find("user", owner, "/etc/passwd")?,
+        gid: find("group", group, "/etc/group")?,
     })
 }
 
