@@ -9,13 +9,14 @@
 //! 4. [`secrets`] are read when they are used; [`provider`] asks the token API, which is a definition in YAML.
 //! 5. [`store`] holds tokens, alone, and makes a single-use refresh token durable before anyone sees its reply.
 //! 6. [`sink`] renders and delivers, with [`atomic`], which replaces a file whole or not at all.
+//!    `kubernetes` does the same for Kubernetes Secrets (cargo feature of that name).
 //! 7. [`observe`] sees every event and effect pass and makes log, metrics, health and status of them.
 //!
 //! [`simulator`] plays the vendors, [`cli`] is the command line, [`domain`] has the words.
 //!
 //! Who may import whom (held by `tests/architecture.rs`): `domain` and `atomic` nothing; `config` and `simulator`
 //! only `domain`; `core` `domain` and the configuration's model; `provider`, `secrets` and `sink` the same, never
-//! each other (`sink` also `atomic`); `store` `domain` and `atomic`; `observe` `domain` and `core`; `runtime` all of
+//! each other (`sink` also `atomic`); `kubernetes` `domain` and the model; `store` `domain` and `atomic`; `observe` `domain` and `core`; `runtime` all of
 //! them; `cli` everything.
 //!
 //! Invariants that hold everywhere: at most one request an account is out; an older token never follows a newer one
@@ -26,6 +27,8 @@ pub mod cli;
 pub mod config;
 pub mod core;
 pub mod domain;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod observe;
 pub mod provider;
 pub mod runtime;

@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("provider", &["domain", "config::model", "config::definition"]),
     ("secrets", &["domain", "config::model", "config::definition"]),
     ("sink", &["domain", "config::model", "config::definition", "atomic"]),
+    ("kubernetes", &["domain", "config::model"]),
     ("store", &["domain", "atomic"]),
     ("observe", &["domain", "core"]),
     ("runtime", &["*"]),
