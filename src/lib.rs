@@ -9,7 +9,7 @@
 //! 4. [`secrets`] are read when they are used; [`provider`] asks the token API, which is a definition in YAML.
 //! 5. [`store`] holds tokens, alone, and makes a single-use refresh token durable before anyone sees its reply.
 //! 6. [`sink`] renders and delivers, with [`atomic`], which replaces a file whole or not at all; [`vault`] keeps the
-//!    login at a Vault or OpenBao server and writes secrets there, [`kubernetes`] applies Secrets.
+//!    login at a Vault or OpenBao server and writes secrets there, `kubernetes` (a cargo feature) applies Secrets.
 //! 7. [`hook`] tells others once a token is in all its sinks: a signal, a command, a POST.
 //! 8. [`observe`] sees every event and effect pass and makes log, metrics, health and status of them.
 //!
@@ -30,6 +30,8 @@ pub mod config;
 pub mod core;
 pub mod domain;
 pub mod hook;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod observe;
 pub mod provider;
 pub mod runtime;

@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("secrets", &["domain", "config::model", "config::definition"]),
     ("sink", &["domain", "config::model", "config::definition", "atomic"]),
     ("hook", &["domain", "config::model"]),
+    ("kubernetes", &["domain", "config::model"]),
     ("store", &["domain", "atomic"]),
     ("vault", &["domain", "tls", "config::model"]),
     ("observe", &["domain", "core"]),
