@@ -14,9 +14,7 @@ use super::definition::Definition;
 use super::include;
 use super::model::Config;
 use super::problem::{Problem, Problems};
-use super::shape::{
-    DEFAULTS, INCLUDED, INCLUDED_FILE, MAIN, MAIN_FILE, PROVIDER_FILE, TEMPLATE_SOURCE,
-};
+use super::shape::{DEFAULTS, INCLUDED, INCLUDED_FILE, MAIN, MAIN_FILE, PROVIDER_FILE, TEMPLATE_SOURCE};
 use super::tree::{Node, Origin, Place, Source, parse, render};
 
 /// The largest file that is read.

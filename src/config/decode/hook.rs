@@ -47,8 +47,7 @@ fn hook(report: &mut Report, item: &Node<'_>) -> Option<Hook> {
             Some(Value::Mapping(_)) => {
                 let fields = fields.section(report, "command", &COMMAND)?;
                 let argv = secret::argv(report, &fields, "argv");
-                let timeout =
-                    fields.duration_within(report, "timeout", PROGRAM_BOUNDS, "from 100 ms to 1 h");
+                let timeout = fields.duration_within(report, "timeout", PROGRAM_BOUNDS, "from 100 ms to 1 h");
                 Some(Hook::Command { argv: argv?, timeout: timeout.unwrap_or(PROGRAM) })
             }
             _ => {

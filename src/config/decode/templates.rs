@@ -82,9 +82,9 @@ impl Decoder<'_, '_> {
             false => needed.accounts.into_iter().collect(),
         };
         if accounts.is_empty() && !needed.broken && (!needed.all || self.names.is_empty()) {
-            report
-                .error(fields.place_of(path_key), "the template names no account")
-                .hint("name one, as in `{{ accounts.NAME.access_token }}`; renewd writes what changes with a token");
+            report.error(fields.place_of(path_key), "the template names no account").hint(
+                "name one, as in `{{ accounts.NAME.access_token }}`; renewd writes what changes with a token",
+            );
         }
         let place = fields.place_of(path_key);
         let target =
@@ -120,10 +120,14 @@ impl Decoder<'_, '_> {
                     .hint("the templates of a `directory` stand under `files`");
             }
         }
-        if fields.choice(report, "write", &[("replace", WriteMode::Replace), ("in-place", WriteMode::InPlace)])
-            == Some(WriteMode::InPlace)
+        if fields.choice(
+            report,
+            "write",
+            &[("replace", WriteMode::Replace), ("in-place", WriteMode::InPlace)],
+        ) == Some(WriteMode::InPlace)
         {
-            report.error(fields.place_of("write"), "a `directory` is always replaced: its files change as one");
+            report
+                .error(fields.place_of("write"), "a `directory` is always replaced: its files change as one");
         }
         if !fields.has("files") {
             needed.broken = true;
@@ -217,14 +221,7 @@ impl Decoder<'_, '_> {
         Some(TemplateText { source: None, text })
     }
 
-    fn check(
-        &mut self,
-        report: &mut Report,
-        stand: Stand<'_>,
-        text: &str,
-        name: &Path,
-        needed: &mut Needed,
-    ) {
+    fn check(&mut self, report: &mut Report, stand: Stand<'_>, text: &str, name: &Path, needed: &mut Needed) {
         if let Some(offset) = sink::quotes_twice(name, text) {
             let (message, hint) = sink::QUOTES_TWICE;
             report.warn(self.sources.place(stand, text, offset), message).hint(hint);
@@ -263,7 +260,8 @@ impl Decoder<'_, '_> {
     fn meant(&self, account: &str) -> String {
         let mut names: Vec<&str> = self.names.keys().copied().collect();
         names.sort_unstable();
-        let longer = |name: &&&str| name.strip_prefix(account).is_some_and(|rest| rest.starts_with(['-', '.']));
+        let longer =
+            |name: &&&str| name.strip_prefix(account).is_some_and(|rest| rest.starts_with(['-', '.']));
         match names.iter().find(longer) {
             Some(name) => format!("a name with `-` or `.` is written `accounts[\"{name}\"]`"),
             None => words::suggest(account, names.into_iter(), "the accounts are"),

@@ -21,7 +21,8 @@ pub(crate) fn vault(report: &mut Report, main: &Fields<'_, '_>) -> Option<Arc<Va
 }
 
 fn login(report: &mut Report, auth: &Fields<'_, '_>) -> Option<VaultAuth> {
-    let method = auth.only(report, "a login has exactly one of `token`, `approle`, `kubernetes`, `jwt` and `cert`")?;
+    let method =
+        auth.only(report, "a login has exactly one of `token`, `approle`, `kubernetes`, `jwt` and `cert`")?;
     match method {
         "token" => own_secret(report, auth, "token").map(VaultAuth::Token),
         "approle" => {
@@ -139,7 +140,9 @@ pub(super) fn target(text: &str) -> Result<(String, String), Refusal> {
 pub(super) fn field_name(text: &str) -> Result<String, Refusal> {
     match text.trim() == text && !text.is_empty() {
         true => scalar::printable(255)(text),
-        false => Err(Refusal::because("not the name of a field: it is empty, or a space stands at an end of it")),
+        false => {
+            Err(Refusal::because("not the name of a field: it is empty, or a space stands at an end of it"))
+        }
     }
 }
 

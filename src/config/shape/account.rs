@@ -1,10 +1,10 @@
 //! Accounts, their secrets and sinks.
 
+use super::delivery::{HOOK, KUBERNETES_SINK, VAULT_KEY, VAULT_SINK, VERIFY};
 use super::scalar::{
     CRON, DURATION, GROUP, HIDDEN, IP, LEAD, MODE, NAME, OFF_OR_URL, PATH, TEMPLATE, TEXT, URL, USER,
     VAULT_TARGET, ZONE,
 };
-use super::delivery::{HOOK, KUBERNETES_SINK, VAULT_KEY, VAULT_SINK, VERIFY};
 use super::{Field, Kind, Shape, field, required};
 
 /// `accounts.NAME:`.
@@ -83,12 +83,8 @@ const VERIFY_FIELD: Field = field(
     "`off`",
     "Try a new token before delivering it. The short form is a URL that answers 200.",
 );
-const ON_CHANGE: Field = field(
-    "on_change",
-    HOOK_LIST,
-    "",
-    "Who is told once a new token is in all its sinks.",
-);
+const ON_CHANGE: Field =
+    field("on_change", HOOK_LIST, "", "Who is told once a new token is in all its sinks.");
 pub(super) const ON_REMOVE: Field = field(
     "on_remove",
     Kind::Choice(&["keep", "delete"]),

@@ -2,8 +2,8 @@
 
 use super::account::ON_REMOVE;
 use super::scalar::{
-    DNS_NAME, DURATION, GROUP, HIDDEN, HIDDEN_URL, KV_VERSION, MODE, PATH, SIGNAL, SOURCE, STATUS_CODE, TEMPLATE, USER,
-    VAULT_MOUNT, VAULT_PATH,
+    DNS_NAME, DURATION, GROUP, HIDDEN, HIDDEN_URL, KV_VERSION, MODE, PATH, SIGNAL, SOURCE, STATUS_CODE,
+    TEMPLATE, USER, VAULT_MOUNT, VAULT_PATH,
 };
 use super::{Field, Kind, Shape, field, required};
 
@@ -13,7 +13,12 @@ pub(crate) static VERIFY: Shape = Shape {
     doc: "A new token is tried before it is delivered: one GET with it as `Authorization`.",
     fields: &[
         required("url", Kind::Scalar(&HIDDEN_URL), "What is asked for; `https` except for this machine."),
-        field("expect", Kind::OneOrList(&Kind::Scalar(&STATUS_CODE)), "`[200]`", "The statuses that mean that the token works."),
+        field(
+            "expect",
+            Kind::OneOrList(&Kind::Scalar(&STATUS_CODE)),
+            "`[200]`",
+            "The statuses that mean that the token works.",
+        ),
         field("timeout", Kind::Scalar(&DURATION), "`10s`", "The whole exchange; 100 ms to 1 min."),
     ],
 };
@@ -41,7 +46,12 @@ pub(crate) static HOOK_SIGNAL: Shape = Shape {
     doc: "A signal to the process whose id stands in a file.",
     fields: &[
         required("pid_file", Kind::Scalar(&PATH), "The file with the id; read each time."),
-        field("signal", Kind::Scalar(&SIGNAL), "`HUP`", "Which: `HUP`, `INT`, `QUIT`, `USR1`, `USR2`, `TERM`, `WINCH` or `CONT`."),
+        field(
+            "signal",
+            Kind::Scalar(&SIGNAL),
+            "`HUP`",
+            "Which: `HUP`, `INT`, `QUIT`, `USR1`, `USR2`, `TERM`, `WINCH` or `CONT`.",
+        ),
     ],
 };
 
@@ -79,7 +89,11 @@ pub(crate) static VAULT_SINK: Shape = Shape {
     name: "accounts.NAME.sinks.vault",
     doc: "A vault sink in its long form.",
     fields: &[
-        required("mount", Kind::Scalar(&VAULT_MOUNT), "Where the key-value engine is mounted, as in `secret`."),
+        required(
+            "mount",
+            Kind::Scalar(&VAULT_MOUNT),
+            "Where the key-value engine is mounted, as in `secret`.",
+        ),
         required(
             "path",
             Kind::Scalar(&VAULT_PATH),
@@ -102,7 +116,11 @@ pub(crate) static VAULT_KEY: Shape = Shape {
     doc: "A key of a secret in Vault or OpenBao (see `vault`).",
     fields: &[
         required("mount", Kind::Scalar(&HIDDEN), "Where the key-value engine is mounted, as in `secret`."),
-        required("path", Kind::Scalar(&HIDDEN), "The secret's path below the mount, without the `data/` of the API."),
+        required(
+            "path",
+            Kind::Scalar(&HIDDEN),
+            "The secret's path below the mount, without the `data/` of the API.",
+        ),
         required("key", Kind::Scalar(&HIDDEN), "The field whose text is the secret."),
         KV,
     ],

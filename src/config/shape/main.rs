@@ -2,7 +2,8 @@
 
 use super::scalar::{COUNT, DURATION, GROUP, LISTEN, MODE, OFF_OR_PATH, PATH, PATTERN, RATE};
 use super::{
-    ACCOUNT, DEFAULTS, Field, Kind, NOT_YET, PROVIDER, Shape, TEMPLATE_TARGET, VAULT, field, refused, required,
+    ACCOUNT, DEFAULTS, Field, Kind, NOT_YET, PROVIDER, Shape, TEMPLATE_TARGET, VAULT, field, refused,
+    required,
 };
 
 /// The main file.
@@ -67,12 +68,7 @@ const PROVIDERS: Field = field(
 );
 
 const TEMPLATE_LIST: Kind = Kind::List(&Kind::Section(&TEMPLATE_TARGET));
-const TEMPLATES: Field = field(
-    "templates",
-    TEMPLATE_LIST,
-    "",
-    "Files made from several accounts' tokens.",
-);
+const TEMPLATES: Field = field("templates", TEMPLATE_LIST, "", "Files made from several accounts' tokens.");
 
 /// `agent:`.
 pub(crate) static AGENT: Shape = Shape {

@@ -8,7 +8,11 @@ pub(crate) static VAULT: Shape = Shape {
     name: "vault",
     doc: "The Vault or OpenBao server of vault sinks and vault secrets; needed only where there are such.",
     fields: &[
-        required("address", Kind::Scalar(&URL), "The server, without a path; `https` except for this machine."),
+        required(
+            "address",
+            Kind::Scalar(&URL),
+            "The server, without a path; `https` except for this machine.",
+        ),
         field("namespace", Kind::Scalar(&TEXT), "none", "The namespace of everything here, the login too."),
         field(
             "ca_file",

@@ -46,6 +46,9 @@ impl<'a> Mask<'a> {
         kind: &'static Kind,
         lost: impl Iterator<Item = Place>,
     ) -> Self {
+        if std::ptr::eq(kind, &raw const shape::TEMPLATE_SOURCE) {
+            return Self { text, spans: template(text), parsed: true };
+        }
         let mut spans = HashMap::new();
         if let Some(root) = root {
             let file = root.place.file;
@@ -122,6 +125,37 @@ impl<'a> Mask<'a> {
         }
         false
     }
+}
+
+/// A template's file: what stands between `{{` and `}}` may be shown, but for its quoted words; nothing else.
+fn template(text: &str) -> Vec<(Range<usize>, bool)> {
+    let (mut spans, mut at) = (Vec::new(), 0);
+    while let Some(open) = text[at..].find("{{").into_iter().chain(text[at..].find("{%")).min() {
+        let open = at + open;
+        let close = if text[open..].starts_with("{{") { "}}" } else { "%}" };
+        let end = text[open + 2..].find(close).map_or(text.len(), |length| open + 2 + length + 2);
+        spans.push((at..open, false));
+        let mut from = open;
+        let (mut quote, mut name) = (None, false);
+        for (index, c) in text[open..end].char_indices().map(|(index, c)| (open + index, c)) {
+            match quote {
+                None if c == '"' || c == '\'' => {
+                    spans.push((from..index, true));
+                    (quote, name, from) = (Some(c), text[..index].ends_with('['), index);
+                }
+                Some(mark) if c == mark => {
+                    spans.push((from..index + 1, name && is_word(&text[from + 1..index])));
+                    (quote, from) = (None, index + 1);
+                }
+                _ => {}
+            }
+        }
+        spans.push((from..end, quote.is_none()));
+        at = end;
+    }
+    spans.push((at..text.len(), false));
+    spans.retain(|(span, _)| !span.is_empty());
+    spans
 }
 
 /// A line of a file that could not be parsed: a known key may be shown, nothing else.

@@ -231,7 +231,10 @@ impl<'t> Walk<'t> {
             }
             Expr::Slice(slice) => {
                 self.used(&slice.expr);
-                [&slice.start, &slice.stop, &slice.step].into_iter().flatten().for_each(|part| self.used(part));
+                [&slice.start, &slice.stop, &slice.step]
+                    .into_iter()
+                    .flatten()
+                    .for_each(|part| self.used(part));
             }
             Expr::UnaryOp(op) => self.used(&op.expr),
             Expr::BinOp(op) => [&op.left, &op.right].into_iter().for_each(|side| self.used(side)),
@@ -244,14 +247,22 @@ impl<'t> Walk<'t> {
                 self.arguments(&filter.args);
                 if !FILTERS.contains(&filter.name) {
                     let message = format!("there is no filter {}", words::echo(filter.name));
-                    self.fault(start(expr.span()), message, words::suggest(filter.name, FILTERS.into_iter(), "there are"));
+                    self.fault(
+                        start(expr.span()),
+                        message,
+                        words::suggest(filter.name, FILTERS.into_iter(), "there are"),
+                    );
                 }
             }
             Expr::Test(test) => {
                 self.used(&test.expr);
                 self.arguments(&test.args);
                 let message = format!("there is no test {}", words::echo(test.name));
-                self.fault(start(expr.span()), message, "compare with `==`, `<` or `in`, or leave it to the truth of the value".to_owned());
+                self.fault(
+                    start(expr.span()),
+                    message,
+                    "compare with `==`, `<` or `in`, or leave it to the truth of the value".to_owned(),
+                );
             }
             Expr::Call(call) => self.call(call),
             Expr::List(list) => list.items.iter().for_each(|item| self.used(item)),
@@ -306,7 +317,11 @@ impl<'t> Walk<'t> {
                 field(key, &path)
             }
             (Value::Plain(path), Some(key)) => {
-                self.missing(&format!("{path}.{key}"), start(span), "only `extra` has fields of its own".to_owned());
+                self.missing(
+                    &format!("{path}.{key}"),
+                    start(span),
+                    "only `extra` has fields of its own".to_owned(),
+                );
                 Value::Other
             }
             _ => Value::Other,

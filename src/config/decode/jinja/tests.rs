@@ -53,7 +53,11 @@ fn what_cannot_be_followed_means_all_accounts() {
 fn what_cannot_be_there_is_told_with_its_place() {
     let cases = [
         ("x {{ account }}", 5, "the template uses `account`, which does not exist"),
-        ("{{ accounts.a.acess_token }}", 3, "the template uses `accounts.a.acess_token`, which does not exist"),
+        (
+            "{{ accounts.a.acess_token }}",
+            3,
+            "the template uses `accounts.a.acess_token`, which does not exist",
+        ),
         ("{{ accounts.a.account.x }}", 3, "the template uses `accounts.a.account.x`, which does not exist"),
         ("{{ accounts.a.account|upper }}", 3, "there is no filter `upper`"),
         ("{% if accounts.a is defined %}{% endif %}", 6, "there is no test `defined`"),
