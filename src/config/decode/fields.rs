@@ -68,6 +68,11 @@ impl<'t, 's> Fields<'t, 's> {
         index.and_then(|index| self.found[index])
     }
 
+    /// Whether a key was misspelt: then what is missing may be that one.
+    pub(super) fn is_misspelt(&self) -> bool {
+        self.misspelt
+    }
+
     /// The only key that was given; `message` where it is none or several. A key that is no such was reported before.
     pub(super) fn only(&self, report: &mut Report, message: &str) -> Option<&'static str> {
         let mut given = self.shape.fields.iter().zip(&self.found).filter(|(_, entry)| entry.is_some());

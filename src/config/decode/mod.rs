@@ -31,8 +31,6 @@ pub(crate) use agent::{agent, folder, limits};
 pub(crate) use catalog::Catalog;
 pub(crate) use cross::{Whole, check as cross_check};
 pub(crate) use fields::Fields;
-#[cfg(test)]
-pub(crate) use jinja::FILTERS;
 pub(crate) use provider::{check_name as check_provider_name, definition};
 pub(crate) use sources::{Sources, template_files};
 pub(crate) use templates::templates;

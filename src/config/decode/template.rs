@@ -183,7 +183,7 @@ mod tests {
         for bad in [
             "{{ acess_token }}",
             "{{ access_token.x }}",
-            "{{ access_token|upper }}",
+            "{{ access_token|safe }}",
             "{{ accounts.a.access_token }}",
             "{{",
             "{% include 'x' %}",

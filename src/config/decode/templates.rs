@@ -61,6 +61,7 @@ impl Decoder<'_, '_> {
                 report.error(fields.place, "a template has `path` or `directory`, not both");
                 return None;
             }
+            (false, false) if fields.is_misspelt() => return None,
             (false, false) => {
                 report
                     .error(fields.place, "a template without a target")
@@ -193,6 +194,7 @@ impl Decoder<'_, '_> {
                     }
                 }
             }
+            (None, None) if fields.is_misspelt() => None,
             (None, None) => {
                 report
                     .error(fields.place, "a template without a text")
@@ -232,12 +234,17 @@ impl Decoder<'_, '_> {
                 needed.broken = true;
                 let offset = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
                 let place = self.sources.place(stand, text, offset);
-                report.error(place, message.unwrap_or_default()).hint = hint;
+                let message = message.unwrap_or_default().replace(&format!(" on its line {line}"), "");
+                report.error(place, message).hint = hint;
                 return;
             }
         };
         needed.broken |= !uses.faults.is_empty();
-        for Fault { offset, message, hint } in uses.faults {
+        for Fault { offset, message, hint, account } in uses.faults {
+            // Of an account that is not there, that is said once, below.
+            if account.is_some_and(|account| !self.names.contains_key(account.as_str())) {
+                continue;
+            }
             report.error(self.sources.place(stand, text, offset), message).hint(hint);
         }
         needed.all |= uses.all.is_some();

@@ -3,7 +3,7 @@
 use super::account::ON_REMOVE;
 use super::scalar::{
     DNS_NAME, DURATION, GROUP, HIDDEN, HIDDEN_URL, KV_VERSION, MODE, PATH, SIGNAL, SOURCE, STATUS_CODE,
-    TEMPLATE, USER, VAULT_MOUNT, VAULT_PATH,
+    TEXT_TEMPLATE, USER, VAULT_MOUNT, VAULT_PATH,
 };
 use super::{Field, Kind, Shape, field, required};
 
@@ -102,7 +102,7 @@ pub(crate) static VAULT_SINK: Shape = Shape {
         KV,
         field(
             "fields",
-            Kind::Map("NAME", &Kind::Scalar(&TEMPLATE)),
+            Kind::Map("NAME", &Kind::Scalar(&TEXT_TEMPLATE)),
             "the token document's fields",
             "What is written: templates by field.",
         ),
@@ -137,7 +137,7 @@ pub(crate) static KUBERNETES_SINK: Shape = Shape {
         field("namespace", Kind::Scalar(&DNS_NAME), "`$POD_NAMESPACE`", "Its namespace."),
         field(
             "keys",
-            Kind::Map("NAME", &Kind::Scalar(&TEMPLATE)),
+            Kind::Map("NAME", &Kind::Scalar(&TEXT_TEMPLATE)),
             "the token document's fields",
             "What is written: templates by key.",
         ),
@@ -166,10 +166,10 @@ pub(crate) static TEMPLATE_TARGET: Shape = Shape {
             "",
             "The template's file, relative to this one, 1 MiB at most; it is watched.",
         ),
-        field("inline", Kind::Scalar(&TEMPLATE), "", "The template itself, in place of `source`."),
+        field("inline", Kind::Scalar(&TEXT_TEMPLATE), "", "The template itself, in place of `source`."),
         field(
             "files",
-            Kind::Map("NAME", &Kind::Either(&[Kind::Scalar(&TEMPLATE), Kind::Section(&TEMPLATE_FILE)])),
+            Kind::Map("NAME", &Kind::Either(&[Kind::Scalar(&TEXT_TEMPLATE), Kind::Section(&TEMPLATE_FILE)])),
             "",
             "The files of `directory` by their names: a template, or where it stands.",
         ),
@@ -203,6 +203,6 @@ pub(crate) static TEMPLATE_FILE: Shape = Shape {
             "",
             "The template's file, relative to this one, 1 MiB at most; it is watched.",
         ),
-        field("inline", Kind::Scalar(&TEMPLATE), "", "The template itself."),
+        field("inline", Kind::Scalar(&TEXT_TEMPLATE), "", "The template itself."),
     ],
 };

@@ -83,7 +83,7 @@ pub(crate) static MAIN_FILE: Kind = Kind::Section(&MAIN);
 /// An included file as a whole.
 pub(crate) static INCLUDED_FILE: Kind = Kind::Section(&INCLUDED);
 /// A template's file as a whole.
-pub(crate) static TEMPLATE_SOURCE: Kind = Kind::Scalar(&scalar::TEMPLATE);
+pub(crate) static TEMPLATE_SOURCE: Kind = Kind::Scalar(&scalar::TEXT_TEMPLATE);
 /// A file of the catalogue as a whole.
 pub(crate) static PROVIDER_FILE: Kind = Kind::Section(&PROVIDER);
 

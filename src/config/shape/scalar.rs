@@ -33,6 +33,8 @@ pub(crate) enum Json {
 pub(crate) enum Show {
     /// Always, except for URLs with a user, a query or a fragment.
     Plain,
+    /// What stands in its `{{ }}`.
+    Braces,
     /// Where it looks like a JSON pointer.
     Pointer,
     /// Never.
@@ -90,6 +92,13 @@ pub(crate) static GROUP: ScalarKind =
 pub(crate) static NAME: ScalarKind = plain("name", "a name", Json::Pattern("^[A-Za-z0-9]"));
 pub(crate) static TEMPLATE: ScalarKind =
     plain("template", "a template such as \"{{ access_token }}\"", Json::Text);
+/// A template that may hold anything beside the braces.
+pub(crate) static TEXT_TEMPLATE: ScalarKind = ScalarKind {
+    name: "template",
+    words: "a template such as \"{{ accounts.NAME.access_token }}\"",
+    json: Json::Text,
+    show: Show::Braces,
+};
 pub(crate) static POINTER: ScalarKind = ScalarKind {
     name: "JSON pointer",
     words: "a JSON pointer such as `/data/token`",

@@ -53,7 +53,7 @@ const BROKEN: &[&str] = &[
     "agent: { alerts: [{ webhook: hunter2 }], audit: hunter2 }\naccounts: {}\n",
     "vault: { address: \"https://u:hunter2@h\", auth: { token: hunter2, tokn: hunter2 } }\naccounts: {}\n",
     "vault: { address: \"http://h/\", auth: { approle: { role_id: hunter2, secret_id: hunter2, mont: hunter2 } } }\naccounts: {}\n",
-    "vault: hunter2\ntemplates: [{ path: hunter2, inline: \"hunter2 {{ x }}\", token: hunter2 }, hunter2]\naccounts: {}\n",
+    "vault: hunter2\ntemplates: [{ path: x, inline: \"hunter2 {{ x }}\", token: hunter2 }, hunter2]\naccounts: {}\n",
     "templates: [{ directory: /x, files: { token: \"{{ accounts.x }}hunter2\", b: { inlin: hunter2 } } }]\naccounts: {}\n",
     "accounts:\n  a: { provider: bizppurio, verify: { url: \"http://h/hunter2\", urll: hunter2 }, on_change: [webhook: { url: \"ftp://h/hunter2\" }, command: [./hunter2, hunter2], command: hunter2] }\n",
     "accounts:\n  a: { provider: bizppurio, verify: \"http://h/hunter2\", on_change: [command: { argv: [/x, --token=hunter2], timeout: 1x }, { signal: hunter2 }, hunter2] }\n",

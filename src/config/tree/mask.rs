@@ -47,12 +47,12 @@ impl<'a> Mask<'a> {
         lost: impl Iterator<Item = Place>,
     ) -> Self {
         if std::ptr::eq(kind, &raw const shape::TEMPLATE_SOURCE) {
-            return Self { text, spans: template(text), parsed: true };
+            return Self { text, spans: template(text, 0).collect(), parsed: true };
         }
         let mut spans = HashMap::new();
         if let Some(root) = root {
             let file = root.place.file;
-            Walk { file, spans: &mut spans }.node(root, Some(kind), None);
+            Walk { file, text, spans: &mut spans }.node(root, Some(kind), None);
         }
         for place in lost {
             let key = text.get(place.start as usize..place.end as usize).unwrap_or_default();
@@ -127,8 +127,9 @@ impl<'a> Mask<'a> {
     }
 }
 
-/// A template's file: what stands between `{{` and `}}` may be shown, but for its quoted words; nothing else.
-fn template(text: &str) -> Vec<(Range<usize>, bool)> {
+/// A template that begins at byte `start` of its file: what stands between `{{` and `}}` may be shown, but for its
+/// quoted words; nothing else.
+fn template(text: &str, start: usize) -> impl Iterator<Item = (Range<usize>, bool)> {
     let (mut spans, mut at) = (Vec::new(), 0);
     while let Some(open) = text[at..].find("{{").into_iter().chain(text[at..].find("{%")).min() {
         let open = at + open;
@@ -155,7 +156,7 @@ fn template(text: &str) -> Vec<(Range<usize>, bool)> {
     }
     spans.push((at..text.len(), false));
     spans.retain(|(span, _)| !span.is_empty());
-    spans
+    spans.into_iter().map(move |(span, shown)| (start + span.start..start + span.end, shown))
 }
 
 /// A line of a file that could not be parsed: a known key may be shown, nothing else.
@@ -213,6 +214,7 @@ impl Shown {
 
 struct Walk<'m> {
     file: u32,
+    text: &'m str,
     spans: &'m mut HashMap<(u32, u32), bool>,
 }
 
@@ -221,6 +223,16 @@ impl Walk<'_> {
     fn node(&mut self, node: &Node<'_>, kind: Option<&'static Kind>, name: Option<&str>) {
         let kind = kind.and_then(|kind| kind.fitting(node));
         match &node.value {
+            Value::Scalar(_) if matches!(kind, Some(Kind::Scalar(kind)) if kind.show == Show::Braces) => {
+                let Place { file, start, end } = node.place;
+                let hidden = name.is_some_and(sounds_secret) || file != self.file;
+                let part = self.text.get(start as usize..end as usize).filter(|_| !hidden);
+                let Some(part) = part else { return self.add(node.place, false) };
+                for (span, shown) in template(part, start as usize) {
+                    let (start, end) = (span.start as u32, span.end as u32);
+                    self.add(Place { file, start, end }, shown);
+                }
+            }
             Value::Scalar(scalar) => {
                 let shown = match kind {
                     Some(Kind::Scalar(scalar_kind)) => permits(scalar_kind.show, &scalar.text),
@@ -272,7 +284,7 @@ fn permits(show: Show, text: &str) -> bool {
                 && text.len() <= 128
                 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_-.~".contains(&byte))
         }
-        Show::Never => false,
+        Show::Braces | Show::Never => false,
     }
 }
 

@@ -10,8 +10,26 @@ use minijinja::machinery::{Span, parse};
 
 use crate::config::words;
 
-/// The filters that templates have; `sink::template` makes them.
-pub(crate) const FILTERS: [&str; 6] = ["b64encode", "json", "sh", "env", "sha256", "datetime"];
+/// The filters that templates have; `sink::filters` makes them.
+pub(crate) const FILTERS: [&str; 14] = [
+    "b64encode",
+    "datetime",
+    "default",
+    "env",
+    "join",
+    "json",
+    "length",
+    "lower",
+    "replace",
+    "sh",
+    "sha256",
+    "trim",
+    "upper",
+    "urlencode",
+];
+
+/// The tests that templates have (`is defined`); `sink::filters` makes them.
+pub(crate) const TESTS: [&str; 3] = ["defined", "none", "undefined"];
 
 /// The fields of the token document, and the refresh token for whoever names it.
 pub(crate) const FIELDS: [&str; 10] = [
@@ -54,6 +72,8 @@ pub(crate) struct Fault {
     pub(crate) offset: usize,
     pub(crate) message: String,
     pub(crate) hint: String,
+    /// The account whose document it is about.
+    pub(crate) account: Option<String>,
 }
 
 /// Looks through a template that is known to parse.
@@ -62,7 +82,7 @@ pub(crate) struct Fault {
 /// The parser's, all the same.
 pub(crate) fn uses(text: &str, root: Root) -> Result<Uses, minijinja::Error> {
     let tree = parse(text, "template", minijinja::syntax::SyntaxConfig::default())?;
-    let mut walk = Walk { root, uses: Uses::default(), scopes: vec![Vec::new()] };
+    let mut walk = Walk { text, root, uses: Uses::default(), scopes: vec![Vec::new()] };
     walk.statement(&tree);
     walk.uses.faults.sort_by_key(|fault| fault.offset);
     Ok(walk.uses)
@@ -73,15 +93,16 @@ pub(crate) fn uses(text: &str, root: Root) -> Result<Uses, minijinja::Error> {
 enum Value {
     /// The mapping of all accounts.
     Accounts,
-    /// A token document, called so in messages.
+    /// A token document, by its path (empty where that cannot be told).
     Document(String),
-    /// A field of one that holds text or a number, called so in messages.
+    /// A field of one that holds text or a number, by its path.
     Plain(String),
     /// Anything else.
     Other,
 }
 
 struct Walk<'t> {
+    text: &'t str,
     root: Root,
     uses: Uses,
     scopes: Vec<Vec<(&'t str, Value)>>,
@@ -211,7 +232,7 @@ impl<'t> Walk<'t> {
             Expr::Var(var) => return self.variable(var.id, start(expr.span())),
             Expr::GetAttr(get) => {
                 let of = self.value(&get.expr);
-                return self.member(of, Some(get.name), &get.expr, expr.span());
+                return self.member(of, Some(get.name), expr.span());
             }
             Expr::GetItem(get) => {
                 let of = self.value(&get.expr);
@@ -222,7 +243,7 @@ impl<'t> Walk<'t> {
                         None
                     }
                 };
-                return self.member(of, key.as_deref(), &get.expr, expr.span());
+                return self.member(of, key.as_deref(), expr.span());
             }
             Expr::IfExpr(choice) => {
                 self.used(&choice.test_expr);
@@ -247,22 +268,18 @@ impl<'t> Walk<'t> {
                 self.arguments(&filter.args);
                 if !FILTERS.contains(&filter.name) {
                     let message = format!("there is no filter {}", words::echo(filter.name));
-                    self.fault(
-                        start(expr.span()),
-                        message,
-                        words::suggest(filter.name, FILTERS.into_iter(), "there are"),
-                    );
+                    let hint = words::suggest(filter.name, FILTERS.into_iter(), "there are");
+                    self.fault(self.place_of(filter.name, expr.span()), message, hint);
                 }
             }
             Expr::Test(test) => {
                 self.used(&test.expr);
                 self.arguments(&test.args);
-                let message = format!("there is no test {}", words::echo(test.name));
-                self.fault(
-                    start(expr.span()),
-                    message,
-                    "compare with `==`, `<` or `in`, or leave it to the truth of the value".to_owned(),
-                );
+                if !TESTS.contains(&test.name) {
+                    let message = format!("there is no test {}", words::echo(test.name));
+                    let hint = words::suggest(test.name, TESTS.into_iter(), "there are");
+                    self.fault(self.place_of(test.name, expr.span()), message, hint);
+                }
             }
             Expr::Call(call) => self.call(call),
             Expr::List(list) => list.items.iter().for_each(|item| self.used(item)),
@@ -295,37 +312,42 @@ impl<'t> Walk<'t> {
     }
 
     /// `of.key` or `of["key"]`; a key that is not written there is `None`.
-    fn member(&mut self, of: Value, key: Option<&str>, inner: &Expr<'t>, span: Span) -> Value {
+    fn member(&mut self, of: Value, key: Option<&str>, span: Span) -> Value {
         match (of, key) {
             (Value::Accounts, Some(name)) => {
-                // The place of the name, not of what stands before it.
-                let offset = end(inner.span()).max(start(span));
-                self.uses.accounts.entry(name.to_owned()).or_insert(offset + 1);
+                let offset = self.place_of(name, span);
+                self.uses.accounts.entry(name.to_owned()).or_insert(offset);
                 Value::Document(format!("accounts.{name}"))
             }
             (Value::Accounts, None) => {
                 self.everything(start(span));
-                Value::Document("accounts[...]".to_owned())
+                Value::Document(String::new())
             }
-            (Value::Document(path), Some(key)) => {
-                let path = format!("{path}.{key}");
-                if !FIELDS.contains(&key) {
-                    let hint = words::suggest(key, FIELDS.into_iter(), "there are");
-                    self.missing(&path, start(span), hint);
-                    return Value::Other;
+            (Value::Document(of), Some(key)) => {
+                let path = if of.is_empty() { key.to_owned() } else { format!("{of}.{key}") };
+                if FIELDS.contains(&key) {
+                    return field(key, &path);
                 }
-                field(key, &path)
+                let hint = words::suggest(key, FIELDS.into_iter(), "there are");
+                self.missing(&path, self.place_of(key, span), hint);
+                self.about(&of);
+                Value::Other
             }
-            (Value::Plain(path), Some(key)) => {
-                self.missing(
-                    &format!("{path}.{key}"),
-                    start(span),
-                    "only `extra` has fields of its own".to_owned(),
-                );
+            (Value::Plain(of), Some(key)) => {
+                let path = format!("{of}.{key}");
+                let hint = "only `extra` has fields of its own".to_owned();
+                self.missing(&path, self.place_of(key, span), hint);
+                self.about(of.rsplit_once('.').map_or("", |(of, _)| of));
                 Value::Other
             }
             _ => Value::Other,
         }
+    }
+
+    /// Where a name stands that ends an expression.
+    fn place_of(&self, name: &str, span: Span) -> usize {
+        let before = self.text.get(..end(span)).unwrap_or_default();
+        before.rfind(name).filter(|at| *at >= start(span)).unwrap_or_else(|| start(span))
     }
 
     fn missing(&mut self, name: &str, offset: usize, hint: String) {
@@ -333,7 +355,14 @@ impl<'t> Walk<'t> {
     }
 
     fn fault(&mut self, offset: usize, message: String, hint: String) {
-        self.uses.faults.push(Fault { offset, message, hint });
+        self.uses.faults.push(Fault { offset, message, hint, account: None });
+    }
+
+    /// The last fault is about the document at that path.
+    fn about(&mut self, path: &str) {
+        if let Some(last) = self.uses.faults.last_mut() {
+            last.account = path.strip_prefix("accounts.").map(str::to_owned);
+        }
     }
 
     fn everything(&mut self, offset: usize) {

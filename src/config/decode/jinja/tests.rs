@@ -59,10 +59,10 @@ fn what_cannot_be_there_is_told_with_its_place() {
             "the template uses `accounts.a.acess_token`, which does not exist",
         ),
         ("{{ accounts.a.account.x }}", 3, "the template uses `accounts.a.account.x`, which does not exist"),
-        ("{{ accounts.a.account|upper }}", 3, "there is no filter `upper`"),
-        ("{% if accounts.a is defined %}{% endif %}", 6, "there is no test `defined`"),
+        ("{{ accounts.a.account|uper }}", 3, "there is no filter `uper`"),
+        ("{% if accounts.a is definde %}{% endif %}", 6, "there is no test `definde`"),
         ("{% for d in range(3) %}{% endfor %}", 12, "the template uses `range`, which does not exist"),
-        ("{% filter upper %}x{% endfilter %}", 10, "there is no filter `upper`"),
+        ("{% filter uper %}x{% endfilter %}", 10, "there is no filter `uper`"),
     ];
     for (text, offset, message) in cases {
         let faults = accounts(text).faults;

@@ -122,7 +122,7 @@ accounts:
     sinks:
       - kubernetes: { secret: Token, namespace: a.b }
       - kubernetes: { secret: a..b, namespace: -a }
-      - kubernetes: { secret: ok, namespace: ok, keys: { "a/b": "{{ access_token }}", ok: "{{ access_token|upper }}" } }
+      - kubernetes: { secret: ok, namespace: ok, keys: { "a/b": "{{ access_token }}", ok: "{{ access_token|safe }}" } }
       - kubernetes: { secret: ok }
       - kubernetes: { namespace: ok, key: {} }
       - kubernetes: messaging-token

@@ -65,8 +65,8 @@ accounts:
     inline: |
       {{ access_token }} {{ messaging.access_token }} {{ accounts.a.acces_token }}
       {{ accounts.a.access_token.x }} {{ accounts.a.extra.any.thing }}
-      {{ accounts.a.access_token|upper }} {{ accounts.a.access_token|b64encod }}
-      {% if accounts.a is defined %}{% endif %}
+      {{ accounts.a.access_token|safe }} {{ accounts.a.access_token|b64encod }}
+      {% if accounts.a is definde %}{% endif %}
       {% for account in accounts %}{{ accounts[account].tokn }}{% endfor %}
 accounts: { a: { provider: bizppurio, credentials: { account: x, password: y } } }
 "#,
