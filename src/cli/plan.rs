@@ -195,7 +195,8 @@ fn lines(rows: &[Row], look: Look) -> Vec<Line> {
 
 /// A line a template: what becomes of it, and what it is made from.
 fn templates(config: &Config, running: Option<&Status>) -> Vec<Line> {
-    let known = |path: &Path| running.is_some_and(|status| status.templates.iter().any(|old| old.path == path));
+    let known =
+        |path: &Path| running.is_some_and(|status| status.templates.iter().any(|old| old.path == path));
     let mut lines: Vec<Line> = Vec::new();
     for template in &config.templates {
         let names = listed(template.accounts.iter().map(AccountId::as_str));
@@ -233,7 +234,11 @@ fn hooks(config: &Config) -> Vec<Line> {
 fn hook(hook: &Hook) -> String {
     match hook {
         Hook::Signal { pid_file, signal } => {
-            format!("signal {} to the process of {}", format!("{signal:?}").to_uppercase(), pid_file.display())
+            format!(
+                "signal {} to the process of {}",
+                format!("{signal:?}").to_uppercase(),
+                pid_file.display()
+            )
         }
         Hook::Command { argv, .. } => format!("run {}", argv.first().map_or("", String::as_str)),
         Hook::Webhook { url, .. } => format!("post to {}", url.origin().ascii_serialization()),

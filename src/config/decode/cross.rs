@@ -167,7 +167,9 @@ fn guarded(report: &mut Report, whole: &Whole<'_>, writers: &Writers<'_>) {
                 .hint("choose a folder of its own: its files change as one");
         }
     };
-    guard(&agent.state_dir, "the state directory");
+    if !writers.contains_key(state_dir) {
+        guard(&agent.state_dir, "the state directory");
+    }
     for file in whole.files {
         guard(file, "the configuration");
     }

@@ -102,7 +102,7 @@ fn the_contracts_sections_load() {
 
     let [file, folder] = config.templates.as_slice() else { panic!("two templates") };
     assert_eq!((file.path.as_path(), file.mode), (Path::new("/run/renewd/app.env"), 0o640));
-    assert_eq!(file.accounts, [account.name.clone()]);
+    assert_eq!(file.accounts, std::slice::from_ref(&account.name));
     let signal = Hook::Signal { pid_file: "/run/app.pid".into(), signal: HookSignal::Usr1 };
     assert_eq!(file.on_change, [signal]);
     let TemplateForm::File { text, write } = &file.form else { panic!("a file") };
@@ -252,6 +252,34 @@ fn a_mistake_in_a_template_file_is_told_with_its_line_and_without_its_words() {
     same(
         &said.replace(&at.display().to_string(), ""),
         r#"
+renewd.yaml:5:29: the template cannot be read: not found
+  5 |   - { path: /run/c, source: gone.j2 }
+    |                             ^
+  hint: `source` is relative to the file that it stands in
+renewd.yaml:6:29: the template is a folder
+  6 |   - { path: /run/d, source: . }
+    |                             ^
+renewd.yaml:7:29: byte 1 of the template is not UTF-8 text
+  7 |   - { path: /run/e, source: e.j2 }
+    |                             ^
+  hint: save the file as UTF-8
+renewd.yaml:8:13: the template names no account
+  8 |   - { path: /run/f, source: f.j2 }
+    |             ^
+  hint: name one, as in `{{ accounts.NAME.access_token }}`; renewd writes what changes with a token
+renewd.yaml:9:33: the template has more than 1 MiB
+  9 |   - { path: /run/f.env, source: big.j2 }
+    |                                 ^
+renewd.yaml:10:13: a template would overwrite the source of a template
+  10 |   - { path: a.j2, source: g.j2 }
+     |             ^
+a.j2:3:16: there is no account `mesaging`
+  3 | ***{{ accounts.mesaging['access_token'] }}***{{ *** }}
+    |                ^
+  hint: did you mean `messaging`?
+b.j2:2:1: the template is not valid: unexpected end of block
+  2 | ***{% if %}
+    | ^
 "#,
     );
 }
@@ -273,11 +301,22 @@ templates:
     same(
         &said(text),
         r#"
+/etc/renewd/renewd.yaml:4:86: the API's `data/` is written twice: the secret would be `data/data/...`
+  4 |   a: { provider: bizppurio, credentials: { account: ***, password: *** }, sinks: [vault: secret/data/x] }
+    |                                                                                          ^
+  hint: leave out `data/`; renewd adds it for `kv: 2`
+/etc/renewd/renewd.yaml:9:9: quotes around a value that brings its own where it needs them
+  9 | ***{{ accounts.a.access_token }}***
+    | ^
+  hint: in `.env` files write NAME={{ access_token }} without quotes
+/etc/renewd/renewd.yaml:10:12: an in-place file cannot promise whole reads: a reader may see half a token
+  10 |     write: in-place
+     |            ^
+  hint: use `replace` unless the file itself is a mount point
+/etc/renewd/renewd.yaml:11:11: anyone on this machine can read the token
+  11 |     mode: "0644"
+     |           ^
+  hint: use "0640" and a group
 "#,
     );
-}
-
-#[test]
-fn zz_temporary_page() {
-    File::create("docs/configuration.md").unwrap().write_all(crate::config::reference_markdown().as_bytes()).unwrap();
 }

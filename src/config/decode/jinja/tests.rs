@@ -55,12 +55,12 @@ fn what_cannot_be_there_is_told_with_its_place() {
         ("x {{ account }}", 5, "the template uses `account`, which does not exist"),
         (
             "{{ accounts.a.acess_token }}",
-            3,
+            14,
             "the template uses `accounts.a.acess_token`, which does not exist",
         ),
-        ("{{ accounts.a.account.x }}", 3, "the template uses `accounts.a.account.x`, which does not exist"),
-        ("{{ accounts.a.account|uper }}", 3, "there is no filter `uper`"),
-        ("{% if accounts.a is definde %}{% endif %}", 6, "there is no test `definde`"),
+        ("{{ accounts.a.account.x }}", 22, "the template uses `accounts.a.account.x`, which does not exist"),
+        ("{{ accounts.a.account|uper }}", 22, "there is no filter `uper`"),
+        ("{% if accounts.a is definde %}{% endif %}", 20, "there is no test `definde`"),
         ("{% for d in range(3) %}{% endfor %}", 12, "the template uses `range`, which does not exist"),
         ("{% filter uper %}x{% endfilter %}", 10, "there is no filter `uper`"),
     ];
@@ -76,5 +76,5 @@ fn the_place_of_an_account_is_that_of_its_name() {
     let text = "{{ 1 }}\n{{ accounts.a.account }}{{ accounts['my-app'] }}";
     let uses = accounts(text);
     assert_eq!(&text[uses.accounts["a"]..][..1], "a");
-    assert_eq!(&text[uses.accounts["my-app"]..][..8], "'my-app'");
+    assert_eq!(&text[uses.accounts["my-app"]..][..6], "my-app");
 }
