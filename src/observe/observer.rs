@@ -95,6 +95,16 @@ impl Observer {
         );
     }
 
+    /// A hook of that kind has run, or failed.
+    pub fn hook_ran(&mut self, kind: &'static str, ok: bool) {
+        self.recorder.hook_run(kind, ok);
+    }
+
+    /// What hooks were told could not be kept: after a restart they may be told again.
+    pub fn not_marked(&mut self, error: &str) {
+        tracing::warn!(event = "marks_not_saved", error, "what hooks were told could not be noted");
+    }
+
     /// What was delivered to a target that has left the configuration was deleted, or was not.
     pub fn deleted(&mut self, target: &TargetId, result: &Result<bool, String>) {
         self.warned.remove(target);

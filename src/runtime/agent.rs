@@ -16,18 +16,20 @@ use tokio::time::sleep;
 use self::reload::{Broken, Reloading};
 use super::calendar::Calendars;
 use super::credentials::Probe;
-use super::deliver::Delivered;
+use super::deliver::{Delivered, Outlet};
 use super::drift::{self, Drift, Look, Lookout, Suspicions};
 use super::handle::{Heartbeat, Request};
 use super::issue::{self, Exchange};
+use super::notify::{self, Notifier};
 use super::restore::{self, Prepared, Running};
+use super::servers::Servers;
 use super::shared::Shared;
 use super::signals::Signal;
 use super::watch::{Change, Watch};
 use super::{clock, deliver};
 use crate::config::Watched;
-use crate::config::model::{Account, Calendar, Config, Sink};
-use crate::core::{Effect, Engine, Event, FailureMeta, TargetId};
+use crate::config::model::{Account, Calendar, Config};
+use crate::core::{Effect, Engine, Event, FailureMeta, SetId, TargetId};
 use crate::domain::{AccountId, BootInstant, ErrorClass, Timestamp};
 use crate::observe::{self, Observer};
 use crate::store::Durability;
@@ -36,6 +38,8 @@ use crate::store::Durability;
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 /// State that could not be written is tried again this often.
 const FLUSH_PAUSE: Duration = Duration::from_secs(5);
+/// Credentials that stand in Vault are looked at this often.
+const LOOK_INTO_VAULT: Duration = Duration::from_secs(600);
 /// State of accounts that have left the configuration is kept this long.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -55,8 +59,9 @@ pub(crate) struct Agent {
     pub(super) generation: u64,
     pub(super) loaded_at: Timestamp,
     pub(super) config_error: Option<String>,
-    /// Each sink with its account.
-    sinks: HashMap<TargetId, (AccountId, Arc<Sink>)>,
+    outlets: HashMap<TargetId, Outlet>,
+    servers: Servers,
+    looked_into_vault: BootInstant,
     tasks: JoinSet<Done>,
     /// What each task is about, for the case that it panics.
     about: HashMap<Id, Effect>,
@@ -82,6 +87,9 @@ enum Done {
     /// A look at delivered files; whether at all of them.
     Looked(Suspicions, bool),
     Deleted(TargetId, Result<bool, String>),
+    /// A hook's kind, and how it ended.
+    Notified(&'static str, Event),
+    Marked(Result<(), String>),
     Saved(AccountId, Result<(), String>),
     Flushed(Vec<String>),
     Purged(Result<Vec<AccountId>, String>),
@@ -98,6 +106,7 @@ pub(crate) struct Inbox {
 impl Agent {
     pub(crate) fn new(
         shared: Shared,
+        servers: Servers,
         loader: Loader,
         revisions: watch::Sender<u64>,
         observer: Observer,
@@ -114,7 +123,9 @@ impl Agent {
             generation: 0,
             loaded_at: clock::wall(),
             config_error: None,
-            sinks: HashMap::new(),
+            outlets: HashMap::new(),
+            servers,
+            looked_into_vault: boot,
             tasks: JoinSet::new(),
             about: HashMap::new(),
             calendars,
@@ -209,6 +220,10 @@ impl Agent {
         if let Some(all) = self.drift.sweep(now) {
             self.look_at(all, true);
         }
+        if now.since(self.looked_into_vault) >= LOOK_INTO_VAULT {
+            self.looked_into_vault = now;
+            self.look_at_secrets(reload::stands_in_vault);
+        }
         if self.flushing || now.since(self.looked_for_dirt) < FLUSH_PAUSE {
             return;
         }
@@ -241,45 +256,52 @@ impl Agent {
     }
 
     fn begin_effect(&mut self, effect: Effect) {
-        let shared = Arc::clone(&self.shared);
+        let (shared, servers) = (Arc::clone(&self.shared), self.servers.clone());
         match effect.clone() {
             Effect::Issue(order) => {
                 let Some(account) = self.account(&order.account) else { return };
-                let task = self
-                    .tasks
-                    .spawn(async move { Done::Exchange(issue::issue(shared, account, order).await) });
+                let task = self.tasks.spawn(async move {
+                    Done::Exchange(issue::issue(shared, servers, account, order).await)
+                });
                 self.about.insert(task.id(), effect);
             }
             Effect::Deliver { target, revision } => {
-                let Some((account, sink)) = self.sinks.get(&target).cloned() else {
-                    let message = "this kind of sink cannot be written yet".to_owned();
-                    let event = Event::Undelivered { target, revision, message, server_away: false };
-                    self.tasks.spawn(async move { Done::Delivery(event.into()) });
-                    return;
-                };
+                let Some(outlet) = self.outlets.get(&target).cloned() else { return };
                 let task = self.tasks.spawn(async move {
-                    Done::Delivery(deliver::deliver(shared, sink, account, target, revision).await)
+                    Done::Delivery(deliver::deliver(shared, servers, outlet, target, revision).await)
                 });
                 self.about.insert(task.id(), effect);
             }
             Effect::Withdraw { target, revision } => {
-                let Some((_, sink)) = self.sinks.get(&target).cloned() else { return };
+                let Some(outlet) = self.outlets.get(&target).cloned() else { return };
                 let task = self.tasks.spawn(async move {
-                    Done::Delivery(deliver::withdraw(shared, sink, target, revision).await)
+                    Done::Delivery(deliver::withdraw(shared, servers, outlet, target, revision).await)
                 });
                 self.about.insert(task.id(), effect);
             }
             Effect::Retire { target, delete } => {
                 self.drift.forget(&target);
-                let Some((_, sink)) = self.sinks.remove(&target).filter(|_| delete) else { return };
-                self.tasks.spawn(async move { Done::Deleted(target, deliver::delete(shared, sink).await) });
+                let Some(outlet) = self.outlets.remove(&target).filter(|_| delete) else { return };
+                self.tasks.spawn(async move {
+                    Done::Deleted(target, deliver::delete(shared, servers, outlet).await)
+                });
             }
             Effect::Notify { set, hook, revision, .. } => {
-                let result = Err("hooks cannot be run yet".to_owned());
-                let event = Event::Notified { set, hook, revision, result };
-                self.tasks.spawn(async move { Done::Delivery(event.into()) });
+                let Some(notifier) = self.notifier(&set) else { return };
+                let task = self.tasks.spawn(async move {
+                    let (kind, event) = notify::notify(shared, servers, notifier, set, hook, revision).await;
+                    Done::Notified(kind, event)
+                });
+                self.about.insert(task.id(), effect);
             }
-            Effect::Marked { .. } => {}
+            Effect::Marked { set: SetId::Account(account), mark } => {
+                self.save(account, move |record| record.notified = Some(mark));
+            }
+            Effect::Marked { set: SetId::Template(template), mark } => {
+                self.tasks.spawn_blocking(move || {
+                    Done::Marked(shared.store.mark(&template, mark).map_err(|error| error.to_string()))
+                });
+            }
             Effect::Remember { account, schedule } => {
                 self.save(account, move |record| record.schedule = restore::schedule(schedule));
             }
@@ -308,6 +330,16 @@ impl Agent {
             .spawn(async move { Done::Saved(account, saving.await.map_err(|error| error.to_string())) });
     }
 
+    fn notifier(&self, set: &SetId) -> Option<Notifier> {
+        match set {
+            SetId::Account(account) => self.account(account).map(Notifier::Account),
+            SetId::Template(template) => match self.outlets.get(template)? {
+                Outlet::Template(template) => Some(Notifier::Template(Arc::clone(template))),
+                Outlet::Sink(..) => None,
+            },
+        }
+    }
+
     fn account(&self, name: &AccountId) -> Option<Arc<Account>> {
         self.running.config.as_ref()?.accounts.get(name).cloned()
     }
@@ -330,6 +362,14 @@ impl Agent {
                 }
             }
             Done::Deleted(target, result) => self.observer.deleted(&target, &result),
+            Done::Notified(kind, event) => {
+                if let Event::Notified { result, .. } = &event {
+                    self.observer.hook_ran(kind, result.is_ok());
+                }
+                self.apply(event);
+            }
+            Done::Marked(Ok(())) => {}
+            Done::Marked(Err(error)) => self.observer.not_marked(&error),
             Done::Saved(account, Err(error)) => self.observer.not_saved(&account, &error),
             Done::Saved(_, Ok(())) => {}
             Done::Flushed(errors) => {
@@ -381,6 +421,9 @@ impl Agent {
             }
             Some(Effect::Deliver { target, revision, .. } | Effect::Withdraw { target, revision }) => {
                 self.apply(Event::Undelivered { target, revision, message, server_away: false });
+            }
+            Some(Effect::Notify { set, hook, revision, .. }) => {
+                self.apply(Event::Notified { set, hook, revision, result: Err(message) });
             }
             _ => tracing::error!(event = "internal_fault", "a task has failed"),
         }

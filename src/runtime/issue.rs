@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::credentials::{self, Credentials};
+use super::servers::Servers;
 use super::shared::Shared;
 use super::{clock, verify};
 use crate::config::model::Account;
@@ -27,8 +28,13 @@ pub(crate) struct Exchange {
 }
 
 /// Asks the provider once.
-pub(crate) async fn issue(shared: Arc<Shared>, account: Arc<Account>, order: core::Issue) -> Exchange {
-    match attempt(&shared, &account, &order).await {
+pub(crate) async fn issue(
+    shared: Arc<Shared>,
+    servers: Servers,
+    account: Arc<Account>,
+    order: core::Issue,
+) -> Exchange {
+    match attempt(&shared, &servers, &account, &order).await {
         Ok((meta, reply)) => Exchange {
             event: Event::Issued { account: order.account, epoch: order.epoch, meta },
             status: reply.status,
@@ -93,6 +99,7 @@ pub(super) struct Remarks {
 
 async fn attempt(
     shared: &Shared,
+    servers: &Servers,
     account: &Account,
     order: &core::Issue,
 ) -> Result<(IssuedMeta, Remarks), Refusal> {
@@ -102,7 +109,8 @@ async fn attempt(
     if verify::has_candidate(shared, order) {
         return verify::decide(shared, account, order, Remarks::default()).await;
     }
-    let credentials = credentials::resolve(account, &shared.store).await.map_err(Refusal::Ours)?;
+    let credentials = credentials::resolve(account, &shared.store, servers.vault.as_deref()).await;
+    let credentials = credentials.map_err(Refusal::Ours)?;
     let before = shared.store.latest(&order.account);
     let spent = match order.operation {
         Operation::Refresh => Some(refresh_token(before.as_deref(), &credentials, &order.account)?),

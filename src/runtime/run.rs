@@ -10,15 +10,16 @@ use super::agent::{Agent, Inbox, Loader};
 use super::handle::Handle;
 use super::listen::Listening;
 use super::progress::{self, Progress};
+use super::servers::Servers;
 use super::shared::Shared;
 use super::signals::Signal;
 use super::{clock, control};
 use crate::config::Watched;
-use crate::config::model::{Config, LogLevel};
+use crate::config::model::{Config, FileSink, LogLevel, Sink};
 use crate::domain::{AccountState, ErrorClass, SinkState};
 use crate::observe::{LevelHandle, Observer};
 use crate::provider::Clients;
-use crate::sink::file;
+use crate::sink::{compose, directory, file};
 use crate::store::{OpenError, Store};
 
 /// What the command line brings along.
@@ -40,6 +41,9 @@ pub enum StartError {
     /// The control socket.
     #[error("{0}")]
     Socket(String),
+    /// TLS.
+    #[error("{0}")]
+    Tls(String),
 }
 
 /// How the agent ended.
@@ -146,17 +150,16 @@ async fn start(
     revisions: tokio::sync::watch::Sender<u64>,
 ) -> Result<Agent, StartError> {
     let state_dir = config.agent.state_dir.clone();
-    let folders: Vec<PathBuf> = config
-        .accounts
-        .values()
-        .flat_map(|account| &account.sinks)
-        .filter_map(crate::config::model::Sink::file)
-        .flat_map(file::folders_of)
-        .collect();
+    let sinks = config.accounts.values().flat_map(|account| &account.sinks).filter_map(Sink::file);
+    let templates = config.templates.clone();
+    let composed: Vec<FileSink> =
+        templates.iter().filter_map(|template| compose::file_of(template)).collect();
+    let folders: Vec<PathBuf> = sinks.chain(&composed).flat_map(file::folders_of).collect();
     let opened = tokio::task::spawn_blocking(move || {
         let store = Store::open(&state_dir)?;
         let folders: Vec<_> = folders.iter().map(PathBuf::as_path).collect();
-        Ok::<_, OpenError>((store, file::clean_leftovers(&folders)))
+        let sets = directory::clean(templates.iter().map(AsRef::as_ref));
+        Ok::<_, OpenError>((store, file::clean_leftovers(&folders) + sets))
     });
     let (store, leftovers) = match opened.await {
         Ok(opened) => opened?,
@@ -173,7 +176,8 @@ async fn start(
         );
     }
     let loader = Loader { load: Arc::clone(&options.loader), watched: Arc::clone(&options.watched) };
-    Ok(Agent::new(Shared::new(store, Clients::new()), loader, revisions, Observer::new()))
+    let servers = Servers::new().map_err(StartError::Tls)?;
+    Ok(Agent::new(Shared::new(store, Clients::new()), servers, loader, revisions, Observer::new()))
 }
 
 /// Whether `once` has nothing left to hope for: all is done, or what is not needs a person.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::descriptions::{
-    CLOCK_SKEW, Description, RENEWAL_DURATION, RENEWAL_LATENESS, RENEWALS, REQUESTS, SINK_WRITE_DURATION,
-    SINK_WRITES, THROTTLED,
+    CLOCK_SKEW, Description, HOOK_RUNS, RENEWAL_DURATION, RENEWAL_LATENESS, RENEWALS, REQUESTS,
+    SINK_WRITE_DURATION, SINK_WRITES, THROTTLED,
 };
 use crate::domain::{AccountId, ErrorClass};
 
@@ -72,6 +72,12 @@ impl Counters {
         self.add(&SINK_WRITES, vec![account.as_str().into(), sink.clone(), result.into()], 1.0);
     }
 
+    /// A hook of that kind has run, or failed.
+    pub(super) fn hook_run(&mut self, kind: &'static str, ok: bool) {
+        let result = if ok { "ok" } else { "failed" };
+        self.add(&HOOK_RUNS, vec![kind.into(), result.into()], 1.0);
+    }
+
     /// A provider's clock against ours.
     pub(super) fn clock_skew(&mut self, provider: &Arc<str>, offset_ms: i64) {
         #[expect(clippy::cast_precision_loss, reason = "a clock 285,000 years off may round")]
@@ -105,6 +111,7 @@ impl Counters {
             series.retain(|labels, _| match labels.as_slice() {
                 [name_of, of, _] if *name == RENEWALS.name => account(name_of, of),
                 [name_of, path, _] if *name == SINK_WRITES.name => sink(name_of, path),
+                _ if *name == HOOK_RUNS.name => true,
                 [of, ..] => provider(of),
                 [] => true,
             });

@@ -70,6 +70,10 @@ impl Recorder {
         took
     }
 
+    pub(in crate::observe) fn hook_run(&mut self, kind: &'static str, ok: bool) {
+        Arc::make_mut(&mut self.counters).hook_run(kind, ok);
+    }
+
     fn configured(&mut self, plan: &Plan) {
         let accounts = plan.accounts.iter();
         self.providers = accounts.clone().map(|(name, plan)| (name.clone(), plan.provider.clone())).collect();
