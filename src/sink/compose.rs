@@ -28,8 +28,8 @@ pub fn render(
     let template = Template::for_path(&text.text, path).map_err(|error| placed(text, path, error))?;
     let account =
         |(name, member): (&&AccountId, &Member<'_>)| (name.as_str().to_owned(), member.context(&text.text));
-    let accounts: Value = members.iter().map(account).collect();
-    let context: Value = [("accounts".to_owned(), accounts)].into_iter().collect();
+    let accounts: BTreeMap<String, Value> = members.iter().map(account).collect();
+    let context = Value::from(BTreeMap::from([("accounts".to_owned(), Value::from(accounts))]));
     template.render(&context).map_err(|error| placed(text, path, error))
 }
 

@@ -21,8 +21,8 @@ pub struct Member<'a> {
     pub refresh_token: Option<&'a Secret>,
 }
 
-impl<'a> From<&'a TokenDocument<'a>> for Member<'a> {
-    fn from(document: &'a TokenDocument<'a>) -> Self {
+impl<'a> From<&TokenDocument<'a>> for Member<'a> {
+    fn from(document: &TokenDocument<'a>) -> Self {
         Self { document: *document, refresh_token: None }
     }
 }

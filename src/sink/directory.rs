@@ -5,13 +5,14 @@
 //! DIR/app.env    -> ..data/app.env
 //! DIR/..data     -> ..renewd.8c1f...      the one link that changes
 //! DIR/..renewd.8c1f.../{token,app.env}    the current set
-//! DIR/..renewd.02be.../{token,app.env}    the one before it, until the next flip
+//! DIR/..renewd.02be.../{token,app.env}    the one before it
 //! ```
 //!
 //! A new set is filled and synced as `..renewd-tmp.*`, gets its name, and is published by one rename of `..data`. The
 //! links of new names are made before that and those of old names removed after it, so that for whoever opens a
 //! public name, all names appear, change and vanish in that one instant. A reader that holds the folder `..data` open
-//! reads the old set whole: it stays until the next flip.
+//! reads the old set whole: it stays until the next flip, and for 10 s at least, so that nobody who is held up between
+//! two system calls finds nothing while one flip follows the other.
 //!
 //! An agent that is killed leaves the old set published or the new one. The next [`put`] mends the links;
 //! [`clean`] takes away what was half made.
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
@@ -40,6 +42,10 @@ const SET: &str = "..renewd.";
 const HALF: &str = "..renewd-tmp.";
 /// Of a set's folder: its files have modes of their own.
 const SEARCHABLE: u32 = 0o755;
+/// How long a set stays at least once it has been replaced.
+const GRACE: Duration = Duration::from_secs(10);
+/// However quickly one flip follows the other.
+const MOST_SETS: usize = 64;
 
 /// Makes the target's folder hold exactly `files`, all at once, with the target's mode, owner and group. Blocks.
 ///
@@ -68,8 +74,8 @@ pub fn put(target: &TemplateTarget, files: &Files) -> Result<Put, SinkError> {
     }
     if let Some(new) = &new {
         // What cannot be removed now is tried again at the next flip and at the next start.
-        for set in found.sets.iter().filter(|set| Some(set.as_os_str()) != current && *set != new) {
-            let _ = folder.remove_folder(set);
+        for set in outdated(&folder, found.sets, new, current) {
+            let _ = folder.remove_folder(&set);
         }
     }
     folder.sync()?;
@@ -209,6 +215,31 @@ fn publish(folder: &Folder, unlinked: &[OsString], new: Option<&OsStr>) -> Resul
         folder.link(OsStr::new(DATA), new, OsStr::new(DATA_BEFORE))?;
     }
     Ok(folder.sync()?)
+}
+
+/// The sets that no reader needs any more, now that `new` has replaced `current`.
+///
+/// Ages are taken from the file system's own times: here is no clock.
+fn outdated(folder: &Folder, sets: Vec<OsString>, new: &OsStr, current: Option<&OsStr>) -> Vec<OsString> {
+    let now = made_at(folder, new);
+    let mut old: Vec<_> = sets.into_iter().map(|set| (made_at(folder, &set), set)).collect();
+    old.sort();
+    // A set was replaced when the next one was made.
+    let replaced_at: Vec<_> = old.iter().skip(1).map(|(made_at, _)| *made_at).chain([now]).collect();
+    let surplus = old.len().saturating_sub(MOST_SETS);
+    let is_outdated = |index: usize| {
+        let age = now.zip(replaced_at[index]).and_then(|(now, then)| now.duration_since(then).ok());
+        index < surplus || age.is_some_and(|age| age >= GRACE)
+    };
+    let old = old
+        .into_iter()
+        .enumerate()
+        .filter(|(index, (_, set))| Some(set.as_os_str()) != current && is_outdated(*index));
+    old.map(|(_, (_, set))| set).collect()
+}
+
+fn made_at(folder: &Folder, set: &OsStr) -> Option<SystemTime> {
+    folder.path().join(set).symlink_metadata().and_then(|set| set.modified()).ok()
 }
 
 /// Takes a set away that could not be published.
