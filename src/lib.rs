@@ -16,8 +16,8 @@
 //!
 //! Who may import whom (held by `tests/architecture.rs`): `domain`, `tls` and `atomic` nothing; `config` and
 //! `simulator` only `domain`; `core` `domain` and the configuration's model; `provider`, `secrets`, `vault` and `sink`
-//! the same, never each other (`sink` also `atomic`, who speaks HTTP also [`tls`]); `store` `domain` and `atomic`; `observe` `domain` and `core`; `runtime` all of
-//! them; `cli` everything.
+//! the same, never each other (`sink` also `atomic`, who speaks HTTP also [`tls`]); `store` `domain` and `atomic`;
+//! `observe` `domain` and `core`; `runtime` all of them; `cli` everything.
 //!
 //! Invariants that hold everywhere: at most one request an account is out; an older token never follows a newer one
 //! in a target; a bad configuration changes nothing; no secret is in an error, a log line, a metric or the engine.

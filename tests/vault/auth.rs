@@ -120,9 +120,10 @@ async fn a_service_account_logs_in_where_the_token_review_says_so() {
     let bao = bao!();
     bao.policy("renewd").await;
     let signer = Signer::new();
+    let now = renewd::runtime::clock::wall().as_secs();
     let claims = json!({
         "iss": "https://kubernetes.default.svc", "sub": "system:serviceaccount:apps:renewd",
-        "aud": ["vault"], "exp": renewd::runtime::clock::wall().as_secs() + 600,
+        "aud": ["vault"], "iat": now, "nbf": now, "exp": now + 600,
         "kubernetes.io": { "namespace": "apps", "serviceaccount": { "name": "renewd", "uid": "6f5c" } },
     });
     let good = signer.jwt(&claims);

@@ -96,7 +96,7 @@ impl Bao {
     pub(crate) async fn run(&mut self) {
         let log = File::options().create(true).append(true).open(self.folder.path().join("bao.log")).unwrap();
         let child = Command::new(&self.program)
-            .args(["server", "-config"])
+            .args(["server", "-log-level=debug", "-config"])
             .arg(self.folder.path().join("bao.json"))
             .env_clear()
             .env("HOME", self.folder.path())

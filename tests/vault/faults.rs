@@ -137,14 +137,18 @@ async fn too_many_requests_are_told_with_the_wait() {
     put(&client, "secret/tokens/a").await.unwrap();
     bao.call("POST", "sys/quotas/rate-limit/all", json!({ "rate": 1, "interval": "20s", "path": "secret" }))
         .await;
-    let mut seen = None;
-    for _ in 0..5 {
-        match put(&client, "secret/tokens/a").await {
-            Err(error) => seen = Some(error),
-            Ok(_) => {}
+    let limited = async || {
+        for _ in 0..5 {
+            if let Err(error) = put(&client, "secret/tokens/a").await {
+                return error;
+            }
         }
-    }
-    let Some(VaultError::RateLimited { wait: Some(wait) }) = seen else { panic!("{seen:?}") };
+        panic!("never limited");
+    };
+    assert_eq!(limited().await, VaultError::RateLimited { wait: None });
+    // Only where the operator wants it does the server say how long.
+    bao.call("POST", "sys/quotas/config", json!({ "enable_rate_limit_response_headers": true })).await;
+    let VaultError::RateLimited { wait: Some(wait) } = limited().await else { panic!("no wait is told") };
     assert!(wait <= Duration::from_secs(20), "{wait:?}");
 }
 
