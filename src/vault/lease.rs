@@ -43,16 +43,17 @@ impl Lease {
         Self { token, full: grant.ttl, grant, granted_at: at, not_before: None }
     }
 
-    /// After a renewal whose request was sent at `at`. One that gives less than two thirds of what the login gave is near its maximum:
-    /// the next is a login.
+    /// After a renewal whose request was sent at `at`. One that gives less than two thirds of what the login gave is near
+    /// its maximum: the next is a login.
     pub(super) fn renewed(self, grant: Grant, at: BootInstant) -> Self {
-        let shrunk = !grant.ttl.is_zero() && grant.ttl * 3 < self.full * 2;
-        let grant = Grant { renewable: grant.renewable && !shrunk, ..grant };
+        let shrunk = grant.ttl * 3 < self.full * 2;
+        // Servers say whole seconds: zero is less than one here, not "without an end".
+        let ttl = if shrunk { grant.ttl.max(Duration::from_millis(1)) } else { grant.ttl };
+        let grant = Grant { ttl, renewable: grant.renewable && !shrunk };
         Self { grant, granted_at: at, not_before: None, ..self }
     }
 
-    /// What is due at `now`. `can_login` is false for a configured token: then a shrunk one is renewed for as long as
-    /// that works.
+    /// What is due at `now`.
     pub(super) fn due(&self, now: BootInstant) -> Due {
         match self.due_at() {
             Some(at) if now >= at => {
@@ -133,6 +134,11 @@ mod tests {
         let shrunk = lease.renewed(grant(59, true), at(60));
         assert_eq!(shrunk.due(at(60)), Due::Nothing);
         assert_eq!(shrunk.due(at(100)), Due::Login);
+        assert_eq!(
+            shrunk.renewed(grant(0, true), at(80)).due(at(81)),
+            Due::Login,
+            "zero is no infinity here"
+        );
     }
 
     #[test]
