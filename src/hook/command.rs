@@ -42,7 +42,13 @@ pub(super) async fn run(
     let ended = attempt(argv, limit, notice, environment, &mut tail).await;
     if tail.total() > 0 {
         let (bytes, output) = (tail.total(), tail.text());
-        tracing::debug!(event = "hook_output", program, bytes, output, "the end of what a hook's command printed");
+        tracing::debug!(
+            event = "hook_output",
+            program,
+            bytes,
+            output,
+            "the end of what a hook's command printed"
+        );
     }
     ended.map_err(|trouble| HookError::Command { program, trouble })
 }

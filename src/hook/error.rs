@@ -122,7 +122,9 @@ impl CommandTrouble {
             Self::Failed(_) | Self::Killed(_) => {
                 "run it by hand as the agent's user with an empty environment; `--log-level debug` shows what it prints"
             }
-            Self::TooSlow(_) => "let it start what takes long and return, or give the hook a longer `timeout`",
+            Self::TooSlow(_) => {
+                "let it start what takes long and return, or give the hook a longer `timeout`"
+            }
             _ => return None,
         })
     }
@@ -148,10 +150,12 @@ impl PidFileTrouble {
 impl ProcessTrouble {
     fn hint(self) -> Option<&'static str> {
         match self {
-            Self::Gone => Some("it has ended and left its pid file; the next one is told once it has written its own"),
-            Self::Forbidden => {
-                Some("the agent must run as that process's user or as root, or have CAP_KILL (AmbientCapabilities=)")
+            Self::Gone => {
+                Some("it has ended and left its pid file; the next one is told once it has written its own")
             }
+            Self::Forbidden => Some(
+                "the agent must run as that process's user or as root, or have CAP_KILL (AmbientCapabilities=)",
+            ),
             Self::System(_) => None,
         }
     }
@@ -162,7 +166,9 @@ impl WebhookTrouble {
         Some(match self {
             Self::NotPrivate => "use https, or http to this machine",
             Self::Status(300..=399) => "redirects are not followed: name the place that it leads to",
-            Self::Certificate => "its certificate must be valid for that name and signed by a root of this system",
+            Self::Certificate => {
+                "its certificate must be valid for that name and signed by a root of this system"
+            }
             Self::Refused => "is anything listening there?",
             _ => return None,
         })
@@ -176,7 +182,11 @@ impl fmt::Display for CommandTrouble {
             Self::Failed(status) => write!(f, "ended with status {status}"),
             Self::Killed(signal) => write!(f, "was killed by signal {signal}"),
             Self::TooSlow(limit) => {
-                write!(f, "took longer than {} and was ended with all that it had started", human_duration(*limit))
+                write!(
+                    f,
+                    "took longer than {} and was ended with all that it had started",
+                    human_duration(*limit)
+                )
             }
             Self::Lost(errno) => write!(f, "cannot be waited for: {}", words(*errno)),
         }

@@ -47,11 +47,8 @@ pub(super) async fn send(pid_file: &Path, signal: HookSignal) -> Result<(), Hook
 fn attempt(path: &Path, signal: Signal) -> Result<(), HookError> {
     let file = |trouble| HookError::PidFile { path: path.to_owned(), trouble };
     let (pid, owner) = read(path).map_err(file)?;
-    let process = |trouble| HookError::Process {
-        pid: pid.as_raw_nonzero().get(),
-        path: path.to_owned(),
-        trouble,
-    };
+    let process =
+        |trouble| HookError::Process { pid: pid.as_raw_nonzero().get(), path: path.to_owned(), trouble };
     // From here on the number cannot come to mean another process.
     let handle = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(handle) => Some(handle),
