@@ -18,6 +18,7 @@ mod config_errors;
 mod control;
 mod crash;
 mod cron;
+mod exec;
 mod faults;
 mod limits;
 mod listen;
