@@ -115,6 +115,21 @@ fn an_unknown_account_is_told_at_once_and_an_absent_agent_is_waited_for() {
 }
 
 #[test]
+fn a_question_for_another_token_waits_for_it() {
+    let (world, agent) = started();
+    let (status, document) = agent.get("/v1/accounts/a/token?after=0");
+    assert_eq!((status, &document["generation"]), (200, &1.into()));
+    assert_eq!(agent.get("/v1/accounts/a/token?after=1&timeout=1").0, 304);
+    assert_eq!(agent.get("/v1/accounts/b/token?after=1&timeout=1").0, 404);
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| agent.get("/v1/accounts/a/token?after=1&timeout=20"));
+        let token = renewed(&world, &agent);
+        let (status, document) = asked.join().unwrap();
+        assert_eq!((status, &document["access_token"]), (200, &token.into()));
+    });
+}
+
+#[test]
 fn neither_environment_nor_arguments_of_renewd_exec_hold_a_token() {
     let (world, agent) = started();
     let token = world.canary_token("a", &agent);
@@ -154,7 +169,7 @@ fn a_renewal_restarts_the_command_with_the_new_token() {
 #[test]
 fn a_command_that_ignores_term_is_killed_for_a_restart() {
     let (world, agent) = started();
-    let script = "trap '' TERM; echo $A_ACCESS_TOKEN >> $0/starts; while :; do sleep 0.1; done";
+    let script = "trap '' TERM; echo $A_ACCESS_TOKEN >> $0/starts; while [ -e $0 ]; do sleep 0.1; done";
     let options = ["--account", "a", "--on-change", "restart", "--stop-timeout", "500ms"];
     let exec = Exec::shell(&world, &options, script);
     until_lines(&world.path("starts"), 1);

@@ -88,6 +88,20 @@ async fn a_command_gets_its_words_as_they_are_and_no_input() {
 }
 
 #[tokio::test]
+async fn a_command_inherits_no_open_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("open");
+    // As the agent opens everything.
+    let _held = std::fs::File::open("/dev/null").unwrap();
+    let script = format!("set -- /proc/$$/fd/*; for fd; do echo ${{fd##*/}}; done > '{}'", file.display());
+    run(&shell(&script, LONG)).await.unwrap();
+    let open = std::fs::read_to_string(file).unwrap();
+    // The shell keeps what it sets aside above ten.
+    let open: Vec<&str> = open.lines().filter(|fd| fd.parse::<u32>().unwrap() < 10).collect();
+    assert_eq!(open, ["0", "1", "2"]);
+}
+
+#[tokio::test]
 async fn a_command_that_fails_says_how() {
     assert_eq!(trouble(run(&shell("echo why; exit 3", LONG)).await), CommandTrouble::Failed(3));
     assert_eq!(trouble(run(&shell("kill -SEGV $$", LONG)).await), CommandTrouble::Killed(11));
