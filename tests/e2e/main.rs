@@ -19,6 +19,7 @@ mod control;
 mod crash;
 mod cron;
 mod drift;
+mod exec;
 mod faults;
 mod limits;
 mod listen;
