@@ -20,9 +20,12 @@ mod properties;
 mod reload;
 mod results;
 mod retry;
+mod roster;
 #[cfg(test)]
 mod scenarios;
 mod schedule;
+mod server;
+mod set;
 pub mod simulation;
 mod tally;
 mod target;

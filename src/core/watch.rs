@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::account::Phase;
 use super::engine::{Engine, Key};
-use super::plan::{AccountPlan, Plan, TargetId};
-use super::target::Holds;
+use super::plan::{Plan, SetId, TargetId};
+use super::server::PLACES;
 use super::{
     Admission, Effect, Event, FailureMeta, Issue, IssuedMeta, Operation, RefreshMeta, Restored, Schedule,
 };
@@ -21,13 +21,26 @@ pub(super) struct Watch {
     pub(super) engine: Engine,
     pub(super) now: Now,
     pub(super) issues: Vec<(Issue, Now)>,
-    /// Target, revision, whose, and whether it takes the token away.
-    pub(super) writes: Vec<(TargetId, u64, Option<AccountId>)>,
+    /// Target, revision, and of whom; of nobody where it takes the token away.
+    pub(super) writes: Vec<(TargetId, u64, Vec<AccountId>)>,
+    /// Hooks that run: set, place, revision, mark.
+    pub(super) runs: Vec<(SetId, usize, u64, u64)>,
+    /// What each hook knows, unless it has failed since.
+    told: BTreeMap<(SetId, usize), u64>,
+    noted: BTreeMap<SetId, u64>,
     pub(super) plan: Plan,
     pub(super) stopped: bool,
     pub(super) store: BTreeMap<AccountId, Stored>,
-    /// What each target holds: whose, of which identity, and the generation.
-    sinks: BTreeMap<TargetId, (AccountId, Option<u128>, Generation)>,
+    /// What each target holds: of each member whose, of which identity, and the generation.
+    sinks: BTreeMap<TargetId, Vec<(AccountId, Option<u128>, Generation)>>,
+}
+
+/// How a write ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Write {
+    Works,
+    Fails,
+    ServerAway,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,6 +71,9 @@ impl Watch {
             now: Now { wall: Timestamp::from_secs(1_700_000_000), boot: BootInstant(50_000_000) },
             issues: Vec::new(),
             writes: Vec::new(),
+            runs: Vec::new(),
+            told: BTreeMap::new(),
+            noted: BTreeMap::new(),
             plan: Plan::default(),
             stopped: false,
             store: BTreeMap::new(),
@@ -76,12 +92,8 @@ impl Watch {
         count
     }
 
-    pub(super) fn configure(
-        &mut self,
-        accounts: BTreeMap<AccountId, AccountPlan>,
-        touched: BTreeSet<AccountId>,
-    ) {
-        let restored = accounts.iter().filter_map(|(name, plan)| {
+    pub(super) fn configure(&mut self, plan: Plan, touched: BTreeSet<AccountId>) {
+        let restored = plan.accounts.iter().filter_map(|(name, plan)| {
             let stored = self.store.get(name)?;
             let ours = self.plan.accounts.get(name).is_none_or(|old| old.identity == plan.identity);
             let Schedule { attempt, rejected, next_try, last_request, error } = stored.schedule.clone();
@@ -93,8 +105,11 @@ impl Watch {
             ))
         });
         let restored = restored.collect();
-        self.plan = Plan { accounts, ..Plan::default() };
-        self.handle(Event::Configured { plan: self.plan.clone(), restored, touched, marks: BTreeMap::new() });
+        let hooks = super::set::hooks_of(&plan);
+        self.told.retain(|(set, hook), _| hooks.get(set).is_some_and(|count| hook < count));
+        self.plan = plan.clone();
+        let marks = self.noted.clone();
+        self.handle(Event::Configured { plan, restored, touched, marks });
     }
 
     /// The same plan once more is no event at all.
@@ -187,38 +202,61 @@ impl Watch {
     }
 
     /// A write that is out ends.
-    pub(super) fn write(&mut self, which: usize, works: bool) {
+    pub(super) fn write(&mut self, which: usize, how: Write) {
         if self.writes.is_empty() {
             return;
         }
-        let (target, revision, account) = self.writes.remove(which % self.writes.len());
-        if !works {
-            self.handle(Event::Undelivered {
-                target,
-                revision,
-                message: "disk full".into(),
-                server_away: false,
-            });
+        let (target, revision, members) = self.writes.remove(which % self.writes.len());
+        let fails = |message: &str, server_away| {
+            let (target, message) = (target.clone(), message.to_owned());
+            Event::Undelivered { target, revision, message, server_away }
+        };
+        if how != Write::Works {
+            let away = how == Write::ServerAway;
+            self.handle(fails(if away { "connection refused" } else { "disk full" }, away));
             return;
         }
-        let token = account.as_ref().and_then(|name| self.store.get(name)?.token);
-        let held = token.map(|token| token.generation);
-        match (account, held) {
-            (Some(name), Some(generation)) => {
-                let identity = self.plan.accounts.get(&name).and_then(|plan| plan.identity);
-                let new = (name, identity, generation);
-                if let Some(old) = self.sinks.insert(target.clone(), new.clone())
-                    && (&old.0, old.1) == (&new.0, new.1)
-                {
-                    assert!(old.2 <= generation, "a target's generation never falls");
-                }
-            }
-            _ => {
-                self.sinks.remove(&target);
+        let tokens = members.iter().map(|name| {
+            let token = self.store.get(name)?.token?;
+            Some((
+                name.clone(),
+                self.plan.accounts.get(name).and_then(|plan| plan.identity),
+                token.generation,
+            ))
+        });
+        let Some(new) = tokens.collect::<Option<Vec<_>>>() else {
+            self.handle(fails("no token is stored", false));
+            return;
+        };
+        let held: Vec<Generation> = new.iter().map(|(.., generation)| *generation).collect();
+        if new.is_empty() {
+            self.sinks.remove(&target);
+        } else if let Some(old) = self.sinks.insert(target.clone(), new.clone()) {
+            for (old, new) in old.iter().zip(&new).filter(|(old, new)| (&old.0, old.1) == (&new.0, new.1)) {
+                assert!(old.2 <= new.2, "no member's generation ever falls");
             }
         }
-        let held = held.map(|held| vec![held]);
-        self.handle(Event::Delivered { target, revision, held, written: true, print: 0 });
+        let print = held.iter().fold(1, |print, generation| print * 1_000 + generation.0);
+        let held = (!held.is_empty()).then_some(held);
+        self.handle(Event::Delivered { target, revision, held, written: true, print });
+    }
+
+    /// A hook that runs ends.
+    pub(super) fn notify(&mut self, which: usize, works: bool) {
+        if self.runs.is_empty() {
+            return;
+        }
+        let (set, hook, revision, mark) = self.runs.remove(which % self.runs.len());
+        let known = self.plan_of(&set).is_some_and(|count| hook < count);
+        if works && known {
+            self.told.insert((set.clone(), hook), mark);
+        }
+        let result = if works { Ok(()) } else { Err("status 1".to_owned()) };
+        self.handle(Event::Notified { set, hook, revision, result });
+    }
+
+    fn plan_of(&self, set: &SetId) -> Option<usize> {
+        super::set::hooks_of(&self.plan).get(set).copied()
     }
 
     /// Both clocks go on.
@@ -272,20 +310,40 @@ impl Watch {
             }
             Effect::DropRefresh { account } => self.store.entry(account).or_default().refresh = None,
             Effect::Deliver { target, revision } => {
-                let account = self.engine.targets.get(&target).unwrap().account.clone();
                 assert!(!self.writes.iter().any(|(other, ..)| *other == target), "one write a target");
-                self.writes.push((target, revision, Some(account)));
+                let members = self.engine.targets.get(&target).unwrap().members.clone();
+                assert!(!members.is_empty());
+                self.writes.push((target, revision, members));
             }
             Effect::Withdraw { target, revision } => {
                 assert!(!self.writes.iter().any(|(other, ..)| *other == target), "one write a target");
-                self.writes.push((target, revision, None));
+                assert!(!self.engine.targets.get(&target).unwrap().template);
+                self.writes.push((target, revision, Vec::new()));
+            }
+            Effect::Notify { set, hook, revision, mark } => {
+                assert!(!self.stopped, "no hook runs after shutdown");
+                assert!(self.plan_of(&set).is_some_and(|count| hook < count), "only hooks of the plan run");
+                let runs = |(other, place, ..): &(SetId, usize, u64, u64)| (other, *place) == (&set, hook);
+                assert!(!self.runs.iter().any(runs), "one run a hook");
+                let again = self.engine.sets[&set].due.1 > 0; // a target has come late
+                let known = self.told.remove(&(set.clone(), hook));
+                assert!(mark != 0 && (known != Some(mark) || again), "{set:?} {hook} is told {mark} twice");
+                self.runs.push((set, hook, revision, mark));
+            }
+            Effect::Marked { set, mark } => {
+                for hook in 0..self.plan_of(&set).unwrap() {
+                    let known = self.told.get(&(set.clone(), hook));
+                    // A hook that was added to a noted set has nothing to learn.
+                    assert!(known.is_none_or(|known| *known == mark), "{set:?} {hook} knows {known:?}");
+                }
+                assert_ne!(self.noted.insert(set, mark), Some(mark), "noted once");
             }
             Effect::Retire { target, .. } => {
                 assert!(before.targets.contains_key(&target) && !self.engine.targets.contains_key(&target));
                 assert!(!self.writes.iter().any(|(other, ..)| *other == target), "retired amid a write");
                 self.sinks.remove(&target);
             }
-            Effect::Forget { .. } | Effect::Say(_) | Effect::Notify { .. } | Effect::Marked { .. } => {}
+            Effect::Forget { .. } | Effect::Say(_) => {}
         }
     }
 
@@ -297,7 +355,8 @@ impl Watch {
         };
         assert_eq!(engine.flights.keys().cloned().collect::<BTreeSet<_>>(), names(&self.issues), "flights");
         assert!(engine.accounts.keys().eq(self.plan.accounts.keys()));
-        assert_eq!(engine.is_busy(), !self.issues.is_empty() || !self.writes.is_empty());
+        let busy = [self.issues.is_empty(), self.writes.is_empty(), self.runs.is_empty()].contains(&false);
+        assert_eq!(engine.is_busy(), busy);
         assert_ne!(engine.next_wake(self.now), Some(Duration::ZERO), "what is due has been done");
         engine.accounts.keys().for_each(|name| self.check_account(name));
         engine.targets.keys().for_each(|target| self.check_target(target));
@@ -315,6 +374,8 @@ impl Watch {
                 assert!(timer || flights().next().is_some(), "a queue that nobody looks at: {name}");
             }
         }
+        self.check_servers();
+        self.check_sets();
         for key in engine.timers.keys() {
             let known = match key {
                 Key::Ask(name) => engine
@@ -326,6 +387,10 @@ impl Watch {
                 Key::Host(name) => engine.hosts.contains_key(name),
                 Key::Target(id) => engine.targets.get(id).is_some_and(|target| !target.leaving),
                 Key::Retire(id) => engine.targets.get(id).is_some_and(|target| target.leaving),
+                Key::Compare(id) => engine.targets.get(id).is_some_and(|target| !target.leaving),
+                Key::Server(name) => engine.servers.get(name).is_some_and(|server| server.away.is_some()),
+                Key::Notify(set) => engine.sets.contains_key(set),
+                Key::Hook(set, hook) => engine.sets.get(set).is_some_and(|set| *hook < set.hooks.len()),
             };
             assert!(known, "a timer of nothing: {key:?}");
         }
@@ -372,10 +437,63 @@ impl Watch {
             assert!(retire || target.in_flight, "{id} never leaves");
             return;
         }
-        let live = engine.accounts.get(&target.account).and_then(|account| account.live_token(self.now));
-        if let Some(token) = live {
-            let holds = matches!(target.holds, Holds::Generation(held) if held >= token.generation);
-            assert!(holds || target.in_flight || retry.is_some(), "{id} is left behind");
+        let known = target.members.iter().map(|name| engine.accounts.get(name)?.live_token(self.now));
+        let Some(tokens) = known.collect::<Option<Vec<TokenMeta>>>() else { return };
+        let holds = target
+            .held()
+            .is_some_and(|held| held.iter().zip(&tokens).all(|(held, token)| *held >= token.generation));
+        let waits = target.in_flight || retry.is_some() || target.queued.is_some();
+        assert!(holds || waits, "{id} is left behind");
+    }
+
+    fn check_servers(&self) {
+        let engine = &self.engine;
+        for (name, server) in &engine.servers {
+            let targets = engine.targets.values();
+            let out = targets.filter(|target| target.via.as_ref() == Some(name)).count();
+            assert_eq!(server.in_flight, out);
+            assert!(out <= PLACES, "{out} writes at {name}");
+            for (turn, id) in &server.waiting {
+                let target = engine.targets.get(id).unwrap();
+                assert_eq!((target.queued, target.in_flight), (Some(*turn), false), "{id}");
+                assert_eq!(target.plan.server.as_ref(), Some(name));
+                assert!(engine.step(target, self.now).is_some(), "{id} waits for nothing");
+            }
+            match &server.away {
+                None => assert!(server.waiting.is_empty() || out == PLACES, "a queue that nobody looks at"),
+                Some(away) => {
+                    assert!(away.until.left(self.now) <= Duration::from_secs(60));
+                    let looks =
+                        engine.timers.at(&Key::Server(name.clone())).is_some() || away.probe.is_some();
+                    assert!(looks || server.waiting.is_empty(), "nobody tries {name}");
+                    let probe = away.probe.as_ref().and_then(|(id, _)| engine.targets.get(id));
+                    assert!(away.probe.is_none() || probe.is_some_and(|target| target.in_flight));
+                }
+            }
+        }
+        for (id, target) in engine.targets.iter() {
+            let name = target.plan.server.as_ref();
+            let waits = name.and_then(|name| engine.servers.get(name)).is_some_and(|server| {
+                target.queued.is_some_and(|turn| server.waiting.contains(&(turn, id.clone())))
+            });
+            assert_eq!(target.queued.is_some(), waits, "{id}");
+        }
+    }
+
+    fn check_sets(&self) {
+        let engine = &self.engine;
+        let hooks = super::set::hooks_of(&self.plan);
+        assert!(engine.sets.keys().eq(hooks.keys()));
+        let runs: BTreeSet<_> = self.runs.iter().map(|(set, hook, ..)| (set.clone(), *hook)).collect();
+        assert!(engine.runs.keys().eq(&runs));
+        for (id, set) in &engine.sets {
+            assert_eq!(set.hooks.len(), hooks[id]);
+            for (place, hook) in set.hooks.iter().enumerate().filter(|(_, hook)| hook.told != Some(set.due)) {
+                let retry = engine.timers.at(&Key::Hook(id.clone(), place));
+                assert!(retry.is_none_or(|deadline| deadline.left(self.now) <= Duration::from_secs(60)));
+                let runs = runs.contains(&(id.clone(), place));
+                assert!(retry.is_some() || runs || self.stopped, "{id:?} {place} is never told: {hook:?}");
+            }
         }
     }
 }
