@@ -166,7 +166,8 @@ impl Cluster {
             let data: BTreeMap<String, Secret> =
                 keys.iter().map(|key| (key.clone(), Secret::from(""))).collect();
             let params = PatchParams { dry_run: true, ..PatchParams::apply(FIELD_MANAGER) };
-            match self.apply(sink, &intent(sink, None, Some((&data, stamp))), &params).await {
+            let verb = if found.is_none() { Verb::Create } else { Verb::Patch };
+            match self.apply(sink, &intent(sink, None, Some((&data, stamp))), &params, verb).await {
                 Ok(_) | Err(Halt::Moved) => Ok(()),
                 Err(Halt::Error(error)) => Err(error),
             }
@@ -222,7 +223,8 @@ impl Cluster {
         // end with one of the two tokens, and the newer agent's next comparison settles it.
         let version = found.as_ref().map(|(found, _)| found.metadata.resource_version.as_str());
         let params = PatchParams::apply(FIELD_MANAGER);
-        let reply = self.apply(sink, &intent(sink, version, Some((data, stamp))), &params).await?;
+        let verb = if found.is_none() { Verb::Create } else { Verb::Patch };
+        let reply = self.apply(sink, &intent(sink, version, Some((data, stamp))), &params, verb).await?;
         let written = if reply.status == 201 { Written::Created } else { Written::Updated };
         let resource_version = body::<Partial>(&reply)?.metadata.resource_version;
         Ok(Put { written, resource_version })
@@ -236,7 +238,8 @@ impl Cluster {
         }
         if !found.is_ours_alone() {
             let version = Some(found.metadata.resource_version.as_str());
-            self.apply(sink, &intent(sink, version, None), &PatchParams::apply(FIELD_MANAGER)).await?;
+            let params = PatchParams::apply(FIELD_MANAGER);
+            self.apply(sink, &intent(sink, version, None), &params, Verb::Patch).await?;
             return Ok(Removed::Keys);
         }
         let preconditions = Preconditions {
@@ -262,15 +265,17 @@ impl Cluster {
         }
     }
 
-    /// Applies, and wants back the metadata only.
+    /// Applies, and wants back the metadata only. `verb` is what RBAC misses where the server does not say: it names a
+    /// missing `patch`, but not the `create` that it asks for in addition where there is no Secret yet.
     async fn apply(
         &self,
         sink: &KubernetesSink,
         intent: &Value,
         params: &PatchParams,
+        verb: Verb,
     ) -> Result<Reply, Halt> {
         let request = secrets(sink).patch_metadata(&sink.secret, params, &Patch::Apply(intent));
-        match self.ask(request, Verb::Patch, sink).await {
+        match self.ask(request, verb, sink).await {
             Ok(reply) => Ok(reply),
             // It was deleted after it was read.
             Err(Refusal::Moved | Refusal::Absent) => Err(Halt::Moved),

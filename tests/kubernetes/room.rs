@@ -15,26 +15,26 @@ use tempfile::TempDir;
 use crate::double::Double;
 
 /// The Secret that the example's Role names.
-pub const NAME: &str = "messaging-token";
+pub(crate) const NAME: &str = "messaging-token";
 
 /// Tokens of the users that the API server knows.
-pub const ADMIN: &str = "admin-token";
-pub const RENEWD: &str = "renewd-token";
-pub const STRANGER: &str = "stranger-token";
+pub(crate) const ADMIN: &str = "admin-token";
+pub(crate) const RENEWD: &str = "renewd-token";
+pub(crate) const STRANGER: &str = "stranger-token";
 
-pub struct Room {
-    pub namespace: String,
-    pub folder: TempDir,
+pub(crate) struct Room {
+    pub(crate) namespace: String,
+    pub(crate) folder: TempDir,
     /// `None` where the server is a real one.
-    pub double: Option<Double>,
-    pub url: String,
+    pub(crate) double: Option<Double>,
+    pub(crate) url: String,
     ca: Option<PathBuf>,
     http: reqwest::Client,
 }
 
 impl Room {
     /// With the real server where there is one.
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         match std::env::var_os("RENEWD_TEST_KUBERNETES").map(PathBuf::from) {
             Some(folder) => {
                 let url = std::fs::read_to_string(folder.join("url")).unwrap().trim().to_owned();
@@ -44,7 +44,7 @@ impl Room {
         }
     }
 
-    pub async fn with_double() -> Self {
+    pub(crate) async fn with_double() -> Self {
         let double = Double::start(&[(ADMIN, "admin"), (RENEWD, "renewd"), (STRANGER, "stranger")]).await;
         Self::at(double.url.clone(), None, Some(double)).await
     }
@@ -66,7 +66,7 @@ impl Room {
         room
     }
 
-    pub async fn make_namespace(&self, name: &str) {
+    pub(crate) async fn make_namespace(&self, name: &str) {
         let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         let (status, body) = self.admin("POST", "/api/v1/namespaces", &body).await;
         assert_eq!(status, 201, "{body}");
@@ -87,7 +87,7 @@ impl Room {
         }
     }
 
-    pub async fn rbac(&self, kind: &str, object: &Value) {
+    pub(crate) async fn rbac(&self, kind: &str, object: &Value) {
         let plural = format!("{}s", kind.to_lowercase());
         let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/{plural}", self.namespace);
         let (status, body) = self.admin("POST", &path, object).await;
@@ -95,7 +95,7 @@ impl Room {
     }
 
     /// A request of the administrator's.
-    pub async fn admin(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn admin(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let content = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
         let request = self
             .http
@@ -108,18 +108,18 @@ impl Room {
         (status, response.json().await.unwrap())
     }
 
-    pub fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("/api/v1/namespaces/{}/secrets/{NAME}", self.namespace)
     }
 
     /// The Secret as the administrator sees it.
-    pub async fn look(&self) -> Option<Value> {
+    pub(crate) async fn look(&self) -> Option<Value> {
         let (status, body) = self.admin("GET", &self.path(), &Value::Null).await;
         (status == 200).then_some(body)
     }
 
     /// The Secret's keys with their values.
-    pub async fn values(&self) -> BTreeMap<String, String> {
+    pub(crate) async fn values(&self) -> BTreeMap<String, String> {
         let secret = self.look().await.unwrap();
         let data = secret["data"].as_object().cloned().unwrap_or_default();
         let plain =
@@ -128,7 +128,7 @@ impl Room {
     }
 
     /// Somebody else, by the name of a field manager, makes the Secret.
-    pub async fn others_make(&self, manager: &str, fields: Value) {
+    pub(crate) async fn others_make(&self, manager: &str, fields: Value) {
         let mut body = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": NAME } });
         merge(&mut body, fields);
         let path = format!("/api/v1/namespaces/{}/secrets?fieldManager={manager}", self.namespace);
@@ -137,13 +137,13 @@ impl Room {
     }
 
     /// Somebody else changes it.
-    pub async fn others_patch(&self, manager: &str, patch: &Value) {
+    pub(crate) async fn others_patch(&self, manager: &str, patch: &Value) {
         let (status, body) =
             self.admin("PATCH", &format!("{}?fieldManager={manager}", self.path()), patch).await;
         assert_eq!(status, 200, "{body}");
     }
 
-    pub fn kubeconfig(&self, user: &Value) -> PathBuf {
+    pub(crate) fn kubeconfig(&self, user: &Value) -> PathBuf {
         let mut cluster = json!({ "server": self.url });
         if let Some(ca) = &self.ca {
             cluster["certificate-authority"] = json!(ca);
@@ -151,7 +151,7 @@ impl Room {
         self.kubeconfig_for(&cluster, user)
     }
 
-    pub fn kubeconfig_for(&self, cluster: &Value, user: &Value) -> PathBuf {
+    pub(crate) fn kubeconfig_for(&self, cluster: &Value, user: &Value) -> PathBuf {
         let text = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
             "contexts": [{ "name": "c", "context": { "cluster": "k", "user": "u" } }],
@@ -166,11 +166,11 @@ impl Room {
     }
 
     /// As one of the users.
-    pub fn cluster(&self, token: &str) -> Cluster {
+    pub(crate) fn cluster(&self, token: &str) -> Cluster {
         Cluster::new(Origin::Kubeconfig(self.kubeconfig(&json!({ "token": token }))))
     }
 
-    pub fn sink(&self) -> KubernetesSink {
+    pub(crate) fn sink(&self) -> KubernetesSink {
         KubernetesSink {
             secret: NAME.to_owned(),
             namespace: self.namespace.clone(),
@@ -202,16 +202,16 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
-pub fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     STANDARD.encode(text)
 }
 
-pub fn account() -> AccountId {
+pub(crate) fn account() -> AccountId {
     AccountId::new("messaging").unwrap()
 }
 
 /// The account's token of this generation, issued at this second.
-pub fn stamp(generation: u64, issued_at: i64) -> Stamp {
+pub(crate) fn stamp(generation: u64, issued_at: i64) -> Stamp {
     Stamp {
         account: account(),
         generation: Generation(generation),
@@ -219,10 +219,10 @@ pub fn stamp(generation: u64, issued_at: i64) -> Stamp {
     }
 }
 
-pub fn data(entries: &[(&str, &str)]) -> BTreeMap<String, Secret> {
+pub(crate) fn data(entries: &[(&str, &str)]) -> BTreeMap<String, Secret> {
     entries.iter().map(|(key, value)| ((*key).to_owned(), Secret::from(*value))).collect()
 }
 
-pub fn plain(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+pub(crate) fn plain(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
     entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use secret::{Refused, Stored};
 
 /// What the next request gets in place of its answer.
-pub enum Fault {
+pub(crate) enum Fault {
     /// A status with a `Retry-After`, and a body that is no `Status`.
     Status(u16, Option<&'static str>),
     /// 200 with a page.
@@ -43,14 +43,14 @@ struct World {
 
 /// The running double.
 #[derive(Clone)]
-pub struct Double {
+pub(crate) struct Double {
     world: Arc<Mutex<World>>,
-    pub url: String,
+    pub(crate) url: String,
 }
 
 impl Double {
     /// Listens on this machine, as long as the test's runtime lives.
-    pub async fn start(tokens: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(tokens: &[(&str, &str)]) -> Self {
         let mut world = World::default();
         world.namespaces.insert("default".to_owned(), false);
         world.tokens = tokens.iter().map(|(token, user)| ((*token).to_owned(), (*user).to_owned())).collect();
@@ -63,12 +63,12 @@ impl Double {
     }
 
     /// The next request with this method meets a fault.
-    pub fn fault(&self, method: Method, fault: Fault) {
+    pub(crate) fn fault(&self, method: Method, fault: Fault) {
         self.world.lock().unwrap().faults.push_back((method, fault));
     }
 
     /// `METHOD` of each request so far.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.world.lock().unwrap().requests.clone()
     }
 }
@@ -183,11 +183,15 @@ impl World {
         let creates = verb == "patch" && there.is_none();
         for verb in [Some(verb), creates.then_some("create")].into_iter().flatten() {
             if !self.allows(&asked.user, verb, namespace, name) {
-                let message = format!(
-                    "secrets {name:?} is forbidden: User {:?} cannot {verb} resource \"secrets\" in API group \"\" in \
-                     the namespace {namespace:?}",
-                    asked.user
-                );
+                let message = if creates && verb == "create" {
+                    format!("secrets {name:?} is forbidden: ")
+                } else {
+                    format!(
+                        "secrets {name:?} is forbidden: User {:?} cannot {verb} resource \"secrets\" in API group \"\" in \
+                         the namespace {namespace:?}",
+                        asked.user
+                    )
+                };
                 return status(403, "Forbidden", &message, Some("secrets"), &[]);
             }
         }

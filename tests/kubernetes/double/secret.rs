@@ -12,29 +12,33 @@ type Path = Vec<String>;
 type Manager = (String, &'static str);
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stored {
-    pub uid: String,
-    pub version: u64,
-    pub leaving: bool,
+pub(crate) struct Stored {
+    pub(crate) uid: String,
+    pub(crate) version: u64,
+    pub(crate) leaving: bool,
     leaves: BTreeMap<Path, Value>,
     owners: BTreeMap<Manager, BTreeSet<Path>>,
 }
 
 /// Why a write is refused: status, reason, causes as (reason, message, field).
-pub struct Refused(pub u16, pub &'static str, pub Vec<(&'static str, String, String)>);
+pub(crate) struct Refused(
+    pub(crate) u16,
+    pub(crate) &'static str,
+    pub(crate) Vec<(&'static str, String, String)>,
+);
 
 impl Stored {
-    pub fn new(uid: String) -> Self {
+    pub(crate) fn new(uid: String) -> Self {
         Self { uid, version: 0, leaving: false, leaves: BTreeMap::new(), owners: BTreeMap::new() }
     }
 
-    pub fn has_finalizers(&self) -> bool {
+    pub(crate) fn has_finalizers(&self) -> bool {
         let finalizers = self.leaves.get(&vec!["metadata".to_owned(), "finalizers".to_owned()]);
         finalizers.and_then(Value::as_array).is_some_and(|list| !list.is_empty())
     }
 
     /// Server-side apply.
-    pub fn apply(&mut self, manager: &str, intent: &Value, force: bool) -> Result<(), Refused> {
+    pub(crate) fn apply(&mut self, manager: &str, intent: &Value, force: bool) -> Result<(), Refused> {
         let me: Manager = (manager.to_owned(), "Apply");
         let wanted = leaves(intent);
         let mut causes = Vec::new();
@@ -70,7 +74,7 @@ impl Stored {
     }
 
     /// A merge patch, or a whole new object: what changes belongs to the manager alone from then on.
-    pub fn update(&mut self, manager: &str, patch: &Value) -> Result<(), Refused> {
+    pub(crate) fn update(&mut self, manager: &str, patch: &Value) -> Result<(), Refused> {
         if self.leaves.get(&vec!["immutable".to_owned()]) == Some(&json!(true)) && patch.get("data").is_some()
         {
             return Err(immutable());
@@ -114,7 +118,7 @@ impl Stored {
         Ok(())
     }
 
-    pub fn is_immutable_against(&self, before: &Self) -> Result<(), Refused> {
+    pub(crate) fn is_immutable_against(&self, before: &Self) -> Result<(), Refused> {
         let immutable_then = before.leaves.get(&vec!["immutable".to_owned()]) == Some(&json!(true));
         let data = |stored: &Self| -> BTreeMap<Path, Value> {
             stored.leaves.clone().into_iter().filter(|(path, _)| path[0] == "data").collect()
@@ -123,7 +127,7 @@ impl Stored {
     }
 
     /// As it is shown; with the metadata only where that is asked for.
-    pub fn show(&self, namespace: &str, name: &str, partial: bool) -> Value {
+    pub(crate) fn show(&self, namespace: &str, name: &str, partial: bool) -> Value {
         let mut object = json!({ "kind": "Secret", "apiVersion": "v1" });
         for (path, value) in &self.leaves {
             let mut at = &mut object;
@@ -137,7 +141,7 @@ impl Stored {
             .iter()
             .map(|((manager, operation), owned)| {
                 json!({ "manager": manager, "operation": operation, "apiVersion": "v1",
-                        "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields(owned) })
+                        "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields(owned, *operation == "Update") })
             })
             .collect();
         let metadata = &mut object["metadata"];
@@ -186,13 +190,14 @@ fn leaves(object: &Value) -> BTreeMap<Path, Value> {
     found
 }
 
-fn fields(owned: &BTreeSet<Path>) -> Value {
+/// An update that makes a map owns the map too (`.`); an apply does not.
+fn fields(owned: &BTreeSet<Path>, maps: bool) -> Value {
     let mut root = Map::new();
     for path in owned {
         let mut at = &mut root;
         for (depth, part) in path.iter().enumerate() {
             let entry = at.entry(format!("f:{part}")).or_insert_with(|| json!({}));
-            let is_map = matches!(part.as_str(), "data" | "annotations" | "labels") && depth < 2;
+            let is_map = maps && matches!(part.as_str(), "data" | "annotations" | "labels") && depth < 2;
             let Value::Object(next) = entry else { unreachable!("made above") };
             if is_map && next.is_empty() {
                 next.insert(".".to_owned(), json!({}));
