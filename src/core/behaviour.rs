@@ -18,7 +18,14 @@ pub(super) fn id(name: &str) -> AccountId {
 }
 
 pub(super) fn target(path: &str) -> TargetPlan {
-    TargetPlan { id: path.into(), look: 0, remove_expired: false, delete_on_remove: false }
+    TargetPlan {
+        id: path.into(),
+        look: 0,
+        remove_expired: false,
+        delete_on_remove: false,
+        server: None,
+        compare_every: None,
+    }
 }
 
 /// An engine, both clocks, and what is out.
@@ -46,7 +53,9 @@ impl Bench {
 
     fn configure(&mut self, accounts: &[(&str, AccountPlan)], restored: BTreeMap<AccountId, Restored>) {
         let accounts = accounts.iter().map(|(name, plan)| (id(name), plan.clone())).collect();
-        self.handle(Event::Configured { plan: Plan { accounts }, restored, touched: BTreeSet::new() });
+        let plan = Plan { accounts, ..Plan::default() };
+        let (touched, marks) = (BTreeSet::new(), BTreeMap::new());
+        self.handle(Event::Configured { plan, restored, touched, marks });
     }
 
     fn handle(&mut self, event: Event) {
@@ -102,7 +111,13 @@ impl Bench {
 
     fn write(&mut self, held: u64) {
         let (target, revision) = self.writes.pop().unwrap();
-        self.handle(Event::Delivered { target, revision, held: Some(Generation(held)), written: true });
+        self.handle(Event::Delivered {
+            target,
+            revision,
+            held: Some(vec![Generation(held)]),
+            written: true,
+            print: 0,
+        });
     }
 
     fn view(&self, name: &str) -> AccountView<'_> {

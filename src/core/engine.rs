@@ -90,15 +90,19 @@ impl Engine {
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         match event {
             Event::Tick => {}
-            Event::Configured { plan, restored, touched } => self.configure(plan, restored, &touched, now),
+            Event::Configured { plan, restored, touched, .. } => {
+                self.configure(plan, restored, &touched, now)
+            }
             Event::Issued { account, epoch, meta } => self.issued(&account, epoch, meta, now),
             Event::Failed { account, epoch, failure } => self.failed(&account, epoch, failure, now),
-            Event::Delivered { target, revision, held, written } => {
+            Event::Delivered { target, revision, held, written, .. } => {
+                let held = held.and_then(|held| held.first().copied());
                 self.delivered(&target, revision, held, written, now);
             }
-            Event::Undelivered { target, revision, message } => {
+            Event::Undelivered { target, revision, message, .. } => {
                 self.undelivered(&target, revision, message, now)
             }
+            Event::Notified { .. } => {}
             Event::CredentialChanged { account, change } => self.credential_changed(&account, change, now),
             Event::Asked { account } => self.asked(&account, now),
             Event::Invalidated { account, generation } => self.invalidated(&account, generation, now),

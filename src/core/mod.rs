@@ -36,6 +36,6 @@ pub use account::{Admission, admit};
 pub use effect::{Effect, Issue, Note, Operation, Schedule};
 pub use engine::Engine;
 pub use event::{CredentialChange, Event, FailureMeta, IssuedMeta, RefreshMeta, Restored};
-pub use plan::{AccountPlan, Plan, TargetId, TargetPlan};
+pub use plan::{AccountPlan, Plan, SetId, TargetId, TargetPlan, TemplatePlan};
 pub use schedule::{default_lead, lead};
-pub use view::{AccountView, TargetView};
+pub use view::{AccountView, ServerView, TargetView, TemplateView};

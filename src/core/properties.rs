@@ -82,6 +82,8 @@ fn plans() -> impl Strategy<Value = AccountPlan> {
                         look,
                         remove_expired,
                         delete_on_remove,
+                        server: None,
+                        compare_every: None,
                     })
                     .collect(),
                 ..plan()
@@ -173,8 +175,8 @@ fn play(watch: &mut Watch, step: Step) {
             if watch.writes.iter().any(|(id, out, _)| *id == target && *out == revision) {
                 return;
             }
-            let held = Some(Generation(99));
-            nothing_follows(watch, Event::Delivered { target, revision, held, written: true });
+            let held = Some(vec![Generation(99)]);
+            nothing_follows(watch, Event::Delivered { target, revision, held, written: true, print: 0 });
         }
         Step::Asked(who) => {
             watch.handle(Event::Asked { account: id(NAMES[who]) });

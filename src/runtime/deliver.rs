@@ -38,7 +38,7 @@ pub(crate) async fn deliver(
         Ok((generation, put)) => {
             let written = put.outcome == file::Outcome::Written;
             let warnings = put.warnings.iter().map(ToString::to_string).collect();
-            (Event::Delivered { target, revision, held: Some(generation), written }, warnings)
+            (Event::Delivered { target, revision, held: Some(vec![generation]), written, print: 0 }, warnings)
         }
         Err(message) => (undelivered(target, revision, &message), Vec::new()),
     }
@@ -47,7 +47,7 @@ pub(crate) async fn deliver(
 /// Takes an expired token away.
 pub(crate) async fn withdraw(shared: Arc<Shared>, sink: Arc<Sink>, target: TargetId, revision: u64) -> Event {
     match remove(&shared, &sink).await {
-        Ok(written) => Event::Delivered { target, revision, held: None, written },
+        Ok(written) => Event::Delivered { target, revision, held: None, written, print: 0 },
         Err(message) => undelivered(target, revision, &message),
     }
 }
@@ -81,7 +81,7 @@ async fn patiently<T: Send + 'static>(
 }
 
 fn undelivered(target: TargetId, revision: u64, message: &str) -> Event {
-    Event::Undelivered { target, revision, message: message.to_owned() }
+    Event::Undelivered { target, revision, message: message.to_owned(), server_away: false }
 }
 
 fn worded(error: &file::SinkError) -> String {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::credentials::{self, Probe};
 use super::issue::{refresh_meta, seeded};
 use crate::config::model::{Account, Config};
-use crate::core::{AccountPlan, Plan, RefreshMeta, Restored};
+use crate::core::{AccountPlan, Plan, RefreshMeta, Restored, TemplatePlan};
 use crate::domain::AccountId;
 use crate::store::{Durability, Record, Schedule, Store};
 
@@ -64,6 +64,7 @@ pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store)
         plan.accounts.insert(name.clone(), planned);
         probes.insert(name.clone(), probe);
     }
+    plan.templates = config.templates.iter().map(|template| TemplatePlan::new(template)).collect();
     Prepared { config: Arc::new(config), plan, restored, touched, probes, remarks }
 }
 

@@ -1,5 +1,6 @@
 //! Whole configurations: what loads, what is refused and in which words.
 
+mod delivery;
 mod examples;
 mod files;
 mod hostile;

@@ -194,8 +194,9 @@ impl Agent {
             }
             for sink in &account.sinks {
                 let id: TargetId = sink.id().into();
-                if self.sinks.get(&id).is_none_or(|known| **known != *sink) {
-                    self.sinks.insert(id, Arc::new(sink.clone()));
+                let same = |(owner, known): &(AccountId, Arc<_>)| owner == name && **known == *sink;
+                if !self.sinks.get(&id).is_some_and(same) {
+                    self.sinks.insert(id, (name.clone(), Arc::new(sink.clone())));
                 }
             }
         }
@@ -207,7 +208,7 @@ impl Agent {
             config.accounts.values().filter_map(|account| account.renew.cron.clone()).collect();
         let interest = interest(&config);
         self.running = Running { config: Some(config), probes };
-        self.apply(Event::Configured { plan, restored, touched });
+        self.apply(Event::Configured { plan, restored, touched, marks: BTreeMap::new() });
         for (account, message) in missing {
             self.apply(Event::CredentialChanged { account, change: CredentialChange::Missing(message) });
         }
