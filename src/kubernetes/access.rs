@@ -3,8 +3,11 @@
 use std::env;
 use std::path::PathBuf;
 
-use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError, LoadDataError};
+use kube::config::{
+    AuthInfo, ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError, LoadDataError,
+};
 use kube::{Client, Config};
+use zeroize::Zeroizing;
 
 use super::error::KubeError;
 use super::words;
@@ -75,10 +78,24 @@ async fn read(origin: &Origin) -> Result<Config, KubeError> {
     if !proxied {
         config.proxy_url = None; // the environment's HTTPS_PROXY, which renewd uses nowhere
     }
+    trim_token(&mut config.auth_info);
     if let Some(program) = &mut config.auth_info.exec {
         program.interactive_mode = Some(ExecInteractiveMode::Never);
     }
     Ok(config)
+}
+
+/// A token file that ends in a newline, as editors write them: kubectl takes it, the library does not. It is read anew
+/// once the server refuses it.
+fn trim_token(user: &mut AuthInfo) {
+    let Some(text) = user.token_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok()) else {
+        return;
+    };
+    let text = Zeroizing::new(text);
+    if text.trim().len() < text.len() {
+        user.token = Some(text.trim().to_owned().into());
+        user.token_file = None;
+    }
 }
 
 /// Refuses what would send a token where others can read it.

@@ -1,9 +1,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::domain::AccountId;
-
 use super::LARGEST;
+use crate::config::model::KubernetesSink;
+use crate::domain::{AccountId, human_duration};
 
 /// Why a Secret could not be brought to where it should be. Holds no value of a Secret and no text of the server's
 /// but names that were looked at.
@@ -19,7 +19,7 @@ pub enum KubeError {
     #[error("the Kubernetes API cannot be reached: {0}")]
     Unreachable(String),
     /// No whole answer in time.
-    #[error("the Kubernetes API did not answer within {} s", .0.as_secs())]
+    #[error("the Kubernetes API did not answer within {}", human_duration(*.0))]
     TimedOut(Duration),
     /// 401, also with credentials that were read anew.
     #[error("the Kubernetes API does not accept the credentials")]
@@ -135,45 +135,49 @@ impl KubeError {
         }
     }
 
-    /// What a person can do about it.
+    /// What a person can do about it, for this sink.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self, sink: &KubernetesSink) -> Option<String> {
+        let KubernetesSink { secret, namespace, .. } = sink;
         Some(match self {
             Self::NoConfiguration => "run it in a pod with a service account, or set KUBECONFIG".to_owned(),
             Self::Configuration(_) => "does `kubectl get secrets` work as the agent's user?".to_owned(),
-            Self::Unauthorized => {
-                "is the service account still there, and its token mounted (automountServiceAccountToken)?"
-                    .to_owned()
-            }
+            Self::Unauthorized => "is the service account still there, and its token mounted \
+                                   (automountServiceAccountToken)?"
+                .to_owned(),
             Self::NotKubernetes => "is there a proxy or a login page in front of it?".to_owned(),
-            Self::Forbidden { verb, namespace, name, .. } => format!(
-                "allow it with a Role in namespace {namespace}: resources [secrets], resourceNames [{name}], verbs \
-                 [{}]",
-                match verb {
-                    Verb::Delete => "get, create, patch, delete",
-                    _ => "get, create, patch",
-                }
-            ),
-            Self::NamespaceMissing(namespace) => format!("kubectl create namespace {namespace}"),
-            Self::Leaving => "it is written again once its finalizers have let it go".to_owned(),
-            Self::Owned(conflicts) => {
-                let key = conflicts.first().map_or("KEY", |conflict| conflict.field.as_str());
+            Self::Forbidden { verb, .. } => {
+                let delete = if *verb == Verb::Delete { ", delete" } else { "" };
                 format!(
-                    "let the other one stop setting it; to take it over, remove it there and renewd writes it at its \
-                     next try: kubectl patch secret NAME -n NAMESPACE --type=json \
-                     -p '[{{\"op\":\"remove\",\"path\":\"/data/{key}\"}}]'"
+                    "allow it by a Role in namespace {namespace}: resources: [secrets], resourceNames: [{secret}], \
+                     verbs: [get, create, patch{delete}]"
                 )
             }
+            Self::NamespaceMissing(_) => format!("kubectl create namespace {namespace}"),
+            Self::Leaving => "it is written again once its finalizers have let it go".to_owned(),
+            Self::Owned(conflicts) => {
+                let stop = "let the other one stop setting it";
+                match conflicts.iter().find(|conflict| !conflict.field.starts_with('.')) {
+                    Some(Conflict { field, .. }) => format!(
+                        "{stop}; to take it over, remove it, and renewd writes it at its next try: kubectl -n \
+                         {namespace} patch secret {secret} --type=json \
+                         -p='[{{\"op\":\"remove\",\"path\":\"/data/{field}\"}}]'"
+                    ),
+                    None => stop.to_owned(),
+                }
+            }
             Self::OtherAccount(account) => format!(
-                "give each account a Secret of its own; where {account} is its former name, take the annotation away: \
-                 kubectl annotate secret NAME -n NAMESPACE renewd.io/account-"
+                "give each account a Secret of its own; where `{account}` is this account's former name: kubectl -n \
+                 {namespace} annotate secret {secret} renewd.io/account-"
             ),
             Self::Immutable => {
-                "delete it, and renewd makes a new one; its readers then see renewals".to_owned()
+                format!(
+                    "a Secret that is renewed cannot be immutable: kubectl -n {namespace} delete secret {secret}"
+                )
             }
             Self::TooLarge(_) => "name fewer `keys`".to_owned(),
             Self::Restless => {
-                "look at its managedFields: kubectl get secret NAME --show-managed-fields -o yaml".to_owned()
+                format!("see who: kubectl -n {namespace} get secret {secret} --show-managed-fields -o yaml")
             }
             _ => return None,
         })

@@ -28,20 +28,20 @@ pub(super) struct Reply {
 /// Sends a request and reads the whole reply.
 pub(super) async fn exchange(client: &Client, request: Request) -> Result<Reply, KubeError> {
     let response = client.send(request.map(Body::from)).await.map_err(|error| words::unreachable(&error))?;
-    let (head, body) = response.into_parts();
-    let status = head.status.as_u16();
-    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let retry_after = header("retry-after")
-        .and_then(|text| text.trim().parse().ok())
-        .map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
-    let date = header("date").and_then(date);
+    let status = response.status().as_u16();
+    // In a block: what borrows the response must be gone before the next await.
+    let (retry_after, date) = {
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let seconds = header("retry-after").and_then(|text| text.trim().parse().ok());
+        (seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT)), header("date").and_then(date))
+    };
     match status {
         401 => return Err(KubeError::Unauthorized),
         429 => return Err(KubeError::Busy { retry_after }),
         500.. => return Err(KubeError::Server { status, retry_after }),
         _ => {}
     }
-    let body = Limited::new(body, LARGEST_REPLY).collect().await;
+    let body = Limited::new(response.into_body(), LARGEST_REPLY).collect().await;
     let body = body.map_err(|error| {
         if error.is::<http_body_util::LengthLimitError>() {
             KubeError::NotKubernetes
