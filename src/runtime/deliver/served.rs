@@ -70,7 +70,7 @@ pub(super) async fn kubernetes(
         generation: token.meta.generation,
         issued_at: token.meta.issued_at,
     };
-    let put = servers.cluster.put(sink, &data, &stamp).await.map_err(kube_trouble)?;
+    let put = servers.cluster.put(sink, &data, &stamp).await.map_err(|error| kube_trouble(&error, sink))?;
     let newer = put.written == Written::NewerThere;
     Ok(Done {
         held: vec![token.meta.generation],
@@ -87,13 +87,13 @@ pub(super) async fn delete_from_kubernetes(
     sink: &KubernetesSink,
     account: &AccountId,
 ) -> Result<bool, Trouble> {
-    let removed = servers.cluster.delete(sink, account).await.map_err(kube_trouble)?;
+    let removed = servers.cluster.delete(sink, account).await.map_err(|error| kube_trouble(&error, sink))?;
     Ok(removed != crate::kubernetes::Removed::Nothing)
 }
 
 #[cfg(feature = "kubernetes")]
-fn kube_trouble(error: crate::kubernetes::KubeError) -> Trouble {
-    Trouble { message: with_hint(&error, error.hint()), server_away: error.server_away() }
+fn kube_trouble(error: &crate::kubernetes::KubeError, sink: &KubernetesSink) -> Trouble {
+    Trouble { message: with_hint(error, error.hint(sink)), server_away: error.server_away() }
 }
 
 #[cfg(not(feature = "kubernetes"))]
