@@ -15,6 +15,8 @@ pub struct Observer {
     warned: BTreeMap<TargetId, Vec<String>>,
     /// Accounts whose state cannot be written: said once.
     unsaved: BTreeMap<AccountId, String>,
+    /// Why the login at Vault cannot be renewed: said once.
+    login_trouble: Option<String>,
     recorder: Recorder,
 }
 
@@ -98,6 +100,22 @@ impl Observer {
     /// A hook of that kind has run, or failed.
     pub fn hook_ran(&mut self, kind: &'static str, ok: bool) {
         self.recorder.hook_run(kind, ok);
+    }
+
+    /// The login at Vault was renewed or made anew, or could not be: said once.
+    pub fn maintained(&mut self, result: &Result<(), String>) {
+        let error = result.as_ref().err();
+        if self.login_trouble.as_ref() != error {
+            match error {
+                Some(error) => tracing::error!(
+                    event = "vault_login_failing",
+                    error,
+                    "the login at Vault cannot be renewed"
+                ),
+                None => tracing::info!(event = "vault_login_back", "the login at Vault is renewed again"),
+            }
+            self.login_trouble = error.cloned();
+        }
     }
 
     /// What hooks were told could not be kept: after a restart they may be told again.

@@ -62,6 +62,8 @@ pub(crate) struct Agent {
     outlets: HashMap<TargetId, Outlet>,
     servers: Servers,
     looked_into_vault: BootInstant,
+    /// The login at Vault is being renewed.
+    maintaining: bool,
     tasks: JoinSet<Done>,
     /// What each task is about, for the case that it panics.
     about: HashMap<Id, Effect>,
@@ -90,6 +92,8 @@ enum Done {
     /// A hook's kind, and how it ended.
     Notified(&'static str, Event),
     Marked(Result<(), String>),
+    /// The login at Vault was looked after.
+    Maintained(Result<(), String>),
     Saved(AccountId, Result<(), String>),
     Flushed(Vec<String>),
     Purged(Result<Vec<AccountId>, String>),
@@ -126,6 +130,7 @@ impl Agent {
             outlets: HashMap::new(),
             servers,
             looked_into_vault: boot,
+            maintaining: false,
             tasks: JoinSet::new(),
             about: HashMap::new(),
             calendars,
@@ -220,6 +225,7 @@ impl Agent {
         if let Some(all) = self.drift.sweep(now) {
             self.look_at(all, true);
         }
+        self.maintain_login(now);
         if now.since(self.looked_into_vault) >= LOOK_INTO_VAULT {
             self.looked_into_vault = now;
             self.look_at_secrets(reload::stands_in_vault);
@@ -234,6 +240,20 @@ impl Agent {
             self.tasks.spawn_blocking(move || {
                 let failed = store.flush_dirty().err().unwrap_or_default();
                 Done::Flushed(failed.iter().map(ToString::to_string).collect())
+            });
+        }
+    }
+
+    /// A login that nobody uses must not end unnoticed: a configured token cannot be had again.
+    fn maintain_login(&mut self, now: BootInstant) {
+        let Some(vault) = self.servers.vault.clone().filter(|_| !self.maintaining) else { return };
+        if vault.next_maintenance().is_some_and(|due| due <= now) {
+            self.maintaining = true;
+            self.tasks.spawn(async move {
+                Done::Maintained(vault.maintain().await.map_err(|error| match error.hint() {
+                    Some(hint) => format!("{error}; hint: {hint}"),
+                    None => error.to_string(),
+                }))
             });
         }
     }
@@ -367,6 +387,10 @@ impl Agent {
                     self.observer.hook_ran(kind, result.is_ok());
                 }
                 self.apply(event);
+            }
+            Done::Maintained(result) => {
+                self.maintaining = false;
+                self.observer.maintained(&result);
             }
             Done::Marked(Ok(())) => {}
             Done::Marked(Err(error)) => self.observer.not_marked(&error),

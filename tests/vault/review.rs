@@ -1,6 +1,6 @@
 //! A stand-in of the Kubernetes API's TokenReview, over TLS with the tests' own root.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 
