@@ -48,7 +48,7 @@ pub fn init(level: &Level, json: Option<bool>) -> Result<LevelHandle, TryInitErr
 
 /// Libraries that hold secrets in their messages stay silent at every level.
 fn filter(level: &Level) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(format!("warn,renewd={level}"))
+    EnvFilter::try_new(format!("warn,renewd={level},kube_client=off,kube_core=off"))
 }
 
 /// Gives the note its sentence.
