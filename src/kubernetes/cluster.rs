@@ -299,7 +299,7 @@ impl Cluster {
             reply => reply?,
         };
         match reply.status {
-            200 | 201 | 202 => Ok(reply),
+            200..=202 => Ok(reply),
             status => Err(refusal(status, &reply.body, verb, sink)),
         }
     }

@@ -6,7 +6,8 @@
 //! is ever forced. A write is tied to the version that was read before it, so an older token cannot follow a newer one.
 //!
 //! Of the library only what knows configuration, credentials and TLS is used. Replies are read here: the library's own
-//! reader logs a body that it cannot read, and a body is a Secret. Its log targets (`kube_client`) must stay off.
+//! reader logs a body that it cannot read, and a body is a Secret. Its log targets (`kube_client`, `kube_core`) are off
+//! (`observe::log`): they tell whole URLs, and every failed request again.
 
 mod access;
 mod cluster;

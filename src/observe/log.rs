@@ -48,7 +48,8 @@ pub fn init(level: &Level, json: Option<bool>) -> Result<LevelHandle, TryInitErr
 
 /// Libraries that hold secrets in their messages stay silent at every level.
 fn filter(level: &Level) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(format!("warn,vaultrs=off,rustify=off,renewd={level}"))
+    const SILENT: &str = "vaultrs=off,rustify=off,kube_client=off,kube_core=off";
+    EnvFilter::try_new(format!("warn,{SILENT},renewd={level}"))
 }
 
 /// Gives the note its sentence.
