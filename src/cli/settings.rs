@@ -74,11 +74,15 @@ pub(super) fn declared_socket(path: &Path) -> Declared {
         }
         Err(error) => return Declared::Unknown(format!("cannot be read ({error})")),
     };
+    let alone = |section: &str| {
+        let text = format!("accounts: {{}}\n{section}");
+        config::load_text(path, &text, &environment, &[])
+    };
     let loaded = match agent_section(&text) {
-        Some(section) => {
-            let section = format!("accounts: {{}}\n{section}");
-            config::load_text(path, &section, &environment, &[])
-        }
+        Some(section) => alone(&section).or_else(|problems| match socket_entry(&section) {
+            Some(entry) => alone(&entry),
+            None => Err(problems),
+        }),
         None if text.len() <= SHORT || is_flow(&text) => read(path),
         None => return Declared::Nothing,
     };
@@ -95,6 +99,15 @@ fn agent_section(text: &str) -> Option<String> {
     let mut lines = text.lines().skip_while(|line| !line.starts_with("agent:"));
     let first = lines.next()?;
     Some(std::iter::once(first).chain(lines.take_while(belongs)).flat_map(|line| [line, "\n"]).collect())
+}
+
+/// The section with nothing but its `socket:` entry, in block style.
+fn socket_entry(section: &str) -> Option<String> {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = section.lines().skip(1).skip_while(|line| !line.trim_start().starts_with("socket:"));
+    let first = lines.next()?;
+    let below = lines.take_while(|line| line.trim().is_empty() || depth(line) > depth(first));
+    Some(["agent:", first].into_iter().chain(below).flat_map(|line| [line, "\n"]).collect())
 }
 
 /// Whether the document is one mapping in braces, as in JSON.
@@ -149,7 +162,17 @@ mod tests {
         );
         assert_eq!(declared("{\"agent\": {\"socket\": \"/run/mine.sock\"}, \"accounts\": {}}"), at());
         assert_eq!(declared("agent:\n  socket: off\naccounts: {}\n"), Declared::Off);
-        assert_eq!(declared("accounts: {}\n"), Declared::At("/run/renewd/renewd.sock".into()));
+        assert!(matches!(declared("accounts: {}\n"), Declared::At(_)), "the default");
+    }
+
+    #[test]
+    fn a_mistake_beside_the_socket_does_not_hide_it() {
+        let at = || Declared::At("/run/mine.sock".into());
+        assert_eq!(declared("agent:\n  lisen: off\n  socket: /run/mine.sock\n  log: 7\n"), at());
+        let long = "agent:\n  socket:\n    path: /run/mine.sock\n    mode: \"0600\"\n  lisen: off\n";
+        assert_eq!(declared(long), at());
+        let wrong = declared("agent:\n  lisen: off\n  socket: mine.sock\n");
+        assert!(matches!(wrong, Declared::Unknown(_)));
     }
 
     #[test]

@@ -204,7 +204,7 @@ fn a_state_directory_that_cannot_be_used_is_told_with_the_key_that_names_it() {
 fn the_configuration_is_optional_in_every_usage_line() {
     for (command, usage) in [
         ("token", "Usage: renewd token [OPTIONS] <ACCOUNT>\n"),
-        ("renew", "Usage: renewd renew [OPTIONS] <ACCOUNT|--all>\n"),
+        ("renew", "Usage: renewd renew [OPTIONS] <ACCOUNT>...\n       renewd renew [OPTIONS] --all\n"),
         ("simulator", "Usage: renewd simulator [OPTIONS] --listen <ADDR>\n"),
         ("simulate", "Usage: renewd simulate [OPTIONS] --accounts <N> --days <D>\n"),
         ("completions", "Usage: renewd completions [OPTIONS] <SHELL>\n"),

@@ -49,6 +49,9 @@ Examples:
   renewd status --check || alert
   renewd status --json | jq -r '.accounts[] | select(.state != \"fresh\") | .name'";
 
+pub(super) const RENEW_USAGE: &str = "renewd renew [OPTIONS] <ACCOUNT>...
+       renewd renew [OPTIONS] --all";
+
 pub(super) const RENEW: &str = "\
 Asks at once and waits for the outcome: a line an account. An account that `min_interval` or the vendor
 holds back is told with the instant and the reason, and is no failure. Exits 1 where one failed.

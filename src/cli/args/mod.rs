@@ -77,7 +77,7 @@ pub(super) enum Command {
     #[command(after_help = help::STATUS)]
     Status(StatusArgs),
     /// Renew accounts now and report; never past `min_interval` or a vendor's wait
-    #[command(after_help = help::RENEW)]
+    #[command(after_help = help::RENEW, override_usage = help::RENEW_USAGE)]
     Renew(RenewArgs),
     /// Print an account's token from the running agent
     #[command(after_help = help::TOKEN)]

@@ -37,9 +37,9 @@ pub(super) async fn check(config: &Config, globals: &Globals) -> bool {
     }
     if is_about_files {
         let user = rustix::process::geteuid().as_raw();
-        let words =
-            format!("tried as uid {user}; as the agent's user: `sudo -u renewd renewd check --online`");
-        report::note(&words, globals);
+        let config = globals.config.as_ref().map(|path| format!(" --config {}", path.display()));
+        let command = format!("sudo -u renewd renewd check --online{}", config.unwrap_or_default());
+        report::note(&format!("tried as uid {user}; as the agent's user: `{command}`"), globals);
     }
     obstacles.is_empty()
 }
