@@ -137,6 +137,9 @@ fn completions_and_man_pages_know_every_command() {
     let (exit, page, _) = run(&["man"]);
     assert_eq!(exit, 0);
     assert!(page.contains(".TH renewd 1") && page.contains("renewd status"), "{page}");
+    for heading in page.lines().filter(|line| line.starts_with(".SS")) {
+        assert_eq!(heading.matches('"').count(), 2, "{heading}");
+    }
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(told(renewd(&["man", "--dir"]).arg(folder.path()).output().unwrap()).0, 0);
     assert!(folder.path().join("renewd-status.1").exists());
