@@ -14,11 +14,13 @@
 
 mod error;
 mod folder;
+mod rehearse;
 mod replace;
 mod walk;
 
 pub use error::{Error, Operation, Warning};
 pub use folder::{Folder, Found, Held, Kind};
+pub use rehearse::could_locate;
 pub use replace::{Attributes, SyncLevel};
 pub use walk::{Missing, locate};
 

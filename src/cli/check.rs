@@ -6,22 +6,28 @@ use std::sync::Arc;
 use super::args::{CheckArgs, Globals};
 use super::exit::Exit;
 use super::report::{self, Failure};
+use super::screen::counted;
 use super::{online, out, settings};
-use crate::config::model::{Account, Config, SecretSource};
+use crate::config::model::{Account, Config, SecretSource, Sink};
 use crate::domain::Secret;
 use crate::secrets;
+use crate::sink::file::SinkError;
+use crate::sink::owner;
 
 /// Tells everything that is wrong or doubtful on standard error, or `ok` on standard output.
 pub(super) async fn check(args: CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
     let loaded = settings::load(globals)?;
     report::warnings(&loaded.warnings);
     let config = loaded.config;
-    let findings = secrets_of(&config).await;
+    let mut findings = secrets_of(&config).await;
+    if !args.online {
+        findings.extend(names_of(&config)); // which `--online` looks for too, and more strictly
+    }
     findings.iter().for_each(Finding::tell);
     if findings.iter().any(|finding| finding.is_error) {
         return Ok(Exit::Config);
     }
-    if args.online && !online::check(&config).await {
+    if args.online && !online::check(&config, globals).await {
         return Ok(Exit::Failed);
     }
     let sinks: usize = config.accounts.values().map(|account| account.sinks.len()).sum();
@@ -29,12 +35,7 @@ pub(super) async fn check(args: CheckArgs, globals: &Globals) -> Result<Exit, Fa
     Ok(Exit::Done)
 }
 
-/// `1 account`, `2 accounts`.
-fn counted(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
-}
-
-/// What is to be said of an account's secrets.
+/// What is to be said of an account's secrets, or of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Finding {
     is_error: bool,
@@ -88,6 +89,26 @@ async fn secrets_of(config: &Config) -> Vec<Finding> {
             }
         }
         findings.extend(rivals.meet(account, values));
+    }
+    findings
+}
+
+/// Users and groups that this machine does not know: a configuration may be for another one, so these are warnings.
+fn names_of(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for account in config.accounts.values() {
+        for Sink::File(sink) in &account.sinks {
+            findings.extend(owner::unknown(sink).into_iter().map(|error| {
+                let message =
+                    format!("account `{}`, sink file:{}: {error}", account.name, sink.path.display());
+                Finding::warning(message, error.hint())
+            }));
+        }
+    }
+    let group = config.agent.socket.as_ref().and_then(|socket| socket.group.as_deref());
+    if let Some(group) = group.filter(|group| owner::group_id(group).is_none()) {
+        let error = SinkError::UnknownName { kind: "group", name: group.to_owned() };
+        findings.push(Finding::warning(format!("agent.socket: {error}"), error.hint()));
     }
     findings
 }

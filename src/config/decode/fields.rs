@@ -13,6 +13,8 @@ pub(crate) struct Fields<'t, 's> {
     /// Where the mapping, or its key, stands.
     pub(crate) place: Place,
     found: Vec<Option<&'t Entry<'s>>>,
+    /// Keys of the shape that a misspelt one was meant to be: what follows from their absence need not be said.
+    meant: Vec<&'static str>,
 }
 
 impl<'t, 's> Fields<'t, 's> {
@@ -31,6 +33,7 @@ impl<'t, 's> Fields<'t, 's> {
             return None;
         };
         let mut found = vec![None; shape.fields.len()];
+        let mut meant = Vec::new();
         for entry in entries {
             match shape.index(&entry.key) {
                 Some(index) => match &shape.fields[index].kind {
@@ -39,11 +42,11 @@ impl<'t, 's> Fields<'t, 's> {
                     }
                     _ => found[index] = Some(entry),
                 },
-                None => unknown(report, shape, entry),
+                None => meant.extend(unknown(report, shape, entry)),
             }
         }
         for (field, entry) in shape.fields.iter().zip(&found) {
-            if field.required && entry.is_none() {
+            if field.required && entry.is_none() && !meant.contains(&field.key) {
                 let mut doc = field.doc.chars();
                 let doc: String =
                     doc.next().map(char::to_lowercase).into_iter().flatten().chain(doc).collect();
@@ -52,7 +55,7 @@ impl<'t, 's> Fields<'t, 's> {
                     .hint(format!("add `{}`: {doc}", field.key));
             }
         }
-        Some(Self { shape, place, found })
+        Some(Self { shape, place, found, meant })
     }
 
     /// The entry of a key of the shape.
@@ -70,6 +73,11 @@ impl<'t, 's> Fields<'t, 's> {
     /// Whether the key was given.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.entry(key).is_some()
+    }
+
+    /// Whether the key seems to stand there misspelt, which has been reported.
+    pub(crate) fn is_misspelt(&self, key: &str) -> bool {
+        self.entry(key).is_none() && self.meant.contains(&key)
     }
 
     /// The place of a key's value, else of the mapping.
@@ -260,13 +268,15 @@ fn looks_like_template(entries: &[Entry<'_>]) -> bool {
     matches!(entries, [only] if only.node.is_null())
 }
 
-fn unknown(report: &mut Report, shape: &'static Shape, entry: &Entry<'_>) {
+/// Reports it; the key that it was meant to be, where one is near enough.
+fn unknown(report: &mut Report, shape: &'static Shape, entry: &Entry<'_>) -> Option<&'static str> {
     let keys =
         || shape.fields.iter().filter(|field| !matches!(field.kind, Kind::Refused(_))).map(|field| field.key);
     let hint = words::suggest(&entry.key, keys(), "the keys here are");
     report
         .error(entry.place, format!("unknown key {} in {}", words::echo(&entry.key), shape.title()))
         .hint(hint);
+    words::nearest(&entry.key, keys())
 }
 
 fn known(shape: &'static Shape) -> String {

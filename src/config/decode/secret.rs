@@ -83,6 +83,10 @@ fn command(report: &mut Report, fields: &Fields<'_, '_>) -> Option<Vec<String>> 
         report.error(place, "a NUL character in a command");
         return None;
     }
+    if program.starts_with("~/") {
+        report.error(place, "`~` is not expanded in a command").hint("write the home folder out");
+        return None;
+    }
     if program.is_empty() || (program.contains('/') && !program.starts_with('/')) {
         report
             .error(place, "the program's path is relative")
