@@ -16,7 +16,9 @@ const LAST_GASP: Duration = Duration::from_secs(2);
 const LONGEST_OPEN: Duration = Duration::from_secs(60);
 /// The same where the user has turned the rate off (docs/decisions/0022).
 const LONGEST_OPEN_UNLIMITED: Duration = Duration::from_secs(1);
-/// The shortest, for tokens that live a few seconds.
+/// A near or past expiry shortens it to this at the least ...
+const LEAST_OPEN: Duration = Duration::from_secs(5);
+/// ... and to this for tokens that live a few seconds.
 const SHORTEST_OPEN: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub(super) struct Host {
     pub(super) active: u32,
     /// In flight and unanswered for so long that the place went to the next.
     pub(super) stalled: u32,
+    /// Probes that gave their place away and are out still.
+    slow_probes: BTreeSet<AccountId>,
     /// When the host last answered while its breaker was closed.
     last_answer: Option<BootInstant>,
     pub(super) paused: Option<Deadline>,
@@ -84,6 +88,10 @@ pub(super) enum Turn {
     Opens {
         round: u32,
     },
+    /// The probe has not answered yet: it has not failed, but after a pause another may probe.
+    Yields {
+        round: u32,
+    },
     /// The host answers again.
     Closes,
 }
@@ -97,6 +105,7 @@ impl Host {
             arrival: 0,
             active: 0,
             stalled: 0,
+            slow_probes: BTreeSet::new(),
             last_answer: None,
             paused: None,
             breaker: Breaker::closed(),
@@ -171,12 +180,18 @@ impl Host {
         }
     }
 
-    /// A request that has not answered for a while gives its place to the next. For a probe that is answer enough:
-    /// the host stays shut, but for no longer than if it had failed.
+    /// A request that has not answered for a while gives its place to the next; a probe, after a pause, its turn. It has
+    /// not failed by that: on a busy machine or network it may answer yet (docs/decisions/0024).
     pub(super) fn stall(&mut self, account: &AccountId) -> Turn {
         self.active = self.active.saturating_sub(1);
         self.stalled += 1;
-        self.probe_failed(account)
+        match &self.breaker {
+            Breaker::Probing { by, round } if by == account => {
+                self.slow_probes.insert(account.clone());
+                Turn::Yields { round: *round }
+            }
+            _ => Turn::Nothing,
+        }
     }
 
     /// A request of `account` has ended, whose row of failures began with a request that left at `since`.
@@ -190,6 +205,7 @@ impl Host {
     ) -> Turn {
         let place = if stalled { &mut self.stalled } else { &mut self.active };
         *place = place.saturating_sub(1);
+        let slow_probe = self.slow_probes.remove(account);
         let alone = self.fails_alone(since);
         match sign {
             Sign::Answered if matches!(self.breaker, Breaker::Closed { .. }) => {
@@ -208,7 +224,15 @@ impl Host {
                     if *failures >= TRIP && *several { Turn::Opens { round: 0 } } else { Turn::Nothing }
                 }
                 Breaker::Closed { .. } => Turn::Nothing,
-                Breaker::Open { .. } | Breaker::Probing { .. } => self.probe_failed(account),
+                Breaker::Probing { by, round } if by == account => {
+                    Turn::Opens { round: round.saturating_add(1) }
+                }
+                // It counts now; the door is shut already, or another knocks.
+                Breaker::Open { round, .. } | Breaker::Probing { round, .. } if slow_probe => {
+                    *round = round.saturating_add(1);
+                    Turn::Nothing
+                }
+                Breaker::Open { .. } | Breaker::Probing { .. } => Turn::Nothing,
             },
             Sign::None => {
                 if let Breaker::Probing { by, round } = &self.breaker
@@ -222,35 +246,14 @@ impl Host {
         }
     }
 
-    fn probe_failed(&self, account: &AccountId) -> Turn {
-        match &self.breaker {
-            Breaker::Probing { by, round } if by == account => Turn::Opens { round: round.saturating_add(1) },
-            _ => Turn::Nothing,
-        }
-    }
-
-    /// Opens the breaker: `5 s + U(0, 10 s)`, doubled each round, at most a minute, at most a quarter of what
-    /// the nearest living token (its life, what is left) has left, though never under 5 s (a twentieth of a short
-    /// life).
-    pub(super) fn open(
-        &mut self,
-        round: u32,
-        nearest: Option<(Duration, Duration)>,
-        draw: f64,
-        now: Now,
-    ) -> Deadline {
+    /// Opens the breaker: `5 s + U(0, 10 s)`, doubled each round, at most a minute, and at most `longest`: what the
+    /// account that can wait least allows ([`patience`]).
+    pub(super) fn open(&mut self, round: u32, longest: Option<Duration>, draw: f64, now: Now) -> Deadline {
         let base = Duration::from_secs(5) + Duration::from_secs(10).mul_f64(draw);
         // Where the rate is off, nobody is to be spared: it opens so that a thousand accounts do not ask at once.
-        let longest = if self.limit.period.is_some() { LONGEST_OPEN } else { LONGEST_OPEN_UNLIMITED };
-        let wish = (base * 2_u32.saturating_pow(round.min(6))).min(longest);
-        let span = match nearest {
-            Some((life, left)) => {
-                let least = (life / 20).clamp(SHORTEST_OPEN, Duration::from_secs(5));
-                wish.min((left / 4).max(least))
-            }
-            None => wish,
-        };
-        let until = now.after(span);
+        let most = if self.limit.period.is_some() { LONGEST_OPEN } else { LONGEST_OPEN_UNLIMITED };
+        let wish = (base * 2_u32.saturating_pow(round.min(6))).min(most);
+        let until = now.after(longest.map_or(wish, |longest| wish.min(longest)));
         self.breaker = Breaker::Open { until, round };
         until
     }
@@ -267,6 +270,15 @@ impl Host {
     /// others (docs/decisions/0021).
     pub(super) fn fails_alone(&self, since: BootInstant) -> bool {
         self.last_answer.is_some_and(|last| last > since.plus(LAST_GASP))
+    }
+}
+
+/// How long an account can wait for the next probe: a quarter of what is left of its token (its life, what is left),
+/// though never under 5 s, or a twentieth of a short life. Without a living token nothing is left: 5 s.
+pub(super) fn patience(alive: Option<(Duration, Duration)>) -> Duration {
+    match alive {
+        Some((life, left)) => (left / 4).max((life / 20).clamp(SHORTEST_OPEN, LEAST_OPEN)),
+        None => LEAST_OPEN,
     }
 }
 
@@ -456,21 +468,59 @@ mod tests {
         assert_eq!(fault(&mut host, "a", 0, now(0)), Turn::Opens { round: 1 });
     }
 
-    #[test]
-    fn a_probe_that_hangs_shuts_the_host_again_without_waiting_for_its_timeout() {
+    /// A host whose breaker is open, with `a` as the probe, out since 10 s and yielding at 12 s.
+    fn slowly_probed() -> Host {
         let mut host = Host::new(Limit::default());
         for name in ["a", "b", "a", "b", "a"] {
             fault(&mut host, name, 0, now(0));
         }
         host.open(0, None, 0.5, now(0));
         host.start(&account("a"), now(10_000));
-        assert_eq!(host.stall(&account("a")), Turn::Opens { round: 1 });
-        host.open(1, None, 0.5, now(12_000));
-        assert_eq!(
-            host.finish(&account("a"), true, Sign::Fault, BootInstant(0), now(12_000)),
-            Turn::Nothing,
-            "it has been counted"
-        );
+        assert_eq!(host.stall(&account("a")), Turn::Yields { round: 0 });
+        host.open(0, None, 0.5, now(12_000));
+        host
+    }
+
+    #[test]
+    fn a_probe_that_has_not_answered_lets_another_probe_and_has_not_failed() {
+        let mut host = slowly_probed();
+        assert!(!leaves(&mut host, now(21_999)));
+        assert!(leaves(&mut host, now(22_000)), "the pause has not doubled");
+        host.start(&account("b"), now(22_000));
+        assert_eq!(gate(&mut host, now(22_001)), Gate::Busy, "one at a time");
+        assert_eq!(host.stall(&account("b")), Turn::Yields { round: 0 });
+    }
+
+    #[test]
+    fn a_late_answer_to_a_probe_closes_the_breaker_whoever_probes_by_then() {
+        for next_probes in [false, true] {
+            let mut host = slowly_probed();
+            if next_probes {
+                host.start(&account("b"), now(22_000));
+            }
+            let at = now(22_500);
+            let turn = host.finish(&account("a"), true, Sign::Answered, BootInstant(10_000), at);
+            assert_eq!(turn, Turn::Closes);
+            assert!(leaves(&mut host, at));
+        }
+    }
+
+    #[test]
+    fn a_slow_probe_counts_as_failed_once_it_has() {
+        let late = |host: &mut Host, name: &str, at| {
+            host.finish(&account(name), true, Sign::Fault, BootInstant(0), now(at))
+        };
+        let mut host = slowly_probed();
+        assert_eq!(late(&mut host, "a", 13_000), Turn::Nothing);
+        assert_eq!(gate(&mut host, now(13_000)), Gate::Until(now(12_000).after(Duration::from_secs(10))));
+        host.start(&account("b"), now(22_000));
+        assert_eq!(fault(&mut host, "b", 0, now(22_100)), Turn::Opens { round: 2 });
+
+        let mut host = slowly_probed();
+        host.start(&account("b"), now(22_000));
+        assert_eq!(late(&mut host, "a", 22_100), Turn::Nothing, "b's probe goes on");
+        assert_eq!(gate(&mut host, now(22_200)), Gate::Busy);
+        assert_eq!(fault(&mut host, "b", 0, now(22_300)), Turn::Opens { round: 2 });
     }
 
     #[test]
@@ -489,12 +539,17 @@ mod tests {
     }
 
     #[test]
-    fn a_near_expiry_shortens_the_open_time() {
+    fn a_near_or_past_expiry_shortens_the_open_time() {
         let mut host = Host::new(Limit::default());
-        let near = |life, left| Some((Duration::from_secs(life), Duration::from_secs(left)));
-        assert_eq!(host.open(3, near(10, 4), 1.0, now(0)).boot, BootInstant(1_000));
-        assert_eq!(host.open(3, near(3600, 40), 1.0, now(0)).boot, BootInstant(10_000));
-        assert_eq!(host.open(3, near(3600, 4), 1.0, now(0)).boot, BootInstant(5_000));
-        assert_eq!(host.open(9, near(3600, 3000), 1.0, now(0)).boot, BootInstant(60_000));
+        let secs = Duration::from_secs;
+        let mut open = |round, alive: Option<(u64, u64)>| {
+            let longest = patience(alive.map(|(life, left)| (secs(life), secs(left))));
+            host.open(round, Some(longest), 1.0, now(0)).boot.0
+        };
+        assert_eq!(open(3, Some((10, 4))), 1_000);
+        assert_eq!(open(3, Some((3600, 40))), 10_000);
+        assert_eq!(open(3, Some((3600, 4))), 5_000);
+        assert_eq!(open(9, Some((3600, 3000))), 60_000);
+        assert_eq!([open(0, None), open(9, None)], [5_000, 5_000], "expired");
     }
 }
