@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::{Account, Admission, Held, Phase};
+use super::breaker::{Sign, Turn, patience};
 use super::effect::{Effect, Note, Operation};
 use super::engine::{Engine, Flight, Key};
 use super::event::{FailureMeta, IssuedMeta};
-use super::host::{Sign, Turn, patience};
 use super::plan::unit;
 use super::retry::{self, Situation};
 use super::schedule::reuse_lead;
