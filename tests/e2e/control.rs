@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use renewd::simulator::Provider;
 use serde_json::{Value, json};
 
-use crate::support::{Agent, World, account, binary, generation, is_root, millis, secs, skip, throughout, until};
+use crate::support::{
+    Agent, World, account, binary, generation, is_root, millis, secs, skip, throughout, until,
+};
 
 #[test]
 fn the_status_has_the_contracts_fields() {

@@ -188,6 +188,7 @@ fn a_code_is_shown_only_where_it_can_be_nothing_else() {
         let secret = Secret::from("hunter2");
         let params = BTreeMap::new();
         let reading = Reading {
+            repeated: false,
             definition: &definition,
             kind: OperationKind::Issue,
             operation: definition.issue.as_ref().unwrap(),
