@@ -18,7 +18,7 @@ use tokio::net::UnixListener;
 
 use super::handle::{Handle, Peek, Request, TokenReply};
 use crate::config::model::Socket;
-use crate::domain::ErrorInfo;
+use crate::domain::{ErrorInfo, WaitsFor};
 use crate::sink::owner;
 
 /// The longest that a caller of `renew` is kept waiting unless it says otherwise.
@@ -200,8 +200,14 @@ async fn renew(
     };
     let Some(before) = asked else { return unknown(&name) };
     if let (Some(until), false) = (before.held_until, before.asking) {
-        let reason = "min_interval or a wait that the vendor asked for";
-        let body = json!({ "account": name, "not_before": until, "reason": reason });
+        let why = before.waiting.as_ref().map(|waiting| waiting.what);
+        let reason = match why {
+            Some(WaitsFor::MinInterval) => "its min_interval",
+            Some(WaitsFor::Vendor) => "a wait that the vendor asked for",
+            _ => "min_interval or a wait that the vendor asked for",
+        };
+        let body =
+            json!({ "account": name, "not_before": until, "reason": reason, "waiting": before.waiting });
         return (StatusCode::ACCEPTED, Json(body)).into_response();
     }
     match tokio::time::timeout(limit, ended(&mut shared.handle, &name, before)).await {
@@ -214,7 +220,12 @@ async fn renew(
         }
         Ok(None) => unknown(&name),
         Err(_) => {
-            refuse(StatusCode::GATEWAY_TIMEOUT, "the renewal has not ended yet", Some("see `renewd status`"))
+            let now = shared.handle.ask(|reply| Request::Peek(name.clone(), reply)).await.flatten();
+            let message = match now.and_then(|now| now.waiting) {
+                Some(waiting) => format!("the renewal has not ended yet: {}", waiting.reason()),
+                None => "the renewal has not ended yet".to_owned(),
+            };
+            refuse(StatusCode::GATEWAY_TIMEOUT, &message, Some("see `renewd status`"))
         }
     }
 }
