@@ -15,12 +15,14 @@
 mod error;
 mod folder;
 mod links;
+mod rehearse;
 mod replace;
 mod walk;
 
 pub use error::{Error, Operation, Warning};
 pub use folder::{Folder, Found, Held, Kind};
 pub use links::Linked;
+pub use rehearse::could_locate;
 pub use replace::{Attributes, SyncLevel, unique_suffix};
 pub use walk::{Missing, locate};
 

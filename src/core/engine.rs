@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::{Account, Phase};
+use super::breaker::Turn;
 use super::effect::{Effect, Issue, Note, Operation};
 use super::event::{Event, FailureMeta};
-use super::host::{Gate, Host, Place, Turn};
+use super::host::{Gate, Host, Place};
 use super::named::Named;
 use super::plan::{SetId, TargetId};
 use super::schedule::renew_after;

@@ -7,6 +7,7 @@
 mod account;
 #[cfg(test)]
 mod behaviour;
+mod breaker;
 mod effect;
 mod engine;
 mod event;

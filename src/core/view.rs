@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use super::account::{Account, Phase};
 use super::engine::{Engine, Key};
-use super::host::Breaker;
 use super::plan::TargetId;
 use super::schedule::lead;
 use super::target::Target;
 use crate::config::model::Calendar;
 use crate::domain::{AccountId, Deadline, ErrorClass, ErrorInfo, Generation, Now, Timestamp, TokenMeta};
-use crate::domain::{AccountState, SinkState};
+use crate::domain::{AccountState, SinkState, Waiting, WaitsFor};
 
 /// One account, seen from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +27,8 @@ pub struct AccountView<'a> {
     pub renew_at: Option<Timestamp>,
     /// `min_interval` or a vendor's wait forbids asking before.
     pub held_until: Option<Timestamp>,
+    /// What keeps it from being asked for although it is due.
+    pub waiting: Option<Waiting>,
     pub asking: bool,
     pub attempt: u32,
     pub error: Option<&'a ErrorInfo>,
@@ -128,6 +129,7 @@ impl Engine {
             alive: account.live_token(now).is_some(),
             renew_at: self.renew_at(name, account, now),
             held_until: account.earliest(now).map(|bound| visible(bound, now)),
+            waiting: self.waiting(name, account, now),
             asking: account.phase == Phase::Asking,
             attempt: account.attempt,
             error: account.error.as_ref(),
@@ -173,13 +175,28 @@ impl Engine {
         match account.phase {
             Phase::Asking => None,
             Phase::Idle => self.timers.at(&Key::Ask(name.clone())).map(|deadline| visible(deadline, now)),
-            Phase::Queued(_) => {
-                let host = self.hosts.get(&account.plan.host);
-                let waits = host.and_then(|host| match &host.breaker {
-                    Breaker::Open { until, .. } => Some(*until),
-                    Breaker::Closed { .. } | Breaker::Probing { .. } => host.paused,
-                });
+            Phase::Queued(place) => {
+                let waits = self.hosts.get(&account.plan.host).and_then(|host| host.waits_for(place, now).1);
                 Some(waits.map_or(now.wall, |until| visible(until, now)))
+            }
+        }
+    }
+
+    fn waiting(&self, name: &AccountId, account: &Account, now: Now) -> Option<Waiting> {
+        let said = |until: Deadline| visible(until, now);
+        match account.phase {
+            Phase::Asking => None,
+            Phase::Queued(place) => {
+                let (what, until) = self.hosts.get(&account.plan.host)?.waits_for(place, now);
+                Some(Waiting { what, until: until.map(said), host: Some(account.plan.host.to_string()) })
+            }
+            // A bound that is not what it waits for keeps nobody.
+            Phase::Idle => {
+                let bound = account.earliest(now)?;
+                let ask = self.timers.at(&Key::Ask(name.clone()))?;
+                let asked_by_vendor = account.hold.is_some_and(|hold| hold.later(bound) == hold);
+                let what = if asked_by_vendor { WaitsFor::Vendor } else { WaitsFor::MinInterval };
+                (ask == bound).then(|| Waiting { what, until: Some(said(bound)), host: None })
             }
         }
     }

@@ -97,6 +97,13 @@ fn token_reason(view: &AccountView<'_>) -> Option<String> {
         None if view.asking => ": the provider is being asked".to_owned(),
         None => String::new(),
     };
+    let because = match &view.waiting {
+        Some(waiting) => {
+            let until = waiting.until.map(|until| format!(" until {until}")).unwrap_or_default();
+            format!("{because}; it waits{until}, because {}", waiting.reason())
+        }
+        None => because,
+    };
     match view.token {
         None => Some(format!("no token yet{because}")),
         Some(token) if !view.alive => Some(format!("the token expired at {}{because}", token.expires_at)),

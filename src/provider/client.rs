@@ -39,6 +39,8 @@ pub struct Call<'a> {
     pub access_token: Option<&'a Secret>,
     /// The same for every try of one intent; 16 to 256 ASCII characters without quotes suit every vendor.
     pub idempotency_key: &'a str,
+    /// Whether that key may have been answered before, so that the reply may be the stored one of that time.
+    pub repeated: bool,
     /// For the whole exchange, connect to last byte.
     pub timeout: Duration,
     /// The wall clock.
@@ -110,6 +112,7 @@ impl Clients {
             params,
             t0,
             received_at: (call.now)(),
+            repeated: call.repeated,
             secrets: &secrets,
         };
         response::read(&reading, &reply)

@@ -6,6 +6,7 @@ use super::credentials::{self, Credentials};
 use super::servers::Servers;
 use super::shared::Shared;
 use super::{clock, verify};
+use crate::config::definition::Definition;
 use crate::config::model::Account;
 use crate::core::{self, Admission, Event, FailureMeta, IssuedMeta, Operation, RefreshMeta};
 use crate::domain::{ErrorClass, Secret, Timestamp, Token, TokenMeta};
@@ -131,6 +132,7 @@ async fn attempt(
         refresh_token: spent.as_ref().map(|(token, _)| token),
         access_token,
         idempotency_key: &intent.idempotency_key,
+        repeated,
         timeout: order.timeout,
         now: &clock::wall,
     };
@@ -140,8 +142,8 @@ async fn attempt(
             keep(shared, account, order, &credentials, spent.map(|(_, seed)| seed), t0, issued).await
         }
         Err(failure) => {
-            let failure =
-                if repeated && order.operation == Operation::Issue { stale(failure) } else { failure };
+            let login = order.operation == Operation::Issue;
+            let failure = if repeated && login { stale(failure) } else { failure };
             Err(Refusal::Theirs(note_failure(shared, account, order, &credentials, t0, failure).await))
         }
     }
@@ -194,8 +196,18 @@ fn stale(failure: Failure) -> Failure {
     Failure { ambiguous: failure.ambiguous && !whole, ..failure }
 }
 
-/// Notes what is about to be done, and whether that repeats a request whose end is not known; durable where a refresh
-/// token is spent.
+/// Whether the provider can tell a repeated request. Without a key on its way it sees one like any other, and its reply is
+/// a new one.
+fn is_keyed(provider: &Definition, operation: Operation) -> bool {
+    let operation = match operation {
+        Operation::Issue => &provider.issue,
+        Operation::Refresh => &provider.refresh,
+    };
+    operation.as_ref().is_some_and(|operation| operation.request.sends_idempotency_key())
+}
+
+/// Notes what is about to be done, and whether that repeats, by its key, a request whose end is not known; durable where a
+/// refresh token is spent.
 async fn intend(
     shared: &Shared,
     account: &Account,
@@ -213,7 +225,7 @@ async fn intend(
         |intent: &Intent| account.provider.life.is_none_or(|life| intent.at.plus(life) > clock::wall());
     let same =
         open.filter(|intent| intent.operation == operation && intent.refresh == refresh).filter(recent);
-    let repeated = same.is_some();
+    let repeated = same.is_some() && is_keyed(&account.provider, order.operation);
     let at = same.as_ref().map_or_else(clock::wall, |intent| intent.at);
     let intent = Intent {
         attempt: order.intent.attempt,
@@ -363,5 +375,43 @@ fn theirs(failure: Failure) -> FailureMeta {
         host_fault: failure.host_fault,
         host_pause: failure.host_pause,
         refresh: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built_in(name: &str) -> Definition {
+        let texts = crate::provider::catalog::texts();
+        let (name, text) = texts.iter().find(|(known, _)| *known == name).unwrap();
+        crate::config::parse_definition(name, name, text).unwrap()
+    }
+
+    #[test]
+    fn only_a_vendor_that_is_sent_a_key_is_taken_to_answer_from_a_store() {
+        for operation in [Operation::Issue, Operation::Refresh] {
+            assert!(is_keyed(&built_in("portone"), operation), "{operation:?}");
+            assert!(!is_keyed(&built_in("bizppurio-rcs"), operation), "{operation:?}");
+        }
+        assert!(!is_keyed(&built_in("bizppurio"), Operation::Issue));
+        assert!(!is_keyed(&built_in("bizppurio"), Operation::Refresh), "it has none");
+    }
+
+    #[test]
+    fn a_repeated_login_is_given_up_by_a_whole_reply_that_makes_no_sense_and_by_nothing_else() {
+        let failure = |class, status| Failure {
+            class,
+            message: String::new(),
+            wait: None,
+            status,
+            host_fault: false,
+            host_pause: false,
+            ambiguous: true,
+            refresh_token: None,
+        };
+        assert!(!stale(failure(ErrorClass::Malformed, Some(200))).ambiguous);
+        assert!(stale(failure(ErrorClass::Malformed, None)).ambiguous, "no whole reply");
+        assert!(stale(failure(ErrorClass::Transient, Some(503))).ambiguous, "it may have been done yet");
     }
 }

@@ -25,6 +25,7 @@ mod watch;
 
 use std::path::PathBuf;
 
+pub(crate) use control::could_bind;
 pub use run::{Once, Options, Outcome, StartError, level_name, once, run};
 pub use signals::{Signal, take as take_signals};
 

@@ -44,6 +44,7 @@ fn account(view: AccountView<'_>, now: Now) -> AccountStatus {
         issued_at: view.token.map(|token| token.issued_at),
         expires_at: view.token.map(|token| token.expires_at),
         renew_at,
+        waiting: view.waiting,
         attempt: view.attempt,
         error: view.error.cloned(),
         sinks: view.targets.into_iter().map(sink).collect(),

@@ -59,7 +59,14 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Once {
     /// Every account is fresh and delivered.
-    Fresh,
+    Fresh {
+        /// So many accounts were asked for.
+        issued: usize,
+        /// So many had a stored token that is still good.
+        kept: usize,
+        /// So many sinks hold them.
+        sinks: usize,
+    },
     /// These are not, in words.
     Failed(Vec<String>),
     /// Time ran out on these, which have not failed.
@@ -209,8 +216,17 @@ fn verdict(agent: &Agent, in_time: bool) -> Once {
     match (failed.is_empty(), late.is_empty() && in_time) {
         (false, _) => Once::Failed(failed),
         (true, false) if !late.is_empty() => Once::TimedOut(late),
-        _ => Once::Fresh,
+        _ => fresh(agent),
     }
+}
+
+fn fresh(agent: &Agent) -> Once {
+    let (mut issued, mut kept, mut sinks) = (0, 0, 0);
+    for view in agent.engine.views(clock::now()) {
+        *if view.finished > 0 { &mut issued } else { &mut kept } += 1;
+        sinks += view.targets.len();
+    }
+    Once::Fresh { issued, kept, sinks }
 }
 
 /// The level's name.

@@ -12,7 +12,7 @@ use rustix::fs::{OFlags, fsync, ftruncate};
 use rustix::io::Errno;
 
 use super::owner;
-use crate::atomic::{self, Attributes, Folder, Missing, Operation, SyncLevel, Warning, locate};
+use crate::atomic::{self, Attributes, Folder, Missing, Operation, SyncLevel, Warning, could_locate, locate};
 use crate::config::model::{FileSink, WriteMode};
 
 /// What [`put`] did.
@@ -100,6 +100,17 @@ pub fn put(sink: &FileSink, content: &[u8]) -> Result<Put, SinkError> {
     Ok(Put { outcome: Outcome::Written, warnings })
 }
 
+/// What would keep [`put`] from it, as far as can be told beforehand: each unknown name and the first obstacle on the
+/// path. Makes nothing. Blocks.
+///
+/// # Errors
+/// All of them; never an empty list.
+pub fn could_put(sink: &FileSink) -> Result<Vec<Warning>, Vec<SinkError>> {
+    let mut obstacles = owner::unknown(sink.owner.as_deref(), sink.group.as_deref());
+    let warnings = place(sink).map_err(|error| obstacles.push(error.into())).unwrap_or_default();
+    if obstacles.is_empty() { Ok(warnings) } else { Err(obstacles) }
+}
+
 /// Takes the sink's file away; true where there was one. Blocks.
 ///
 /// A single-file bind mount cannot be unlinked: an in-place file that is busy is emptied instead.
@@ -136,6 +147,21 @@ pub fn folders_of(sink: &FileSink) -> Vec<PathBuf> {
     let led = locate(&sink.path, Missing::Refuse).ok().map(|(folder, _)| folder.path().to_owned());
     let folders: BTreeSet<_> = own.into_iter().chain(led).collect();
     folders.into_iter().collect()
+}
+
+/// Whether the file could be put in its place.
+fn place(sink: &FileSink) -> Result<Vec<Warning>, atomic::Error> {
+    let Some((folder, name)) = could_locate(&sink.path)? else { return Ok(Vec::new()) };
+    match sink.write {
+        WriteMode::Replace => folder.could_replace(&name)?,
+        WriteMode::InPlace => {
+            // An owner that is unknown is told as such.
+            let attributes = owner::attributes(sink.mode, sink.owner.as_deref(), sink.group.as_deref()).ok();
+            let nobody = Attributes { mode: sink.mode, uid: None, gid: None };
+            folder.could_write_in_place(&name, attributes.unwrap_or(nobody))?;
+        }
+    }
+    Ok(folder.warning().into_iter().collect())
 }
 
 /// Whether the file is what it should be. What cannot be told counts as no: the write will say why.

@@ -80,6 +80,15 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { directory, slots: Mutex::default() }) })
     }
 
+    /// Whether [`Store::open`] would find a directory that it can use, or could make one. Makes nothing, takes no lock.
+    /// Blocks on the file system.
+    ///
+    /// # Errors
+    /// As there, but never [`OpenError::Locked`].
+    pub fn could_open(state_dir: &Path) -> Result<(), OpenError> {
+        Directory::could_open(state_dir)
+    }
+
     /// What was found and mended while opening, to be said once.
     #[must_use]
     pub fn notices(&self) -> &[Notice] {

@@ -24,13 +24,17 @@ Examples:
 
 pub(super) const ONCE: &str = "\
 Exits 0 only if every account is fresh and delivered, 1 where some failed, 75 where the time was up
-or a running agent holds the state directory.
+or a running agent holds the state directory. When the time is up it still ends what it has begun, so that
+no token and no single-use refresh token is lost: with a request that hangs that takes up to
+`agent.shutdown_grace` (20s) more.
 
 Examples:
   renewd once --timeout 2m && exec my-app";
 
 pub(super) const CHECK: &str = "\
-All problems are told at once, as FILE:LINE:COLUMN with a hint. Exits 78 where there is one.
+All problems are told at once, as FILE:LINE:COLUMN with a hint. Exits 78 where there is one, 1 where
+`--online` finds one of the network or of this machine. Run that as the agent's user: what it finds is
+what that user may do.
 
 Examples:
   renewd check --config ./renewd.yaml
@@ -44,6 +48,9 @@ Examples:
   renewd status messaging
   renewd status --check || alert
   renewd status --json | jq -r '.accounts[] | select(.state != \"fresh\") | .name'";
+
+pub(super) const RENEW_USAGE: &str = "renewd renew [OPTIONS] <ACCOUNT>...
+       renewd renew [OPTIONS] --all";
 
 pub(super) const RENEW: &str = "\
 Asks at once and waits for the outcome: a line an account. An account that `min_interval` or the vendor

@@ -1,6 +1,8 @@
 use super::*;
 use crate::core::TargetId;
-use crate::domain::{AccountState, ErrorClass, ErrorInfo, Generation, Timestamp, TokenMeta};
+use crate::domain::{
+    AccountState, ErrorClass, ErrorInfo, Generation, Timestamp, TokenMeta, Waiting, WaitsFor,
+};
 
 const NOW: Now = Now { wall: Timestamp::from_millis_const(1_700_000_000_000), boot: BootInstant(90_000_000) };
 
@@ -43,6 +45,21 @@ fn an_expired_token_is_not_ready() {
     let mut world = World::new();
     (world.left, world.age) = (0, 3_600);
     world.expect(&["the token expired at 2023-11-14T22:13:20Z"]);
+}
+
+#[test]
+fn the_reason_says_what_an_account_waits_for() {
+    let mut world = World::new();
+    (world.left, world.age, world.error) = (0, 3_600, Some(error("HTTP 503")));
+    let host = Some("api.example.com:443".to_owned());
+    world.waiting = Some(Waiting { what: WaitsFor::Host, until: Some(NOW.wall), host });
+    let expired = "the token expired at 2023-11-14T22:13:20Z: transient: HTTP 503; it waits";
+    let why = "because its host api.example.com:443 does not answer as it should";
+    world.expect(&[&format!("{expired} until 2023-11-14T22:13:20Z, {why}")]);
+    world.waiting = Some(Waiting { what: WaitsFor::MinInterval, until: None, host: None });
+    world.expect(&[&format!("{expired}, because its min_interval is not over")]);
+    world.left = 3_000;
+    world.expect(&[]);
 }
 
 #[test]
@@ -126,6 +143,7 @@ struct World {
     sink: SinkState,
     held: Option<Generation>,
     sink_error: Option<ErrorInfo>,
+    waiting: Option<Waiting>,
 }
 
 impl World {
@@ -139,6 +157,7 @@ impl World {
             sink: SinkState::Written,
             held: Some(Generation(6)),
             sink_error: None,
+            waiting: None,
         }
     }
 
@@ -158,6 +177,7 @@ impl World {
             alive: self.left > 0,
             renew_at: None,
             held_until: None,
+            waiting: self.waiting.clone(),
             asking: self.asking,
             attempt: 0,
             error: self.error.as_ref(),

@@ -118,6 +118,7 @@ impl Agent {
             asking: view.asking,
             asking_then: view.asking,
             held_until: view.held_until,
+            waiting: view.waiting,
             error: view.error.cloned(),
             delivering: view.targets.iter().any(|target| target.state == SinkState::Unwritten),
             sink_error: view.targets.iter().find_map(|target| target.error.cloned()),
