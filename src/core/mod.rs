@@ -7,6 +7,8 @@
 mod account;
 #[cfg(test)]
 mod behaviour;
+#[cfg(test)]
+mod deliveries;
 mod effect;
 mod engine;
 mod event;
