@@ -1,4 +1,5 @@
-//! `renewd check --online`: names, connections and TLS of the hosts, and the sinks' folders. Not one request.
+//! `renewd check --online`: names, connections and TLS of the hosts, and the folders of sinks and templates. Not one
+//! request.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,7 +14,7 @@ use rustls::pki_types::ServerName;
 use super::out;
 use super::report;
 use crate::atomic::{self, Missing};
-use crate::config::model::{Account, Config, FileSink, Http, Sink};
+use crate::config::model::{Account, Config, Http, Sink, TemplateForm};
 use crate::provider;
 
 /// For a name, for a connection, and for a handshake.
@@ -155,30 +156,38 @@ fn handshake(host: &Host, http: &Http, mut stream: TcpStream) -> Result<String, 
     Ok(format!("answers, {version}"))
 }
 
-/// Whether every sink could be put where it belongs, as this user.
+/// Whether every sink and every template could be put where it belongs, as this user.
 fn folders(config: &Config) -> bool {
-    let sinks = config.accounts.values().flat_map(|account| &account.sinks);
+    let sinks = config.accounts.values().flat_map(|account| &account.sinks).filter_map(Sink::file);
+    let sinks = sinks.map(|sink| (format!("sink file:{}", sink.path.display()), sink.path.clone()));
+    let templates = config.templates.iter().map(|template| {
+        let path = match template.form {
+            TemplateForm::File { .. } => template.path.clone(),
+            // What is written is below it.
+            TemplateForm::Directory(_) => template.path.join("..renewd"),
+        };
+        (format!("template {}", template.path.display()), path)
+    });
     let mut well = true;
-    for sink in sinks.filter_map(Sink::file) {
-        if let Err((message, hint)) = folder(sink) {
+    for (name, path) in sinks.chain(templates) {
+        if let Err((message, hint)) = folder(&path) {
             well = false;
-            report::finding(true, &format!("sink file:{}: {message}", sink.path.display()), hint);
+            report::finding(true, &format!("{name}: {message}"), hint);
         }
     }
     well
 }
 
-fn folder(sink: &FileSink) -> Result<(), (String, Option<&'static str>)> {
+fn folder(path: &Path) -> Result<(), (String, Option<&'static str>)> {
     const USER: Option<&str> = Some("try as the agent's user: `sudo -u renewd renewd check --online`");
     let writable = |folder: &Path| match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
         Ok(()) => Ok(()),
         Err(error) => Err((format!("this user cannot write to {}: {error}", folder.display()), USER)),
     };
-    match atomic::locate(&sink.path, Missing::Refuse) {
+    match atomic::locate(path, Missing::Refuse) {
         Ok((folder, _)) => writable(folder.path()),
         // What is missing is made, below the first folder that is there.
-        Err(error) if error.is_absent() => match sink.path.ancestors().skip(1).find(|folder| folder.exists())
-        {
+        Err(error) if error.is_absent() => match path.ancestors().skip(1).find(|folder| folder.exists()) {
             Some(folder) => writable(folder),
             None => Ok(()),
         },

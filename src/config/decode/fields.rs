@@ -13,6 +13,8 @@ pub(crate) struct Fields<'t, 's> {
     /// Where the mapping, or its key, stands.
     pub(crate) place: Place,
     found: Vec<Option<&'t Entry<'s>>>,
+    /// It had a key that the shape has not; reported.
+    misspelt: bool,
 }
 
 impl<'t, 's> Fields<'t, 's> {
@@ -31,6 +33,7 @@ impl<'t, 's> Fields<'t, 's> {
             return None;
         };
         let mut found = vec![None; shape.fields.len()];
+        let mut misspelt = false;
         for entry in entries {
             match shape.index(&entry.key) {
                 Some(index) => match &shape.fields[index].kind {
@@ -39,7 +42,10 @@ impl<'t, 's> Fields<'t, 's> {
                     }
                     _ => found[index] = Some(entry),
                 },
-                None => unknown(report, shape, entry),
+                None => {
+                    misspelt = true;
+                    unknown(report, shape, entry);
+                }
             }
         }
         for (field, entry) in shape.fields.iter().zip(&found) {
@@ -52,7 +58,7 @@ impl<'t, 's> Fields<'t, 's> {
                     .hint(format!("add `{}`: {doc}", field.key));
             }
         }
-        Some(Self { shape, place, found })
+        Some(Self { shape, place, found, misspelt })
     }
 
     /// The entry of a key of the shape.
@@ -60,6 +66,24 @@ impl<'t, 's> Fields<'t, 's> {
         let index = self.shape.index(key);
         debug_assert!(index.is_some(), "{key} is not a key of {}", self.shape.name);
         index.and_then(|index| self.found[index])
+    }
+
+    /// Whether a key was misspelt: then what is missing may be that one.
+    pub(super) fn is_misspelt(&self) -> bool {
+        self.misspelt
+    }
+
+    /// The only key that was given; `message` where it is none or several. A key that is no such was reported before.
+    pub(super) fn only(&self, report: &mut Report, message: &str) -> Option<&'static str> {
+        let mut given = self.shape.fields.iter().zip(&self.found).filter(|(_, entry)| entry.is_some());
+        match (given.next(), given.next()) {
+            (Some((field, _)), None) => Some(field.key),
+            (None, _) if self.misspelt => None,
+            _ => {
+                report.error(self.place, message);
+                None
+            }
+        }
     }
 
     /// The value of a key of the shape.
@@ -171,9 +195,7 @@ impl<'t, 's> Fields<'t, 's> {
 
     /// The items of a list of single values.
     pub(crate) fn texts(&self, report: &mut Report, key: &str) -> Vec<(&'t str, &'t Node<'s>)> {
-        let Some(Field { kind: Kind::List(item) | Kind::OneOrList(item), .. }) = self.field(key) else {
-            return Vec::new();
-        };
+        let Some(item) = self.field(key).and_then(|field| item_kind(&field.kind)) else { return Vec::new() };
         let items = self.items(report, key);
         items.iter().filter_map(|node| text(report, node, item).map(|text| (text, node))).collect()
     }
@@ -211,6 +233,15 @@ impl<'t, 's> Fields<'t, 's> {
 
     fn field(&self, key: &str) -> Option<&'static Field> {
         self.shape.field(key)
+    }
+}
+
+/// What a list of that kind holds.
+fn item_kind(kind: &'static Kind) -> Option<&'static Kind> {
+    match kind {
+        Kind::List(item) | Kind::OneOrList(item) => Some(item),
+        Kind::Either(kinds) => kinds.iter().find_map(item_kind),
+        _ => None,
     }
 }
 
