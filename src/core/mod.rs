@@ -8,6 +8,8 @@ mod account;
 #[cfg(test)]
 mod behaviour;
 mod breaker;
+#[cfg(test)]
+mod deliveries;
 mod effect;
 mod engine;
 mod event;

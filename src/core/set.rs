@@ -46,7 +46,7 @@ pub(super) struct Hook {
 pub(super) struct Run {
     pub(super) revision: u64,
     /// `None` where its set has left since.
-    published: Option<Published>,
+    pub(super) published: Option<Published>,
 }
 
 /// By set and the hook's place.

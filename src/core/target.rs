@@ -116,8 +116,13 @@ impl Engine {
     /// Starts what the target needs, unless something is in flight, waits for its retry or for its server.
     pub(super) fn drive(&mut self, id: &TargetId, now: Now) {
         let Some(target) = self.targets.get(id).filter(|target| !target.in_flight) else { return };
-        let Some(step) = self.step(target, now) else { return self.unqueue_target(id) };
-        if self.timers.at(&Key::Target(id.clone())).is_some() {
+        let Some(step) = self.step(target, now) else {
+            if target.queued.is_some() {
+                self.unqueue_target(id);
+            }
+            return;
+        };
+        if target.failures > 0 && self.timers.at(&Key::Target(id.clone())).is_some() {
             return;
         }
         match target.plan.server.clone() {
@@ -268,9 +273,9 @@ impl Engine {
 
     /// `via`: the server at which it had its place, which may not be its plan's any more.
     fn after_flight(&mut self, id: &TargetId, via: Option<&Arc<str>>, now: Now) {
-        let target = self.targets.get(id);
-        let moved = via.is_some() && target.is_some_and(|target| target.plan.server.as_ref() != via);
-        let leaves = self.targets.get(id).is_some_and(|target| target.leaving);
+        let Some(target) = self.targets.get(id) else { return };
+        let moved = via.is_some() && target.plan.server.as_ref() != via;
+        let leaves = target.leaving;
         if leaves && self.timers.at(&Key::Retire(id.clone())).is_none() {
             self.retire(id);
         } else if !leaves {
