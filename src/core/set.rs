@@ -88,6 +88,14 @@ impl Engine {
         }
     }
 
+    /// Whether a hook has still to be told of something for the first time; one that fails is tried again by itself.
+    #[must_use]
+    pub fn owes_hooks(&self) -> bool {
+        let untold =
+            |set: &Set| set.hooks.iter().any(|hook| hook.failures == 0 && hook.told != Some(set.due));
+        self.sets.iter().any(|(id, set)| untold(set) || self.timers.at(&Key::Notify(id.clone())).is_some())
+    }
+
     fn drop_set(&mut self, id: &SetId) {
         let Some(set) = self.sets.remove(id) else { return };
         self.timers.clear(&Key::Notify(id.clone()));

@@ -30,6 +30,13 @@ pub(crate) enum Outlet {
     Template(Arc<TemplateTarget>),
 }
 
+impl Outlet {
+    /// Whether it is a secret in Vault.
+    pub(crate) fn stands_in_vault(&self) -> bool {
+        matches!(self, Self::Sink(_, sink) if matches!(**sink, Sink::Vault(_)))
+    }
+}
+
 /// What came of a delivery.
 #[derive(Debug)]
 pub(crate) struct Delivered {

@@ -191,6 +191,8 @@ async fn start(
 fn settled(agent: &Agent) -> bool {
     let now = clock::now();
     !agent.is_busy()
+        && !agent.engine.owes_hooks()
+        && agent.templates_are_settled(now)
         && agent.engine.views(now).all(|view| {
             let hopeless = view.error.is_some_and(|error| {
                 matches!(error.class, ErrorClass::Rejected | ErrorClass::Relogin | ErrorClass::Config)
@@ -213,6 +215,13 @@ fn verdict(agent: &Agent, in_time: bool) -> Once {
             (None, None) => {}
         }
     }
+    for view in agent.engine.templates(clock::now()) {
+        match (view.state, view.error) {
+            (SinkState::Written, _) => {}
+            (_, Some(error)) => failed.push(format!("{}: {}", view.id, error.message)),
+            (_, None) => late.push(format!("{}: not written", view.id)),
+        }
+    }
     match (failed.is_empty(), late.is_empty() && in_time) {
         (false, _) => Once::Failed(failed),
         (true, false) if !late.is_empty() => Once::TimedOut(late),
@@ -226,6 +235,7 @@ fn fresh(agent: &Agent) -> Once {
         *if view.finished > 0 { &mut issued } else { &mut kept } += 1;
         sinks += view.targets.len();
     }
+    sinks += agent.engine.templates(clock::now()).count();
     Once::Fresh { issued, kept, sinks }
 }
 

@@ -67,9 +67,14 @@ impl Counters {
     }
 
     /// A sink was written, or could not be.
-    pub(super) fn sink_write(&mut self, account: &AccountId, sink: &Arc<str>, ok: bool) {
+    pub(super) fn sink_write(&mut self, account: &str, sink: &Arc<str>, ok: bool) {
         let result = if ok { "ok" } else { "failed" };
-        self.add(&SINK_WRITES, vec![account.as_str().into(), sink.clone(), result.into()], 1.0);
+        self.add(&SINK_WRITES, vec![account.into(), sink.clone(), result.into()], 1.0);
+    }
+
+    /// A sink is there, not written yet.
+    pub(super) fn begin_sink(&mut self, account: &str, sink: &Arc<str>) {
+        self.add(&SINK_WRITES, vec![account.into(), sink.clone(), "ok".into()], 0.0);
     }
 
     /// A hook of that kind has run, or failed.

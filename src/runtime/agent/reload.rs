@@ -221,6 +221,7 @@ impl Agent {
             let id: TargetId = format!("template:{}", template.path.display()).into();
             self.outlets.insert(id, Outlet::Template(Arc::clone(template)));
         }
+        let moved = self.running.config.as_ref().is_some_and(|running| running.vault != config.vault);
         self.servers = self.servers.adapted_to(&config);
         let marks = self.marks(&config);
         self.generation += 1;
@@ -233,6 +234,24 @@ impl Agent {
         self.running = Running { config: Some(config), probes };
         self.apply(Event::Configured { plan, restored, touched, marks });
         self.look_at_secrets(stands_in_vault);
+        if moved {
+            // What was written went elsewhere.
+            let stands = |(id, outlet): (&TargetId, &Outlet)| outlet.stands_in_vault().then(|| id.clone());
+            let lost: Vec<TargetId> = self.outlets.iter().filter_map(stands).collect();
+            lost.into_iter().for_each(|target| self.apply(Event::TargetLost { target }));
+        }
+        if !self.shared.store.marks().is_empty() {
+            let (shared, config) = (Arc::clone(&self.shared), self.running.config.clone());
+            self.tasks.spawn_blocking(move || {
+                let ids: BTreeSet<String> = config
+                    .iter()
+                    .flat_map(|config| &config.templates)
+                    .map(|template| format!("template:{}", template.path.display()))
+                    .collect();
+                let kept = shared.store.keep_marks(|template| ids.contains(template));
+                Done::Marked(kept.map_err(|error| error.to_string()))
+            });
+        }
         for (account, message) in missing {
             self.apply(Event::CredentialChanged { account, change: CredentialChange::Missing(message) });
         }
