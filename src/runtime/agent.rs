@@ -225,6 +225,8 @@ impl Agent {
         if let Some(all) = self.drift.sweep(now) {
             self.look_at(all, true);
         }
+        let overdue = self.drift.overdue(now);
+        self.look_at(overdue, false);
         self.maintain_login(now);
         if now.since(self.looked_into_vault) >= LOOK_INTO_VAULT {
             self.looked_into_vault = now;

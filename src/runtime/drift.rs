@@ -36,6 +36,8 @@ pub(crate) struct Drift {
     /// Driven again on suspicion.
     suspects: HashSet<TargetId>,
     mended: HashMap<TargetId, BootInstant>,
+    /// Suspects of a truce that lasts.
+    postponed: HashSet<TargetId>,
     folders: BTreeSet<PathBuf>,
     /// Folders have come since they were last asked for.
     more_folders: bool,
@@ -89,6 +91,7 @@ impl Drift {
         self.looks.remove(target);
         self.suspects.remove(target);
         self.mended.remove(target);
+        self.postponed.remove(target);
     }
 
     /// Where delivered files stand, where that has changed: for the watcher. Once a second at most, as a start makes
@@ -134,9 +137,23 @@ impl Drift {
             .into_iter()
             .filter(|(target, look)| looks.get(target).is_some_and(|delivered| delivered.look == *look));
         let truce = |target: &TargetId| self.mended.get(target).is_some_and(|at| now.since(*at) < TRUCE);
-        let lost: Vec<TargetId> = known.map(|(target, _)| target).filter(|target| !truce(target)).collect();
+        let (later, lost): (Vec<_>, Vec<_>) = known.map(|(target, _)| target).partition(truce);
         self.suspects.extend(lost.iter().cloned());
+        self.postponed.extend(later);
         lost
+    }
+
+    /// Suspects whose truce is over, to be looked at again.
+    pub(crate) fn overdue(&mut self, now: BootInstant) -> Vec<(TargetId, PathBuf, Look)> {
+        let mended = &self.mended;
+        let over = |target: &TargetId| mended.get(target).is_none_or(|at| now.since(*at) >= TRUCE);
+        let due: Vec<TargetId> = self.postponed.iter().filter(|target| over(target)).cloned().collect();
+        let listed = |target: TargetId| {
+            self.postponed.remove(&target);
+            let Delivered { path, look } = self.looks.get(&target)?.clone();
+            Some((target, path, look))
+        };
+        due.into_iter().filter_map(listed).collect()
     }
 }
 
@@ -204,8 +221,13 @@ async fn watch(
     loop {
         tokio::select! {
             new = new_folders.recv() => match new {
-                // What cannot be watched is swept.
-                Some(new) => drop(folders.arm(&new)),
+                Some(new) => {
+                    // What cannot be watched is swept. What happened before the watch stood is looked for now.
+                    let _ = folders.arm(&new);
+                    if touched.send(BTreeSet::from([PathBuf::new()])).await.is_err() {
+                        return;
+                    }
+                }
                 None => return,
             },
             Some(first) = happened.recv() => {
@@ -316,7 +338,9 @@ mod tests {
         assert!(told(&mut drift, &path, at(1)));
         spoil(&path);
         let again = drift.touched(&BTreeSet::from([path.clone()]));
-        assert!(drift.found(suspicious(again.clone()), false, at(2)).is_empty());
+        assert!(drift.found(suspicious(again), false, at(2)).is_empty());
+        assert!(drift.overdue(at(10)).is_empty());
+        let again = drift.overdue(at(12));
         assert_eq!(drift.found(suspicious(again), false, at(12)).len(), 1, "but not for ever");
     }
 
@@ -330,11 +354,12 @@ mod tests {
             loop {
                 fs::File::create(&path).unwrap(); // until the watch stands
                 match timeout(Duration::from_millis(500), touched.recv()).await {
-                    Ok(paths) => break paths.expect("the lookout lives"),
-                    Err(_) => continue,
+                    Ok(Some(paths)) if paths.contains(&path) => break,
+                    Ok(None) => panic!("the lookout lives"),
+                    _ => continue,
                 }
             }
         });
-        assert!(seen.await.expect("within 10 s").contains(&path));
+        seen.await.expect("within 10 s");
     }
 }

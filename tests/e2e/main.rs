@@ -34,4 +34,5 @@ mod signals;
 mod sinks;
 mod state;
 mod support;
+mod templates;
 mod verify;
