@@ -88,16 +88,28 @@ fn every_whole_configuration_in_the_documentation_loads() {
 }
 
 #[test]
-fn the_configuration_reference_is_what_the_code_says() {
-    let Ok(page) = std::fs::read_to_string(root().join("docs/configuration.md")) else {
-        eprintln!("docs/configuration.md is not there yet");
-        return;
+fn the_walk_through_of_a_provider_joins_into_the_file_that_it_ends_with() {
+    let page = std::fs::read_to_string(root().join("docs/writing-a-provider.md")).unwrap();
+    let walk = page.split("## A walk through").nth(1).unwrap().split("## Trying it").next().unwrap();
+    let mut steps: Vec<String> =
+        blocks(walk).into_iter().filter(|(words, ..)| words == "yaml").map(|(_, _, text)| text).collect();
+    let whole = steps.pop().unwrap();
+    assert_eq!(steps.concat(), whole);
+
+    let load = |text: &str| {
+        let catalog = renewd::provider::catalog::texts();
+        let loaded = renewd::config::load_text("/home/me/fleet.yaml".as_ref(), text, &|_| None, catalog);
+        let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}\n\nin:\n{text}"));
+        assert_eq!(loaded.warnings, []);
+        loaded.config.accounts.into_values().next().unwrap().provider.clone()
     };
-    let generated = renewd::config::reference_markdown();
-    assert!(
-        page.contains(generated.trim()),
-        "docs/configuration.md is not what `config::reference_markdown` writes"
-    );
+    // From the reply on, each step leaves a provider that works.
+    let account = steps.last().unwrap();
+    for count in 3..steps.len() {
+        load(&(steps[..count].concat() + account));
+    }
+    let example = std::fs::read_to_string(root().join("examples/home-grown-provider.yaml")).unwrap();
+    assert_eq!(load(&whole), load(&example), "the example is the same definition");
 }
 
 #[test]

@@ -51,9 +51,7 @@ impl Folder {
         sync: SyncLevel,
     ) -> Result<(), Error> {
         let path = self.path().join(name);
-        if let Some(Found { kind: Kind::Other(kind), .. }) = self.look(name)? {
-            return Err(Error::NotAFile { path, kind });
-        }
+        self.file_or_nothing(name)?;
         let temporary = Temporary::create(self, name, &path)?;
         write_all(&temporary.file, content, &path)?;
         set_attributes(&temporary.file, attributes, None, &path)?;
@@ -76,12 +74,7 @@ impl Folder {
     pub fn write_in_place(&self, name: &OsStr, content: &[u8], attributes: Attributes) -> Result<(), Error> {
         let path = self.path().join(name);
         let (file, found) = self.open_in_place(name, &path)?;
-        if !super::walk::trusted(found.uid) && Some(found.uid) != attributes.uid {
-            return Err(Error::ForeignFile { path, uid: found.uid });
-        }
-        if found.shared && self.warning().is_some() {
-            return Err(Error::HardLinked(path));
-        }
+        fit_to_write_into(self, name, found, attributes)?;
         set_attributes(&file, attributes, Some(found), &path)?;
         reserve(&file, content.len() as u64, &path)?;
         write_all(&file, content, &path)?;
@@ -91,6 +84,16 @@ impl Folder {
                 .map_err(|errno| Error::system(Operation::Write, &path, errno))?;
         }
         retry_on_intr(|| fsync(&file)).map_err(|errno| Error::system(Operation::Sync, &path, errno))
+    }
+
+    /// [`Error::NotAFile`] where something else than a regular file stands under `name`.
+    pub(super) fn file_or_nothing(&self, name: &OsStr) -> Result<(), Error> {
+        match self.look(name)? {
+            Some(Found { kind: Kind::Other(kind), .. }) => {
+                Err(Error::NotAFile { path: self.path().join(name), kind })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn open_in_place(&self, name: &OsStr, path: &Path) -> Result<(OwnedFd, Found), Error> {
@@ -108,6 +111,23 @@ impl Folder {
         }
         Err(Error::system(Operation::Open, path, Errno::EXIST))
     }
+}
+
+/// Whether nobody but those who are meant to can have the file open, or reach it by another name.
+pub(super) fn fit_to_write_into(
+    folder: &Folder,
+    name: &OsStr,
+    found: Found,
+    attributes: Attributes,
+) -> Result<(), Error> {
+    let path = || folder.path().join(name);
+    if !super::walk::trusted(found.uid) && Some(found.uid) != attributes.uid {
+        return Err(Error::ForeignFile { path: path(), uid: found.uid });
+    }
+    if found.shared && folder.warning().is_some() {
+        return Err(Error::HardLinked(path()));
+    }
+    Ok(())
 }
 
 /// A file that is unlinked unless it is renamed.
@@ -216,7 +236,9 @@ fn temporary_name(target: &OsStr) -> OsString {
     name
 }
 
-fn unique_suffix() -> String {
+/// Sixteen hexadecimal digits that nobody can guess: for names of what is not there yet.
+#[must_use]
+pub fn unique_suffix() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut bytes = [0; 8];
     // Uniqueness is O_EXCL's business; without randomness a stranger could merely make us try again.

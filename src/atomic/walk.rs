@@ -16,6 +16,8 @@ pub enum Missing {
     /// They are made: the last one with these permission bits, those above it with 0755 (whatever the umask),
     /// and only below a folder that root or we own.
     Create(u32),
+    /// Whether they could be made is looked at, and the walk ends there: see [`could_locate`](super::could_locate).
+    Rehearse,
 }
 
 /// Finds the folder and the name in it that `path` means.
@@ -26,18 +28,18 @@ pub enum Missing {
 /// # Errors
 /// As [`Folder::open`]; a link of anybody else as the last component is [`Error::ForeignLink`].
 pub fn locate(path: &Path, missing: Missing) -> Result<(Folder, OsString), Error> {
-    let mut walk = Walk::start(path, Last::Name)?;
+    let mut walk = Walk::to_name(path)?;
     match walk.run(missing)? {
-        Some(name) => Ok((Folder::adopt(walk.at, walk.path)?, name)),
+        Some(name) => Ok((walk.adopt()?, name)),
         None => Err(Error::NotAFile { path: path.to_owned(), kind: "folder" }),
     }
 }
 
 /// Walks to the folder `path`, links in it included.
 pub(super) fn open_folder(path: &Path, missing: Missing) -> Result<Folder, Error> {
-    let mut walk = Walk::start(path, Last::Folder)?;
+    let mut walk = Walk::to_folder(path)?;
     walk.run(missing)?;
-    Folder::adopt(walk.at, walk.path)
+    walk.adopt()
 }
 
 /// Whether what `uid` owns can be trusted on a path: root and we ourselves could do the damage anyway.
@@ -56,7 +58,7 @@ enum Last {
     Name,
 }
 
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     asked: &'a Path,
     last: Last,
     /// Where we are, for search only (`O_PATH`).
@@ -65,20 +67,33 @@ struct Walk<'a> {
     /// Components still to go, the next one last.
     ahead: Vec<OsString>,
     links: u32,
+    /// A folder was missing and could have been made: we have not gone all the way.
+    pub(super) rehearsed: bool,
 }
 
 impl<'a> Walk<'a> {
+    /// To the folder that the last component stands in.
+    pub(super) fn to_name(asked: &'a Path) -> Result<Self, Error> {
+        Self::start(asked, Last::Name)
+    }
+
+    /// To the last component, a folder.
+    pub(super) fn to_folder(asked: &'a Path) -> Result<Self, Error> {
+        Self::start(asked, Last::Folder)
+    }
+
     fn start(asked: &'a Path, last: Last) -> Result<Self, Error> {
         if !asked.is_absolute() {
             return Err(Error::NotAbsolute(asked.to_owned()));
         }
-        let mut walk = Self { asked, last, at: root()?, path: "/".into(), ahead: Vec::new(), links: 0 };
+        let (at, path) = (root()?, "/".into());
+        let mut walk = Self { asked, last, at, path, ahead: Vec::new(), links: 0, rehearsed: false };
         walk.push(asked);
         Ok(walk)
     }
 
     /// Goes on until nothing is left, or, where the last component is to be a name, until that is found.
-    fn run(&mut self, missing: Missing) -> Result<Option<OsString>, Error> {
+    pub(super) fn run(&mut self, missing: Missing) -> Result<Option<OsString>, Error> {
         while let Some(name) = self.ahead.pop() {
             if self.last == Last::Name && self.ahead.is_empty() && name != ".." {
                 if self.follow(&name)? {
@@ -89,6 +104,11 @@ impl<'a> Walk<'a> {
             self.step(&name, missing)?;
         }
         Ok(None)
+    }
+
+    /// The folder that the walk has come to.
+    pub(super) fn adopt(self) -> Result<Folder, Error> {
+        Folder::adopt(self.at, self.path)
     }
 
     /// Enters one folder, or takes up the components of the link that stands in its place.
@@ -106,6 +126,7 @@ impl<'a> Walk<'a> {
                     let below = usize::from(self.last == Last::Name);
                     self.create(name, if self.ahead.len() == below { bits } else { 0o755 })
                 }
+                Missing::Rehearse => self.rehearse(name),
             },
             // Linux says ENOTDIR to a link here, other systems ELOOP.
             Err(errno @ (Errno::NOTDIR | Errno::LOOP)) => {
@@ -155,10 +176,7 @@ impl<'a> Walk<'a> {
     fn create(&mut self, name: &OsStr, bits: u32) -> Result<(), Error> {
         let path = self.path.join(name);
         let system = |errno| Error::system(Operation::CreateFolder, &path, errno);
-        let owner = fstat(&self.at).map_err(system)?.st_uid;
-        if !trusted(owner) {
-            return Err(Error::ForeignFolder { path: self.path.clone(), uid: owner });
-        }
+        self.only_below_our_own().map_err(system)??;
         match mkdirat(&self.at, name, Mode::from_raw_mode(bits)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(system(errno)),
@@ -179,6 +197,22 @@ impl<'a> Walk<'a> {
         self.at = folder;
         self.enter(name);
         Ok(())
+    }
+
+    /// Whether [`Walk::create`] could, and nothing more: what is below is not there either.
+    fn rehearse(&mut self, name: &OsStr) -> Result<(), Error> {
+        let system = |errno| Error::system(Operation::CreateFolder, self.path.join(name), errno);
+        self.only_below_our_own().map_err(system)??;
+        super::rehearse::may_write(&self.at).map_err(system)?;
+        self.rehearsed = true;
+        self.ahead.clear();
+        Ok(())
+    }
+
+    /// Folders are made below one that root or we own.
+    fn only_below_our_own(&self) -> Result<Result<(), Error>, Errno> {
+        let uid = fstat(&self.at)?.st_uid;
+        Ok(if trusted(uid) { Ok(()) } else { Err(Error::ForeignFolder { path: self.path.clone(), uid }) })
     }
 
     fn push(&mut self, path: &Path) {

@@ -6,22 +6,28 @@ use std::sync::Arc;
 use super::args::{CheckArgs, Globals};
 use super::exit::Exit;
 use super::report::{self, Failure};
+use super::screen::counted;
 use super::{online, out, settings};
-use crate::config::model::{Account, Config, SecretSource, VaultAuth};
+use crate::config::model::{Account, Config, SecretSource, Sink, VaultAuth};
 use crate::domain::Secret;
 use crate::secrets;
+use crate::sink::file::SinkError;
+use crate::sink::owner;
 
 /// Tells everything that is wrong or doubtful on standard error, or `ok` on standard output.
 pub(super) async fn check(args: CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
     let loaded = settings::load(globals)?;
     report::warnings(&loaded.warnings);
     let config = loaded.config;
-    let findings = secrets_of(&config).await;
+    let mut findings = secrets_of(&config).await;
+    if !args.online {
+        findings.extend(names_of(&config)); // which `--online` looks for too, and more strictly
+    }
     findings.iter().for_each(Finding::tell);
     if findings.iter().any(|finding| finding.is_error) {
         return Ok(Exit::Config);
     }
-    if args.online && !online::check(&config).await {
+    if args.online && !online::check(&config, globals).await {
         return Ok(Exit::Failed);
     }
     out::print(&summary(&config))?;
@@ -43,12 +49,7 @@ fn summary(config: &Config) -> String {
     text
 }
 
-/// `1 account`, `2 accounts`.
-fn counted(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
-}
-
-/// What is to be said of an account's secrets.
+/// What is to be said of an account's secrets, or of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Finding {
     is_error: bool,
@@ -142,6 +143,31 @@ async fn login(auth: &VaultAuth) -> Vec<Finding> {
         if let Err(error) = secrets::resolve(source, &secrets::process_environment).await {
             findings.push(Finding::error(format!("`vault.auth`, `{name}`: {error}"), error.hint()));
         }
+    }
+    findings
+}
+
+/// Users and groups that this machine does not know: a configuration may be for another one, so these are warnings.
+fn names_of(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut look = |whose: String, owner: Option<&str>, group: Option<&str>| {
+        let unknown = owner::unknown(owner, group).into_iter();
+        findings.extend(unknown.map(|error| Finding::warning(format!("{whose}: {error}"), error.hint())));
+    };
+    for account in config.accounts.values() {
+        for sink in account.sinks.iter().filter_map(Sink::file) {
+            let whose = format!("account `{}`, sink file:{}", account.name, sink.path.display());
+            look(whose, sink.owner.as_deref(), sink.group.as_deref());
+        }
+    }
+    for template in &config.templates {
+        let whose = format!("template {}", template.path.display());
+        look(whose, template.owner.as_deref(), template.group.as_deref());
+    }
+    let group = config.agent.socket.as_ref().and_then(|socket| socket.group.as_deref());
+    if let Some(group) = group.filter(|group| owner::group_id(group).is_none()) {
+        let error = SinkError::UnknownName { kind: "group", name: group.to_owned() };
+        findings.push(Finding::warning(format!("agent.socket: {error}"), error.hint()));
     }
     findings
 }

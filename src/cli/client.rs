@@ -138,6 +138,24 @@ impl Agent {
         }
     }
 
+    /// The token document, as soon as its generation is another than `after`; `None` where `patience` is over before.
+    pub(super) async fn token_after(
+        &self,
+        account: &AccountId,
+        after: Option<u64>,
+        patience: Duration,
+    ) -> Result<Option<String>, Trouble> {
+        let Some(after) = after else { return self.token_text(account).await.map(Some) };
+        let path =
+            format!("/v1/accounts/{account}/token?after={after}&timeout={}", patience.as_secs().max(1));
+        let (status, body) = self.exchange(Method::GET, &path, patience.saturating_add(PATIENCE)).await?;
+        match status {
+            StatusCode::OK => Ok(Some(body)),
+            StatusCode::NOT_MODIFIED => Ok(None),
+            _ => Err(refusal(status, &body)),
+        }
+    }
+
     /// Renews the account now and waits for the outcome, `patience` at most.
     pub(super) async fn renew(&self, account: &AccountId, patience: Duration) -> Result<Renewal, Trouble> {
         #[derive(Deserialize)]
@@ -175,17 +193,13 @@ impl Agent {
         patience: Duration,
     ) -> Result<(StatusCode, String), Trouble> {
         let request = self.http.request(method, format!("http://renewd{path}")).timeout(patience);
-        let mut response = request.send().await.map_err(|error| self.unreachable(&error))?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
-            if body.len() + chunk.len() > LONGEST_ANSWER {
-                return Err(Trouble::Garbled("the answer has no end".to_owned()));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let body =
-            String::from_utf8(body).map_err(|_| Trouble::Garbled("the answer is not text".to_owned()))?;
-        Ok((response.status(), body))
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let whole = body(response).await.map_err(|error| self.unreachable(&error))?;
+        let whole = whole.ok_or_else(|| Trouble::Garbled("the answer has no end".to_owned()))?;
+        let text =
+            String::from_utf8(whole).map_err(|_| Trouble::Garbled("the answer is not text".to_owned()))?;
+        Ok((status, text))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Trouble {
@@ -283,6 +297,18 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(body: &str) -> Result<T, Troubl
     serde_json::from_str(body).map_err(|error| {
         Trouble::Garbled(format!("unexpected JSON at line {}, column {}", error.line(), error.column()))
     })
+}
+
+/// The whole body; `None` where it has no end.
+pub(super) async fn body(mut response: reqwest::Response) -> reqwest::Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > LONGEST_ANSWER {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
 }
 
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {

@@ -15,7 +15,7 @@ use super::args::DemoArgs;
 use super::client::Agent;
 use super::exit::Exit;
 use super::report::Failure;
-use super::screen::{Line, Look, Tone};
+use super::screen::{Line, Look, Tone, counted};
 use super::status::{View, page, show};
 use super::{init, out, run, settings};
 use crate::config::definition::Definition;
@@ -109,9 +109,19 @@ impl Stage {
         self.vendors.abort();
         let stats = self.simulator.stats();
         let all = stats.providers.values();
-        let (requests, tokens) =
-            all.fold((0, 0), |(requests, tokens), each| (requests + each.requests, tokens + each.granted));
-        out::complain(&format!("{requests} requests brought {tokens} tokens; next: `renewd init --help`\n"));
+        let (requests, tokens, failures) = all.fold((0, 0, 0), |(requests, tokens, failures), each| {
+            (requests + each.requests, tokens + each.granted, failures + each.faulted)
+        });
+        let played = match failures {
+            0 => String::new(),
+            _ => {
+                format!("; {} played on purpose", counted(usize::try_from(failures).unwrap_or(0), "failure"))
+            }
+        };
+        out::complain(&format!(
+            "{requests} requests brought {tokens} tokens{played}\n\
+             next: `renewd init --provider NAME` prints a configuration of your own; `renewd providers` lists the names\n"
+        ));
     }
 
     fn banner(&self, look: Look) -> Vec<Line> {
@@ -125,7 +135,7 @@ impl Stage {
                 format!(" {dot} stand-ins of the vendors hand out tokens that live for seconds {dot} Ctrl-C ends it"),
             ),
             dim(format!("tokens appear in {folder}/tokens; change {folder}/renewd.yaml and see")),
-            dim(format!("`{}` fails from second {from} to {to} of every minute", FAILING.0)),
+            dim(format!("`{}` fails on purpose, from second {from} to {to} of every minute", FAILING.0)),
         ]
     }
 }

@@ -87,7 +87,7 @@ fn part(command: &clap::Command) -> io::Result<String> {
     })?;
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").replace('-', "\\-");
-    let heading = format!(".SS \"{usage}\"\n");
+    let heading: String = usage.lines().map(|way| format!(".SS \"{}\"\n", way.trim())).collect();
     let headings = [".SH DESCRIPTION\n", ".SH OPTIONS\n", ".SH EXTRA\n"];
     Ok(headings.into_iter().fold(heading + &part, |part, heading| part.replace(heading, ".PP\n")))
 }

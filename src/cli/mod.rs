@@ -6,6 +6,7 @@ mod client;
 mod completions;
 mod demo;
 mod duration;
+mod exec;
 mod exit;
 mod init;
 mod interrupt;
@@ -31,7 +32,8 @@ mod wait;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 
 use self::args::{Cli, Command};
 pub use self::exit::Exit;
@@ -46,7 +48,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             failure.tell();
             failure.exit()
         }),
-        Err(error) => say(&error),
+        Err(error) => say(&with_whole_usage(error)),
     };
     // The hook has told of the panic; nothing is used afterwards that it may have left half done.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or(Exit::Internal).into()
@@ -63,6 +65,7 @@ fn dispatch(Cli { globals, command }: Cli) -> Result<Exit, Failure> {
         Command::Renew(args) => soon(renew::renew(args, &globals)),
         Command::Token(args) => soon(token::token(args, &globals)),
         Command::Wait(args) => soon(wait::wait(args, &globals)),
+        Command::Exec(args) => soon(exec::exec(args, &globals)),
         Command::Simulator(args) => soon(simulator::simulator(args)),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Providers(args) => providers::providers(&args),
@@ -82,6 +85,22 @@ fn soon(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Fa
         .build()
         .map_err(|error| Failure::new(Exit::Internal, "cannot start the runtime").because(&error))?;
     runtime.block_on(command)
+}
+
+/// Where something is missing, clap's usage line makes whatever was given look as if it had to be, be it by a variable.
+fn with_whole_usage(mut error: clap::Error) -> clap::Error {
+    if error.kind() != ErrorKind::MissingRequiredArgument {
+        return error;
+    }
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    let mut command = Cli::command();
+    command.build();
+    // `Usage: renewd token ...`
+    let named = usage.split_whitespace().nth(2).and_then(|name| command.find_subcommand_mut(name));
+    if let Some(usage) = named.map(clap::Command::render_usage) {
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(usage));
+    }
+    error
 }
 
 /// Usage errors on standard error with status 2; help and version on standard output.

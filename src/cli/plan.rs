@@ -7,7 +7,7 @@ use super::args::Globals;
 use super::client::{Agent, Trouble};
 use super::exit::Exit;
 use super::report::{self, Failure};
-use super::screen::{Line, Look, Tone, fit, pad, sanitise, width};
+use super::screen::{Line, Look, Tone, counted, fit, pad, sanitise, width};
 use super::status::relative;
 use super::suggest::listed;
 use super::{out, settings, socket};
@@ -250,7 +250,8 @@ fn summary(rows: &[Row]) -> String {
     let requests = count(&[Fate::Added, Fate::Moved, Fate::Asked]);
     let (kept, removed) = (count(&[Fate::Kept]), count(&[Fate::Removed]));
     let gone = if removed > 0 { format!(", {removed} removed") } else { String::new() };
-    format!("{} accounts: {requests} asked at once, {kept} kept{gone}", rows.len() - removed)
+    let accounts = counted(rows.len() - removed, "account");
+    format!("{accounts}: {requests} asked at once, {kept} kept{gone}")
 }
 
 #[cfg(test)]

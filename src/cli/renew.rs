@@ -1,8 +1,11 @@
 //! `renewd renew`: a new token now, and a line an account on how that went.
 
+use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use tokio::time::sleep;
 
 use super::args::{Globals, RenewArgs};
 use super::client::{Agent, Renewal, Trouble};
@@ -10,13 +13,19 @@ use super::exit::Exit;
 use super::out;
 use super::report::Failure;
 use super::screen::{Line, Look, Tone, pad, sanitise, width};
-use super::status::{relative, span};
+use super::status::{relative, span, waits};
 use super::suggest::unknown_account;
-use crate::domain::{AccountId, Timestamp};
+use crate::domain::{AccountId, Timestamp, Waiting};
 use crate::observe::status::Status;
 
 /// The agent paces requests itself; this only bounds our connections.
 const AT_ONCE: usize = 256;
+
+/// What has no outcome after this long may be waiting for something: a person is told for what.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+const NEXT_LOOK: Duration = Duration::from_secs(1);
+/// Of many accounts that wait for the same, the first say enough.
+const NAMED: usize = 5;
 
 /// Asks the running agent to renew, waits, and tells the outcome of each account as it comes.
 pub(super) async fn renew(args: RenewArgs, globals: &Globals) -> Result<Exit, Failure> {
@@ -25,6 +34,7 @@ pub(super) async fn renew(args: RenewArgs, globals: &Globals) -> Result<Exit, Fa
     let accounts = if args.all { all(&status) } else { known(args.accounts, &status)? };
     let widest = accounts.iter().map(|account| width(account.as_str())).max().unwrap_or(0);
     let look = Look::of_stdout();
+    let mut delays = Delays::of(&accounts);
     let mut outcomes = stream::iter(accounts)
         .map(|account| async {
             let outcome = agent.renew(&account, args.timeout).await;
@@ -32,7 +42,23 @@ pub(super) async fn renew(args: RenewArgs, globals: &Globals) -> Result<Exit, Fa
         })
         .buffer_unordered(AT_ONCE);
     let mut exit = Exit::Done;
-    while let Some((account, outcome)) = outcomes.next().await {
+    let mut look_again = pin!(sleep(FIRST_LOOK));
+    loop {
+        let (account, outcome) = tokio::select! {
+            ended = outcomes.next() => match ended {
+                Some(ended) => ended,
+                None => break,
+            },
+            () = look_again.as_mut() => {
+                // Where that goes wrong, the renewals themselves say so.
+                if let Ok(status) = agent.status().await {
+                    delays.tell(&status);
+                }
+                look_again.set(sleep(NEXT_LOOK));
+                continue;
+            }
+        };
+        delays.over(&account);
         if let Err(trouble @ Trouble::Unreachable { .. }) = outcome {
             return Err(trouble.into_failure(globals));
         }
@@ -43,6 +69,51 @@ pub(super) async fn renew(args: RenewArgs, globals: &Globals) -> Result<Exit, Fa
         ))?;
     }
     Ok(exit)
+}
+
+/// Accounts without an outcome, and what has been said of their waiting.
+struct Delays(BTreeMap<AccountId, Option<Waiting>>);
+
+impl Delays {
+    fn of(accounts: &[AccountId]) -> Self {
+        Self(accounts.iter().map(|account| (account.clone(), None)).collect())
+    }
+
+    fn over(&mut self, account: &AccountId) {
+        self.0.remove(account);
+    }
+
+    /// Says on standard error why accounts wait, and until when: a line for all that wait for the same.
+    fn tell(&mut self, status: &Status) {
+        for (waiting, accounts) in self.news(status) {
+            let names: Vec<&str> = accounts.iter().map(AccountId::as_str).take(NAMED).collect();
+            let more = accounts.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            out::complain(&format!("{}{more}: {}\n", names.join(", "), waits(&waiting, status.now)));
+        }
+    }
+
+    /// What has not been said yet. That the next try of a host has begun, so that its end is open, is no news.
+    fn news(&mut self, status: &Status) -> Vec<(Waiting, Vec<AccountId>)> {
+        let mut news: Vec<(Waiting, Vec<AccountId>)> = Vec::new();
+        for account in &status.accounts {
+            let (Some(waiting), Some(said)) = (&account.waiting, self.0.get_mut(&account.name)) else {
+                continue;
+            };
+            let known = said.as_ref().is_some_and(|said| {
+                said.what == waiting.what && (said.until == waiting.until || waiting.until.is_none())
+            });
+            if known {
+                continue;
+            }
+            *said = Some(waiting.clone());
+            match news.iter_mut().find(|(known, _)| known == waiting) {
+                Some((_, accounts)) => accounts.push(account.name.clone()),
+                None => news.push((waiting.clone(), vec![account.name.clone()])),
+            }
+        }
+        news
+    }
 }
 
 fn all(status: &Status) -> Vec<AccountId> {
@@ -117,4 +188,49 @@ fn line(
 /// To the second.
 fn whole(at: Timestamp) -> Timestamp {
     Timestamp::from_secs(at.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::status::tests::{account, status_of};
+    use crate::domain::WaitsFor;
+
+    #[test]
+    fn waiting_is_said_once_for_all_that_wait_for_the_same_and_again_when_it_takes_longer() {
+        let waiting = |what, until: Option<i64>| {
+            let host = Some("api.example.com:443".to_owned());
+            Some(Waiting { what, until: until.map(Timestamp::from_secs), host })
+        };
+        let status = |waitings: [Option<Waiting>; 4]| {
+            let accounts = ["a", "b", "c", "d"].into_iter().zip(waitings);
+            let account = |(name, waiting)| crate::observe::status::AccountStatus {
+                waiting,
+                ..account(name, "portone")
+            };
+            status_of(accounts.map(account).collect())
+        };
+        let names = |news: Vec<(Waiting, Vec<AccountId>)>| -> Vec<String> {
+            let name = |(waiting, accounts): (Waiting, Vec<AccountId>)| {
+                let accounts: Vec<&str> = accounts.iter().map(AccountId::as_str).collect();
+                format!("{}: {:?}", accounts.join(" "), waiting.what)
+            };
+            news.into_iter().map(name).collect()
+        };
+        let (host, limit) = (WaitsFor::Host, WaitsFor::Limit);
+        let mut delays = Delays::of(&["a", "b", "c"].map(|name| AccountId::new(name).unwrap()));
+        let first = status([
+            waiting(host, Some(9)),
+            waiting(limit, None),
+            waiting(host, Some(9)),
+            waiting(host, Some(9)),
+        ]);
+        assert_eq!(names(delays.news(&first)), ["a c: Host", "b: Limit"]);
+        assert!(delays.news(&first).is_empty());
+        delays.over(&AccountId::new("c").unwrap());
+        let later = status([waiting(host, None), waiting(host, Some(30)), waiting(host, Some(30)), None]);
+        assert_eq!(names(delays.news(&later)), ["b: Host"], "a's host is being tried");
+        let longer = status([waiting(host, Some(30)), waiting(host, Some(30)), None, None]);
+        assert_eq!(names(delays.news(&longer)), ["a: Host"]);
+    }
 }

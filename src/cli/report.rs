@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use super::args::Globals;
 use super::exit::Exit;
 use super::out;
 use super::screen::{Look, Tone, sanitise};
@@ -93,6 +94,13 @@ impl Failure {
 /// Tells of something that is not right but stops nothing.
 pub(super) fn warn(message: &str) {
     out::complain(&labelled(Look::of_stderr(), Tone::Warn, "warning:", message));
+}
+
+/// Tells of something that is right and good to know. A caller that wants nothing but errors is spared it.
+pub(super) fn note(message: &str, globals: &Globals) {
+    if !globals.only_errors() {
+        out::complain(&labelled(Look::of_stderr(), Tone::Note, "note:", message));
+    }
 }
 
 /// Tells of every problem of a configuration; the failure says nothing more.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::args::{Globals, OnceArgs};
 use super::exit::Exit;
 use super::report::Failure;
+use super::screen::counted;
 use super::settings;
 use crate::config::model::{Config, LogFormat};
 use crate::observe::{self, LevelHandle};
@@ -37,7 +38,15 @@ pub(super) fn once(args: &OnceArgs, globals: &Globals) -> Result<Exit, Failure> 
         Ok((once.map_err(|error| not_started(&error))?, accounts))
     })?;
     match once {
-        Once::Fresh => Ok(Exit::Done),
+        Once::Fresh { issued, kept, sinks } => {
+            let total = counted(accounts, "account");
+            let sinks = counted(sinks, "sink");
+            tracing::info!(
+                event = "done",
+                "{total} fresh: {issued} issued now, {kept} still good; delivered to {sinks}"
+            );
+            Ok(Exit::Done)
+        }
         Once::Failed(failed) => {
             let message = format!("{} of {accounts} accounts are not fresh and delivered", failed.len());
             Err(failed.iter().fold(Failure::new(Exit::Failed, message), |failure, line| failure.cause(line)))
@@ -117,6 +126,7 @@ fn not_started(error: &StartError) -> Failure {
                 Failure::new(if locked { Exit::Unavailable } else { Exit::Failed }, open.to_string());
             open.hint().into_iter().fold(failure, Failure::hint)
         }
+        StartError::Tls(_) => Failure::new(Exit::Internal, error.to_string()),
         StartError::Socket(_) => Failure::new(Exit::Failed, error.to_string())
             .hint("name another with agent.socket, or `socket: off`"),
     }

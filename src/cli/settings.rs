@@ -1,5 +1,6 @@
 //! The configuration as commands see it: where it is, what it says, what the command line says over it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::args::Globals;
@@ -13,6 +14,10 @@ use crate::provider::catalog;
 
 /// The configuration's place without any word about it (the contract's).
 const DEFAULT: &str = "/etc/renewd/renewd.yaml";
+/// To whoever has no configuration yet, or one elsewhere.
+const WHERE: &str = "name yours with --config FILE or RENEWD_CONFIG; `renewd init --provider NAME > FILE` writes one to start from";
+/// A file up to this many bytes is read whole in no time, and so its mistakes are seen.
+const SHORT: usize = 256 << 10;
 /// Of a socket that only the command line names.
 const SOCKET_MODE: u32 = 0o660;
 
@@ -27,7 +32,13 @@ pub(super) fn config_path(globals: &Globals) -> PathBuf {
 /// # Errors
 /// With exit status 78, all problems being told already.
 pub(super) fn load(globals: &Globals) -> Result<Loaded, Failure> {
-    let loaded = read(&config_path(globals)).map_err(|problems| report::problems(&problems.0))?;
+    let path = config_path(globals);
+    let loaded = read(&path).map_err(|mut problems| {
+        if let ([problem], false) = (problems.0.as_mut_slice(), path.exists()) {
+            problem.hint = Some(WHERE.to_owned());
+        }
+        report::problems(&problems.0)
+    })?;
     Ok(Loaded { config: overridden(loaded.config, globals), ..loaded })
 }
 
@@ -53,20 +64,32 @@ fn overridden(mut config: Config, globals: &Globals) -> Config {
 
 /// What the file at `path` says under `agent.socket`.
 ///
-/// Only the `agent:` section is read, so that neither ten thousand accounts nor a mistake in one of them stand
-/// between a person and the running agent.
+/// Where it has an `agent:` section, that alone is read, so that neither ten thousand accounts nor a mistake in one of
+/// them stand between a person and the running agent.
 pub(super) fn declared_socket(path: &Path) -> Declared {
-    let Ok(text) = std::fs::read_to_string(path) else { return Declared::Nothing };
-    let section = agent_section(&text).map(|section| format!("accounts: {{}}\n{section}"));
-    let loaded = match section {
-        Some(section) => config::load_text(path, &section, &environment, &[]),
-        None if is_flow(&text) => read(path),
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Declared::Unknown("is not there".to_owned());
+        }
+        Err(error) => return Declared::Unknown(format!("cannot be read ({error})")),
+    };
+    let alone = |section: &str| {
+        let text = format!("accounts: {{}}\n{section}");
+        config::load_text(path, &text, &environment, &[])
+    };
+    let loaded = match agent_section(&text) {
+        Some(section) => alone(&section).or_else(|problems| match socket_entry(&section) {
+            Some(entry) => alone(&entry),
+            None => Err(problems),
+        }),
+        None if text.len() <= SHORT || is_flow(&text) => read(path),
         None => return Declared::Nothing,
     };
     match loaded.map(|loaded| loaded.config.agent.socket) {
         Ok(Some(socket)) => Declared::At(socket.path),
         Ok(None) => Declared::Off,
-        Err(_) => Declared::Nothing,
+        Err(_) => Declared::Unknown("has mistakes (`renewd check` tells which)".to_owned()),
     }
 }
 
@@ -76,6 +99,15 @@ fn agent_section(text: &str) -> Option<String> {
     let mut lines = text.lines().skip_while(|line| !line.starts_with("agent:"));
     let first = lines.next()?;
     Some(std::iter::once(first).chain(lines.take_while(belongs)).flat_map(|line| [line, "\n"]).collect())
+}
+
+/// The section with nothing but its `socket:` entry, in block style.
+fn socket_entry(section: &str) -> Option<String> {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = section.lines().skip(1).skip_while(|line| !line.trim_start().starts_with("socket:"));
+    let first = lines.next()?;
+    let below = lines.take_while(|line| line.trim().is_empty() || depth(line) > depth(first));
+    Some(["agent:", first].into_iter().chain(below).flat_map(|line| [line, "\n"]).collect())
 }
 
 /// Whether the document is one mapping in braces, as in JSON.
@@ -130,9 +162,29 @@ mod tests {
         );
         assert_eq!(declared("{\"agent\": {\"socket\": \"/run/mine.sock\"}, \"accounts\": {}}"), at());
         assert_eq!(declared("agent:\n  socket: off\naccounts: {}\n"), Declared::Off);
-        assert_eq!(declared("accounts: {}\n"), Declared::Nothing);
-        assert_eq!(declared("agent: [\n"), Declared::Nothing);
-        assert_eq!(declared_socket(Path::new("/nonexistent")), Declared::Nothing);
+        assert!(matches!(declared("accounts: {}\n"), Declared::At(_)), "the default");
+    }
+
+    #[test]
+    fn a_mistake_beside_the_socket_does_not_hide_it() {
+        let at = || Declared::At("/run/mine.sock".into());
+        assert_eq!(declared("agent:\n  lisen: off\n  socket: /run/mine.sock\n  log: 7\n"), at());
+        let long = "agent:\n  socket:\n    path: /run/mine.sock\n    mode: \"0600\"\n  lisen: off\n";
+        assert_eq!(declared(long), at());
+        let wrong = declared("agent:\n  lisen: off\n  socket: mine.sock\n");
+        assert!(matches!(wrong, Declared::Unknown(_)));
+    }
+
+    #[test]
+    fn a_file_that_does_not_tell_the_socket_is_told_apart_from_one_that_is_silent() {
+        let unknown = |words: &str| Declared::Unknown(words.to_owned());
+        let broken = || unknown("has mistakes (`renewd check` tells which)");
+        assert_eq!(declared("agent: [\n"), broken());
+        assert_eq!(declared("agnet: { socket: /run/mine.sock }\naccounts: {}\n"), broken());
+        assert_eq!(declared_socket(Path::new("/nonexistent")), unknown("is not there"));
+        let account = |n: u32| format!("  account-{n}: {{ provider: kis }}\n");
+        let long = format!("accounts:\n{}", (0..9_000).map(account).collect::<String>());
+        assert_eq!(declared(&long), Declared::Nothing, "mistakes among many accounts are not looked for");
     }
 
     #[test]

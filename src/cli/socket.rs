@@ -5,46 +5,61 @@ use std::path::{Path, PathBuf};
 
 use super::args::Globals;
 use super::exit::Exit;
-use super::report::Failure;
+use super::report::{self, Failure};
 use super::settings;
 
 /// The socket's place without any word about it (the contract's).
 const DEFAULT: &str = "/run/renewd/renewd.sock";
 
 /// The socket: `--socket` or `RENEWD_SOCKET`, else what the configuration says, else the default.
-/// A configuration that cannot be read does not hide the running agent.
+/// A configuration that cannot be read does not hide the running agent; which socket is then asked is told, and why.
 ///
 /// # Errors
 /// The configuration switches the socket off.
 pub(super) fn locate(globals: &Globals) -> Result<PathBuf, Failure> {
+    if let Some(named) = globals.socket.clone().filter(|path| !path.as_os_str().is_empty()) {
+        return Ok(named);
+    }
     let config = settings::config_path(globals);
-    resolve(globals.socket.clone(), settings::declared_socket(&config), std::env::var_os("RUNTIME_DIRECTORY"))
-        .ok_or_else(|| {
-            Failure::new(Exit::Unavailable, format!("{} switches the socket off", config.display()))
-                .hint("take `socket: off` out of its `agent:` section, or name the socket of another agent with --socket")
-        })
+    let declared = settings::declared_socket(&config);
+    let doubt = match &declared {
+        Declared::Unknown(why) => Some(why.clone()),
+        _ => None,
+    };
+    let socket = resolve(declared, std::env::var_os("RUNTIME_DIRECTORY")).ok_or_else(|| {
+        Failure::new(Exit::Unavailable, format!("{} switches the socket off", config.display())).hint(
+            "take `socket: off` out of its `agent:` section, or name the socket of another agent with --socket",
+        )
+    })?;
+    if let Some(why) = doubt {
+        let words = format!(
+            "asking at {}, the default, as {} {why}; --socket names another",
+            socket.display(),
+            config.display()
+        );
+        report::note(&words, globals);
+    }
+    Ok(socket)
 }
 
 /// What a configuration says of the socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Declared {
-    /// Nothing, or it cannot be read.
+    /// Nothing.
     Nothing,
+    /// Nobody knows: what is wrong with it, in words that follow its name.
+    Unknown(String),
     /// `off`.
     Off,
     /// This place.
     At(PathBuf),
 }
 
-fn resolve(
-    named: Option<PathBuf>,
-    declared: Declared,
-    runtime_directory: Option<OsString>,
-) -> Option<PathBuf> {
-    match (named.filter(|path| !path.as_os_str().is_empty()), declared) {
-        (Some(path), _) | (None, Declared::At(path)) => Some(path),
-        (None, Declared::Off) => None,
-        (None, Declared::Nothing) => Some(by_default(runtime_directory)),
+fn resolve(declared: Declared, runtime_directory: Option<OsString>) -> Option<PathBuf> {
+    match declared {
+        Declared::At(path) => Some(path),
+        Declared::Off => None,
+        Declared::Nothing | Declared::Unknown(_) => Some(by_default(runtime_directory)),
     }
 }
 
@@ -62,15 +77,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_option_wins_over_the_configuration_and_that_over_the_default() {
+    fn the_configuration_wins_over_the_default() {
         let at = |path: &str| Some(PathBuf::from(path));
-        let declared = || Declared::At("/cfg.sock".into());
-        assert_eq!(resolve(at("/opt.sock"), declared(), None), at("/opt.sock"));
-        assert_eq!(resolve(at("/opt.sock"), Declared::Off, None), at("/opt.sock"));
-        assert_eq!(resolve(at(""), declared(), None), at("/cfg.sock"));
-        assert_eq!(resolve(None, Declared::Off, None), None);
-        assert_eq!(resolve(None, Declared::Nothing, Some("/run/a:/run/b".into())), at("/run/a/renewd.sock"));
-        assert_eq!(resolve(None, Declared::Nothing, Some("".into())), at(DEFAULT));
-        assert_eq!(resolve(None, Declared::Nothing, None), at(DEFAULT));
+        assert_eq!(resolve(Declared::At("/cfg.sock".into()), Some("/run/a".into())), at("/cfg.sock"));
+        assert_eq!(resolve(Declared::Off, None), None);
+        assert_eq!(resolve(Declared::Nothing, Some("/run/a:/run/b".into())), at("/run/a/renewd.sock"));
+        assert_eq!(resolve(Declared::Nothing, Some("".into())), at(DEFAULT));
+        assert_eq!(resolve(Declared::Unknown("is broken".to_owned()), None), at(DEFAULT));
+    }
+
+    #[test]
+    fn the_option_wins_over_the_configuration_unless_it_is_empty() {
+        let globals = |socket: &str| Globals { socket: Some(socket.into()), ..Globals::default() };
+        assert_eq!(locate(&globals("/opt.sock")).unwrap(), PathBuf::from("/opt.sock"));
+        assert_ne!(locate(&globals("")).unwrap(), PathBuf::new());
     }
 }

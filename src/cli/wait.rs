@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::args::{Globals, WaitArgs};
 use super::client::Agent;
 use super::exit::Exit;
-use super::report::Failure;
+use super::report::{self, Failure};
+use super::screen::counted;
 use super::status::{span, template_complaints, undelivered};
 use crate::domain::AccountId;
 use crate::observe::status::Status;
@@ -23,7 +24,7 @@ pub(super) async fn wait(args: WaitArgs, globals: &Globals) -> Result<Exit, Fail
         loop {
             last = match agent.status().await {
                 Ok(status) => match missing(&status, &args.accounts) {
-                    nothing if nothing.is_empty() => return,
+                    nothing if nothing.is_empty() => return status.accounts.len(),
                     missing => Look::Missing(missing),
                 },
                 Err(trouble) => Look::Failed(trouble.into_failure(globals)),
@@ -32,7 +33,13 @@ pub(super) async fn wait(args: WaitArgs, globals: &Globals) -> Result<Exit, Fail
         }
     };
     match tokio::time::timeout(args.timeout, delivered).await {
-        Ok(()) => Ok(Exit::Done),
+        Ok(all) => {
+            let count = if args.accounts.is_empty() { all } else { args.accounts.len() };
+            let verb = if count == 1 { "is" } else { "are" };
+            let words = format!("{} {verb} fresh and delivered", counted(count, "account"));
+            report::note(&words, globals);
+            Ok(Exit::Done)
+        }
         Err(_) => Err(last.into_failure(args.timeout)),
     }
 }

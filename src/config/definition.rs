@@ -162,6 +162,40 @@ pub struct Request {
     pub body: Body,
 }
 
+impl Request {
+    /// Whether a provider can tell a repeated request by its key, and answers it with the reply of the first one.
+    #[must_use]
+    pub fn sends_idempotency_key(&self) -> bool {
+        let fields = self.headers.iter().chain(&self.query).map(|(_, template)| template);
+        let basic = self.basic.iter().flat_map(|basic| [&basic.username, &basic.password]);
+        fields.chain(basic).any(|template| uses_key(template)) || self.body.sends_idempotency_key()
+    }
+}
+
+impl Body {
+    fn sends_idempotency_key(&self) -> bool {
+        fn holds(value: &serde_json::Value) -> bool {
+            match value {
+                serde_json::Value::String(template) => uses_key(template),
+                serde_json::Value::Array(values) => values.iter().any(holds),
+                serde_json::Value::Object(fields) => fields.values().any(holds),
+                _ => false,
+            }
+        }
+        match self {
+            Self::Empty => false,
+            Self::Form(fields) => fields.iter().any(|(_, template)| uses_key(template)),
+            Self::Json(value) => holds(value),
+        }
+    }
+}
+
+/// A template's variables stand between braces; text outside is only text.
+fn uses_key(template: &str) -> bool {
+    let inside = template.split('{').skip(1).filter_map(|part| part.split('}').next());
+    inside.into_iter().any(|expression| expression.contains("idempotency_key"))
+}
+
 /// Request methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the HTTP methods of these names")]
@@ -322,6 +356,38 @@ impl StatusPattern {
         match self {
             Self::Exact(code) => status == code,
             Self::Class(hundred) => status / 100 == u16::from(hundred),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_request_sends_the_idempotency_key_wherever_a_template_names_it() {
+        const KEY: &str = "\"{{ idempotency_key | upper }}\"";
+        let plain = || Request {
+            method: Method::Post,
+            url: "/token".to_owned(),
+            headers: vec![("Idempotency-Key".to_owned(), "{{ uuid }}".to_owned())],
+            query: vec![("idempotency_key".to_owned(), "idempotency_key".to_owned())],
+            basic: None,
+            body: Body::Json(json!({"idempotency_key": ["{{ nonce }}", 1, null]})),
+        };
+        assert!(!plain().sends_idempotency_key());
+        let pair = || vec![("key".to_owned(), KEY.to_owned())];
+        let password = Basic { username: String::new(), password: KEY.to_owned(), form_encoded: false };
+        for request in [
+            Request { headers: pair(), ..plain() },
+            Request { query: pair(), ..plain() },
+            Request { basic: Some(password), ..plain() },
+            Request { body: Body::Form(pair()), ..plain() },
+            Request { body: Body::Json(json!({"a": [{"b": KEY}]})), ..plain() },
+        ] {
+            assert!(request.sends_idempotency_key(), "{request:?}");
         }
     }
 }

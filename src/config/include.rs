@@ -21,6 +21,9 @@ pub(super) fn resolve(folder: &Path, pattern: &str) -> Result<Matches, String> {
     if pattern.contains("**") {
         return Err("`**` is not supported: name each folder".to_owned());
     }
+    if pattern.starts_with("~/") {
+        return Err("`~` is not expanded: write the home folder out".to_owned());
+    }
     let mut found = Matches::default();
     let mut reached = vec![folder.to_owned()];
     let mut wild = false;

@@ -23,7 +23,7 @@ pub fn reference_markdown() -> String {
 const HEAD: &str = "\
 # Configuration
 
-<!-- Made by `config::reference_markdown()`; a test holds this page against the code. -->
+<!-- Made by `config::reference_markdown`; `UPDATE_DOCS=1 cargo test --lib config::reference` writes it anew. -->
 
 The configuration is YAML: `/etc/renewd/renewd.yaml`, or what `--config` or `RENEWD_CONFIG` names. `renewd check` reports
 everything that is wrong with it at once, `renewd schema` prints a JSON Schema for editors. Unknown keys, keys that stand twice
@@ -107,6 +107,18 @@ mod tests {
             }
         }
         assert!(!page.contains("`alerts`") && !page.contains("`audit`"));
+    }
+
+    #[test]
+    fn the_configuration_reference_is_what_the_code_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+        let page = reference_markdown();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            #[expect(clippy::disallowed_methods, reason = "a test that rewrites a page of the repository")]
+            std::fs::write(path, &page).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(committed, page, "UPDATE_DOCS=1 writes {path} anew");
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub(crate) fn echo(word: &str) -> String {
     }
 }
 
-fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+/// The one of `known` that a misspelt word was meant to be.
+pub(crate) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     if word.chars().count() > 64 {
         return None;
     }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod hosts;
+
 use super::plan::tests::plan;
 use super::*;
 use crate::config::model::{Calendar, Limit};
@@ -287,27 +289,6 @@ fn another_account_under_the_same_name_waits_for_the_old_request() {
 }
 
 #[test]
-fn a_missing_secret_says_nothing_about_the_host() {
-    let names = ["a", "b", "c", "d"];
-    let mut bench = Bench::new(&names.map(|name| (name, plan())));
-    for _ in 0..8 {
-        while !bench.issues.is_empty() {
-            bench.fail(ErrorClass::Transient);
-        }
-        bench.pass(Duration::from_secs(3));
-    }
-    let back = |bench: &Bench| {
-        bench.others.iter().any(|effect| matches!(effect, Effect::Say(Note::HostBack { .. })))
-    };
-    assert!(bench.others.iter().any(|effect| matches!(effect, Effect::Say(Note::HostDown { .. }))));
-    while bench.issues.is_empty() {
-        bench.pass(Duration::from_secs(1));
-    }
-    bench.fail(ErrorClass::Config);
-    assert!(!back(&bench));
-}
-
-#[test]
 fn a_target_that_changes_its_look_while_it_is_written_is_written_again() {
     let account = |look| AccountPlan { targets: vec![TargetPlan { look, ..target("t") }], ..plan() };
     let mut bench = Bench::new(&[("a", account(1))]);
@@ -330,18 +311,6 @@ fn a_target_that_holds_a_newer_generation_than_was_asked_for_is_left_alone() {
     bench.grant(HOUR);
     bench.write(2);
     assert!(bench.writes.is_empty());
-}
-
-#[test]
-fn a_raised_limit_lets_those_pass_that_wait() {
-    let slow = Limit { period: Some(60 * HOUR), burst: 1, concurrency: 4 };
-    let accounts = |limit| ["a", "b", "c"].map(|name| (name, AccountPlan { limit, ..plan() }));
-    let mut bench = Bench::new(&accounts(slow));
-    assert_eq!(bench.issues.len(), 1);
-    bench.configure(&accounts(Limit::default()), BTreeMap::new());
-    assert_eq!(bench.issues.len(), 1, "what has been spent comes back slowly, not at once");
-    bench.configure(&accounts(Limit { period: None, ..slow }), BTreeMap::new());
-    assert_eq!(bench.issues.len(), 3);
 }
 
 #[test]
@@ -441,43 +410,4 @@ fn hosts_are_told_apart() {
     let bench = Bench::new(&[("a", narrow(plan())), ("b", narrow(plan())), ("c", narrow(elsewhere))]);
     let asked: Vec<&str> = bench.issues.iter().map(|issue| issue.account.as_str()).collect();
     assert_eq!(asked, ["a", "c"]);
-}
-
-#[test]
-fn nobody_asks_by_half_of_a_new_configuration() {
-    let limit = Limit { period: Some(HOUR), burst: 1, concurrency: 1 };
-    let account = |identity, host: &str, limit| {
-        let (host, identity) = (Arc::from(host), Some(identity));
-        AccountPlan { identity, host, limit, can_refresh: true, ..plan() }
-    };
-    let stored = Restored { refresh: Some(RefreshMeta { expires_at: None }), ..Restored::default() };
-    let restored: BTreeMap<_, _> = ["a", "b"].map(|name| (id(name), stored.clone())).into();
-    let before = [("0", "y", 1), ("1", "x", 1), ("a", "y", 1), ("b", "x", 1)];
-    let mut bench =
-        Bench::restored(&before.map(|(name, host, who)| (name, account(who, host, limit))), restored);
-    assert_eq!(bench.issues.len(), 2, "a and b wait, each at its host");
-    bench.issues.clear();
-    let free = Limit { period: None, burst: 1, concurrency: 9 };
-    let after = [("0", "y", 1), ("1", "x", 1), ("a", "x", 1), ("b", "x", 2)];
-    bench.configure(&after.map(|(name, host, who)| (name, account(who, host, free))), BTreeMap::new());
-    let asked: Vec<_> = bench.issues.iter().map(|issue| (issue.account.as_str(), issue.operation)).collect();
-    assert_eq!(asked, [("a", Operation::Refresh), ("b", Operation::Issue)], "b's refresh token is another's");
-}
-
-#[test]
-fn a_refusal_that_shows_that_the_host_is_back_is_not_followed_by_another_try_at_once() {
-    let mut bench = Bench::new(&["a", "b", "c", "d", "e"].map(|name| (name, plan())));
-    while bench.issues.len() > 1 {
-        bench.fail(ErrorClass::Transient);
-    }
-    bench.fail(ErrorClass::Transient);
-    while bench.issues.is_empty() {
-        bench.pass(Duration::from_millis(100));
-    }
-    assert_eq!(bench.issues.len(), 1, "the probe");
-    let probe = bench.issues[0].account.clone();
-    bench.fail(ErrorClass::Rejected);
-    assert_eq!(bench.issues.len(), 4, "the others are due");
-    assert!(bench.issues.iter().all(|issue| issue.account != probe));
-    assert!(bench.next_ask(probe.as_str()) >= Duration::from_secs(30));
 }

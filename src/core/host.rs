@@ -1,23 +1,16 @@
-//! One provider host: its rate, its places, its pause and its breaker. Accounts queue here; nearest expiry first.
+//! One provider host: its rate, its places, its pause, its [`Breaker`]. Accounts queue here; nearest expiry first.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::breaker::{Breaker, Door, LONGEST_OPEN, Sign, Turn};
 use crate::config::model::Limit;
-use crate::domain::{AccountId, BootInstant, Deadline, Now, Timestamp};
+use crate::domain::{AccountId, BootInstant, Deadline, Now, Timestamp, WaitsFor};
 
-/// Failures in a row, of at least two accounts, that open the breaker.
-const TRIP: u32 = 5;
 /// In flight at the very most, those that gave their place away included.
 const MOST_IN_FLIGHT: u32 = 32;
-/// A host that goes down may answer this long what it had begun to.
-const LAST_GASP: Duration = Duration::from_secs(2);
-/// The longest that the breaker stays open before a probe.
-const LONGEST_OPEN: Duration = Duration::from_secs(60);
-/// The same where the user has turned the rate off (docs/decisions/0022).
+/// The longest that the breaker stays open where the user has turned the rate off (docs/decisions/0022).
 const LONGEST_OPEN_UNLIMITED: Duration = Duration::from_secs(1);
-/// The shortest, for tokens that live a few seconds.
-const SHORTEST_OPEN: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Host {
@@ -32,17 +25,8 @@ pub(super) struct Host {
     pub(super) active: u32,
     /// In flight and unanswered for so long that the place went to the next.
     pub(super) stalled: u32,
-    /// When the host last answered while its breaker was closed.
-    last_answer: Option<BootInstant>,
     pub(super) paused: Option<Deadline>,
-    pub(super) breaker: Breaker,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Breaker {
-    Closed { failures: u32, first: Option<AccountId>, several: bool },
-    Open { until: Deadline, round: u32 },
-    Probing { by: AccountId, round: u32 },
+    breaker: Breaker,
 }
 
 /// An account's place in the queue.
@@ -65,29 +49,6 @@ pub(super) enum Gate {
     Busy,
 }
 
-/// What a request has shown about the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sign {
-    /// It answers, if only with a refusal.
-    Answered,
-    /// A transport failure or 5xx.
-    Fault,
-    /// Nothing: the request never left.
-    None,
-}
-
-/// What the end of a request means for the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
-    Nothing,
-    /// The breaker is to open; the round counts the openings since it was last closed.
-    Opens {
-        round: u32,
-    },
-    /// The host answers again.
-    Closes,
-}
-
 impl Host {
     pub(super) fn new(limit: Limit) -> Self {
         Self {
@@ -97,9 +58,8 @@ impl Host {
             arrival: 0,
             active: 0,
             stalled: 0,
-            last_answer: None,
             paused: None,
-            breaker: Breaker::closed(),
+            breaker: Breaker::new(),
         }
     }
 
@@ -137,14 +97,10 @@ impl Host {
             }
             self.paused = None;
         }
-        let shut_until = match &self.breaker {
-            Breaker::Probing { .. } => return Gate::Busy,
-            Breaker::Open { until, .. } if !until.reached(now) => Some(*until),
-            Breaker::Open { .. } | Breaker::Closed { .. } => None,
-        };
-        let line = match (shut_until, failing, unfailed) {
-            (Some(until), _, None) => return Gate::Until(until),
-            (None, Some(failing), unfailed) if unfailed.is_none_or(|unfailed| failing <= unfailed) => {
+        let line = match (self.breaker.door(now), failing, unfailed) {
+            (Door::Probed, ..) => return Gate::Busy,
+            (Door::Shut(until), _, None) => return Gate::Until(until),
+            (Door::Ajar, Some(failing), unfailed) if unfailed.is_none_or(|unfailed| failing <= unfailed) => {
                 &mut self.failing
             }
             _ => &mut self.unfailed,
@@ -166,17 +122,14 @@ impl Host {
             self.arrival = self.arrival.max(micros(now)).saturating_add(as_micros(period));
         }
         self.active += 1;
-        if let Breaker::Open { round, .. } = self.breaker {
-            self.breaker = Breaker::Probing { by: account.clone(), round };
-        }
+        self.breaker.start(account);
     }
 
-    /// A request that has not answered for a while gives its place to the next. For a probe that is answer enough:
-    /// the host stays shut, but for no longer than if it had failed.
+    /// A request that has not answered for a while gives its place to the next.
     pub(super) fn stall(&mut self, account: &AccountId) -> Turn {
         self.active = self.active.saturating_sub(1);
         self.stalled += 1;
-        self.probe_failed(account)
+        self.breaker.stall(account)
     }
 
     /// A request of `account` has ended, whose row of failures began with a request that left at `since`.
@@ -190,69 +143,26 @@ impl Host {
     ) -> Turn {
         let place = if stalled { &mut self.stalled } else { &mut self.active };
         *place = place.saturating_sub(1);
-        let alone = self.fails_alone(since);
-        match sign {
-            Sign::Answered if matches!(self.breaker, Breaker::Closed { .. }) => {
-                self.breaker = Breaker::closed();
-                self.last_answer = Some(now.boot);
-                Turn::Nothing
-            }
-            Sign::Answered => {
-                self.breaker = Breaker::closed();
-                Turn::Closes
-            }
-            Sign::Fault => match &mut self.breaker {
-                Breaker::Closed { failures, first, several } if !alone => {
-                    *failures += 1;
-                    *several |= first.get_or_insert_with(|| account.clone()) != account;
-                    if *failures >= TRIP && *several { Turn::Opens { round: 0 } } else { Turn::Nothing }
-                }
-                Breaker::Closed { .. } => Turn::Nothing,
-                Breaker::Open { .. } | Breaker::Probing { .. } => self.probe_failed(account),
-            },
-            Sign::None => {
-                if let Breaker::Probing { by, round } = &self.breaker
-                    && by == account
-                {
-                    // It has shown nothing: the next one probes.
-                    self.breaker = Breaker::Open { until: Now::default().at_once(), round: *round };
-                }
-                Turn::Nothing
-            }
-        }
+        self.breaker.finish(account, sign, since, now)
     }
 
-    fn probe_failed(&self, account: &AccountId) -> Turn {
-        match &self.breaker {
-            Breaker::Probing { by, round } if by == account => Turn::Opens { round: round.saturating_add(1) },
-            _ => Turn::Nothing,
-        }
-    }
-
-    /// Opens the breaker: `5 s + U(0, 10 s)`, doubled each round, at most a minute, at most a quarter of what
-    /// the nearest living token (its life, what is left) has left, though never under 5 s (a twentieth of a short
-    /// life).
-    pub(super) fn open(
-        &mut self,
-        round: u32,
-        nearest: Option<(Duration, Duration)>,
-        draw: f64,
-        now: Now,
-    ) -> Deadline {
-        let base = Duration::from_secs(5) + Duration::from_secs(10).mul_f64(draw);
+    /// Opens the breaker, for as long as the account that can wait least allows.
+    pub(super) fn open(&mut self, round: u32, longest: Option<Duration>, draw: f64, now: Now) -> Deadline {
         // Where the rate is off, nobody is to be spared: it opens so that a thousand accounts do not ask at once.
-        let longest = if self.limit.period.is_some() { LONGEST_OPEN } else { LONGEST_OPEN_UNLIMITED };
-        let wish = (base * 2_u32.saturating_pow(round.min(6))).min(longest);
-        let span = match nearest {
-            Some((life, left)) => {
-                let least = (life / 20).clamp(SHORTEST_OPEN, Duration::from_secs(5));
-                wish.min((left / 4).max(least))
-            }
-            None => wish,
-        };
-        let until = now.after(span);
-        self.breaker = Breaker::Open { until, round };
-        until
+        let most = if self.limit.period.is_some() { LONGEST_OPEN } else { LONGEST_OPEN_UNLIMITED };
+        self.breaker.open(round, longest.map_or(most, |longest| longest.min(most)), draw, now)
+    }
+
+    /// What an account that queues under that place waits for, and until when where that is known.
+    pub(super) fn waits_for(&self, place: Place, now: Now) -> (WaitsFor, Option<Deadline>) {
+        if let Some(until) = self.paused.filter(|until| !until.reached(now)) {
+            return (WaitsFor::Vendor, Some(until));
+        }
+        match self.breaker.door(now) {
+            Door::Shut(until) if place.failing => (WaitsFor::Host, Some(until)),
+            Door::Probed => (WaitsFor::Host, None),
+            Door::Shut(_) | Door::Ajar => (WaitsFor::Limit, None),
+        }
     }
 
     /// Whether nothing waits or runs here, and what ran is paid for: a host that is forgotten has a full bucket.
@@ -262,11 +172,9 @@ impl Host {
         quiet && self.arrival <= micros(now) && self.paused.is_none_or(|until| until.reached(now))
     }
 
-    /// Whether the host has answered others well after a row of failures began at `since`. Such faults are the
-    /// account's own (a black hole among good ones): they do not count for the breaker, lest they close the door on the
-    /// others (docs/decisions/0021).
+    /// Whether a row of failures that began at `since` is the account's own: the host has answered others since.
     pub(super) fn fails_alone(&self, since: BootInstant) -> bool {
-        self.last_answer.is_some_and(|last| last > since.plus(LAST_GASP))
+        self.breaker.fails_alone(since)
     }
 }
 
@@ -276,12 +184,6 @@ fn bucket_wait(limit: Limit, arrival: u64, now: Now) -> Duration {
     let earliest = arrival.saturating_sub(credit);
     // In whole milliseconds, as the clocks count: a shorter wait would be over at once, and asked for for ever.
     Duration::from_millis(earliest.saturating_sub(micros(now)).div_ceil(1000))
-}
-
-impl Breaker {
-    fn closed() -> Self {
-        Self::Closed { failures: 0, first: None, several: false }
-    }
 }
 
 fn micros(now: Now) -> u64 {
@@ -302,10 +204,6 @@ mod tests {
 
     fn account(name: &str) -> AccountId {
         AccountId::new(name).unwrap()
-    }
-
-    fn fault(host: &mut Host, name: &str, since: u64, at: Now) -> Turn {
-        host.finish(&account(name), false, Sign::Fault, BootInstant(since), at)
     }
 
     fn answer(host: &mut Host, name: &str, at: Now) -> Turn {
@@ -366,38 +264,6 @@ mod tests {
     }
 
     #[test]
-    fn five_faults_of_two_accounts_open_the_breaker_and_one_probe_closes_it() {
-        let mut host = Host::new(Limit::default());
-        for _ in 0..9 {
-            assert_eq!(fault(&mut host, "a", 0, now(0)), Turn::Nothing);
-        }
-        assert_eq!(fault(&mut host, "b", 0, now(0)), Turn::Opens { round: 0 });
-        let until = host.open(0, None, 0.5, now(0));
-        assert_eq!(gate(&mut host, now(0)), Gate::Until(until));
-        assert_eq!(until.boot, BootInstant(10_000));
-        assert!(leaves(&mut host, now(10_000)));
-        host.start(&account("a"), now(10_000));
-        assert_eq!(gate(&mut host, now(10_001)), Gate::Busy);
-        assert_eq!(fault(&mut host, "a", 0, now(0)), Turn::Opens { round: 1 });
-        host.open(1, None, 0.5, now(11_000));
-        assert!(leaves(&mut host, now(31_000)));
-        host.start(&account("b"), now(31_000));
-        assert_eq!(answer(&mut host, "b", now(0)), Turn::Closes);
-        assert!(leaves(&mut host, now(31_500)));
-    }
-
-    #[test]
-    fn answers_of_any_other_kind_keep_the_breaker_closed() {
-        let mut host = Host::new(Limit::default());
-        for _ in 0..5 {
-            host.start(&account("a"), now(0));
-            fault(&mut host, "a", 0, now(0));
-            fault(&mut host, "b", 0, now(0));
-            assert_eq!(answer(&mut host, "b", now(0)), Turn::Nothing);
-        }
-    }
-
-    #[test]
     fn the_nearest_expiry_goes_first_whether_it_has_failed_or_not() {
         let mut host = Host::new(Limit::default());
         let place = |order, failing| Place { order: Timestamp::from_secs(order), failing };
@@ -430,50 +296,6 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_faults_does_not_count_where_others_were_answered_meanwhile() {
-        let mut host = Host::new(Limit::default());
-        answer(&mut host, "good", now(2_001));
-        for name in ["a", "b", "c", "d", "e", "f"] {
-            assert_eq!(fault(&mut host, name, 0, now(30_000)), Turn::Nothing);
-        }
-        let turns = ["a", "b", "c", "d", "e"].map(|name| fault(&mut host, name, 1_000, now(30_000)));
-        assert_eq!(turns[4], Turn::Opens { round: 0 }, "an answer that was under way when they began");
-    }
-
-    #[test]
-    fn what_never_left_says_nothing_about_the_host() {
-        let mut host = Host::new(Limit::default());
-        for name in ["a", "b", "a", "b"] {
-            fault(&mut host, name, 0, now(0));
-        }
-        assert_eq!(host.finish(&account("c"), false, Sign::None, BootInstant(0), now(0)), Turn::Nothing);
-        assert_eq!(fault(&mut host, "a", 0, now(0)), Turn::Opens { round: 0 });
-        host.open(0, None, 0.5, now(0));
-        host.start(&account("c"), now(10_000));
-        assert_eq!(host.finish(&account("c"), false, Sign::None, BootInstant(0), now(0)), Turn::Nothing);
-        assert!(leaves(&mut host, now(10_001)), "the next one probes");
-        host.start(&account("a"), now(10_001));
-        assert_eq!(fault(&mut host, "a", 0, now(0)), Turn::Opens { round: 1 });
-    }
-
-    #[test]
-    fn a_probe_that_hangs_shuts_the_host_again_without_waiting_for_its_timeout() {
-        let mut host = Host::new(Limit::default());
-        for name in ["a", "b", "a", "b", "a"] {
-            fault(&mut host, name, 0, now(0));
-        }
-        host.open(0, None, 0.5, now(0));
-        host.start(&account("a"), now(10_000));
-        assert_eq!(host.stall(&account("a")), Turn::Opens { round: 1 });
-        host.open(1, None, 0.5, now(12_000));
-        assert_eq!(
-            host.finish(&account("a"), true, Sign::Fault, BootInstant(0), now(12_000)),
-            Turn::Nothing,
-            "it has been counted"
-        );
-    }
-
-    #[test]
     fn a_rate_that_is_no_whole_number_of_milliseconds_never_waits_for_nothing() {
         let period = Some(Duration::from_micros(333_333));
         let mut host = Host::new(Limit { period, burst: 1, concurrency: 100 });
@@ -486,15 +308,5 @@ mod tests {
             }
         }
         assert!((10_000..=10_030).contains(&at.boot.0), "{at:?}");
-    }
-
-    #[test]
-    fn a_near_expiry_shortens_the_open_time() {
-        let mut host = Host::new(Limit::default());
-        let near = |life, left| Some((Duration::from_secs(life), Duration::from_secs(left)));
-        assert_eq!(host.open(3, near(10, 4), 1.0, now(0)).boot, BootInstant(1_000));
-        assert_eq!(host.open(3, near(3600, 40), 1.0, now(0)).boot, BootInstant(10_000));
-        assert_eq!(host.open(3, near(3600, 4), 1.0, now(0)).boot, BootInstant(5_000));
-        assert_eq!(host.open(9, near(3600, 3000), 1.0, now(0)).boot, BootInstant(60_000));
     }
 }

@@ -7,6 +7,9 @@
 mod account;
 #[cfg(test)]
 mod behaviour;
+mod breaker;
+#[cfg(test)]
+mod deliveries;
 mod effect;
 mod engine;
 mod event;
@@ -20,9 +23,12 @@ mod properties;
 mod reload;
 mod results;
 mod retry;
+mod roster;
 #[cfg(test)]
 mod scenarios;
 mod schedule;
+mod server;
+mod set;
 pub mod simulation;
 mod tally;
 mod target;

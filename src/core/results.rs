@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::{Account, Admission, Held, Phase};
+use super::breaker::{Sign, Turn, patience};
 use super::effect::{Effect, Note, Operation};
 use super::engine::{Engine, Flight, Key};
 use super::event::{FailureMeta, IssuedMeta};
-use super::host::{Sign, Turn};
 use super::plan::unit;
 use super::retry::{self, Situation};
 use super::schedule::reuse_lead;
@@ -54,7 +54,8 @@ impl Engine {
 
     pub(super) fn turn(&mut self, host: &Arc<str>, turn: Turn, now: Now) {
         match turn {
-            Turn::Opens { round } => self.host_down(host, round, now),
+            Turn::Opens { round } => self.host_down(host, round, round == 0, now),
+            Turn::Yields { round } => self.host_down(host, round, false, now),
             Turn::Closes => self.host_back(host, now),
             Turn::Nothing => {}
         }
@@ -175,6 +176,7 @@ impl Engine {
         if again {
             self.enqueue(name, now);
         }
+        self.drive_templates(name, now); // they wait no longer for this renewal where its token has ended
         if host_pause {
             let until = now.after(pause);
             if let Some(host) = self.hosts.get_mut(&host) {
@@ -184,14 +186,20 @@ impl Engine {
         }
     }
 
-    fn host_down(&mut self, name: &Arc<str>, round: u32, now: Now) {
-        let nearest = self.accounts.values().filter(|account| account.plan.host == *name);
-        let nearest = nearest.filter_map(|account| account.alive(now)).min_by_key(|(_, left)| *left);
+    fn host_down(&mut self, name: &Arc<str>, round: u32, news: bool, now: Now) {
+        // One that is refused waits for a person, not for the host.
+        let waits = |account: &Account| {
+            let error = account.error.as_ref().map(|error| error.class);
+            account.plan.host == *name
+                && !matches!(error, Some(ErrorClass::Rejected | ErrorClass::Relogin | ErrorClass::Config))
+        };
+        let waiting = self.accounts.values().filter(|account| waits(account));
+        let longest = waiting.map(|account| patience(account.alive(now))).min();
         let draw = unit(self.seed, name, "breaker", u64::from(round));
         if let Some(host) = self.hosts.get_mut(name) {
-            let until = host.open(round, nearest, draw, now);
+            let until = host.open(round, longest, draw, now);
             self.timers.set(Key::Host(name.clone()), until);
-            self.say(Note::HostDown { host: name.clone(), until: until.wall, news: round == 0 });
+            self.say(Note::HostDown { host: name.clone(), until: until.wall, news });
         }
     }
 

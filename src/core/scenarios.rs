@@ -1,5 +1,7 @@
 //! The promises that the engine alone can show, in virtual time.
 
+mod polite;
+
 use std::time::Duration;
 
 use super::default_lead;
@@ -113,7 +115,10 @@ fn two_hundred_expired_accounts_of_one_host_are_fresh_within_110_s_of_its_return
                 ..Scenario::default()
             });
             assert_eq!((report.expiries, report.left_expired), (200, 0), "{fault:?} {seed}");
-            assert!(report.recoveries[0] <= secs(110.0), "{fault:?} {seed}: {:?}", report.recoveries);
+            // A probe in 5 s at most and 190 places at 5/s; where requests hang, those that are out then may take 30 s to
+            // end, and 61 s to be tried again.
+            let most = if fault == Fault::Unavailable { secs(50.0) } else { secs(110.0) };
+            assert!(report.recoveries[0] <= most, "{fault:?} {seed}: {:?}", report.recoveries);
             assert!(report.peak_per_host_second <= 10 + 5, "{}", report.peak_per_host_second);
         }
     }
@@ -131,105 +136,6 @@ fn a_few_expired_accounts_are_fresh_within_95_s_of_their_hosts_return() {
             }
         }
     }
-}
-
-/// Promise 9.
-#[test]
-fn a_host_that_always_fails_gets_170_requests_an_account_and_hour_at_most() {
-    for fault in [Fault::Unavailable, Fault::Silent, Fault::Throttled(Duration::ZERO)] {
-        for lifetime in [10.0, 60.0, 150.0, 300.0, 600.0, 3_600.0, 86_400.0] {
-            for accounts in [1, 2, 5] {
-                for seed in 0..5 {
-                    let report = run(&Scenario {
-                        accounts,
-                        lifetime: secs(lifetime),
-                        outages: vec![(secs(lifetime * 1.1), secs(NEVER))],
-                        duration: secs(lifetime * 2.0 + 3.0 * 3_600.0),
-                        fault,
-                        seed,
-                        record: true,
-                        ..Scenario::default()
-                    });
-                    let most = most_in(&report, secs(3_600.0), |request| request.verdict != Verdict::Token);
-                    assert!(most <= 170, "{fault:?} L={lifetime} x{accounts}: {most}");
-                }
-            }
-        }
-    }
-}
-
-/// Promise 9: some restarts cut a request off (latency 2.5 s), others find its answer in the store.
-#[test]
-fn twenty_restarts_in_a_minute_cost_three_requests_an_account_at_most() {
-    let down = vec![(Duration::ZERO, secs(NEVER))];
-    for (outages, fault) in [
-        (Vec::new(), Fault::Unavailable),
-        (down.clone(), Fault::Unavailable),
-        (down.clone(), Fault::Silent),
-        (down, Fault::Rejected),
-    ] {
-        for accounts in [1, 20] {
-            for latency in [0.1, 2.5] {
-                for seed in 0..20 {
-                    let mut random = random(seed);
-                    let restarts = (0..20).map(|count| secs(1.0 + 2.9 * f64::from(count) + 2.0 * random()));
-                    let report = run(&Scenario {
-                        accounts,
-                        lifetime: secs(600.0),
-                        duration: secs(62.0),
-                        outages: outages.clone(),
-                        fault,
-                        latency: secs(latency),
-                        restarts: restarts.collect(),
-                        seed,
-                        record: true,
-                        ..Scenario::default()
-                    });
-                    let most = most_in(&report, secs(60.0), |_| true);
-                    assert!(most <= 3, "{fault:?} latency {latency} x{accounts} seed {seed}: {most}");
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn restarts_with_valid_tokens_send_nothing() {
-    let restarts = (1..100).map(|count| secs(60.0 + f64::from(count))).collect();
-    let duration = secs(200.0);
-    let report = run(&Scenario { accounts: 10, restarts, duration, ..Scenario::default() });
-    assert_eq!(report.requests, 10);
-}
-
-/// Promise 10.
-#[test]
-fn refused_credentials_are_tried_three_times_in_three_minutes_and_eleven_times_a_day() {
-    for accounts in [1, 20] {
-        for seed in 0..10 {
-            let report = run(&Scenario {
-                accounts,
-                outages: vec![(secs(100.0), secs(NEVER))],
-                fault: Fault::Rejected,
-                duration: secs(3.0 * 86_400.0),
-                seed,
-                record: true,
-                ..Scenario::default()
-            });
-            let refused = |request: &Request| request.verdict == Verdict::Rejected;
-            assert!(most_in(&report, secs(180.0), refused) <= 3);
-            assert!(most_in(&report, secs(86_400.0), refused) <= 11);
-        }
-    }
-}
-
-/// Promise 10.
-#[test]
-fn new_credentials_are_tried_at_once() {
-    let new_credentials = vec![secs(50_000.0)];
-    let outages = vec![(secs(100.0), secs(49_899.0))];
-    let fault = Fault::Rejected;
-    let report = run(&Scenario { outages, fault, new_credentials, record: true, ..Scenario::default() });
-    assert!(report.log.iter().any(|request| request.at == 50_000_000 && request.verdict == Verdict::Token));
 }
 
 /// Promise 15.
@@ -368,5 +274,29 @@ fn a_thousand_accounts_without_a_rate_are_fresh_2_s_after_an_outage() {
         let report = run(&scenario);
         assert!(report.recoveries[0] <= secs(2.0), "{report:?}");
         assert_eq!(report.left_expired, 0);
+    }
+}
+
+/// A machine or a network under load: the host is back, but every answer takes 5 s.
+#[test]
+fn a_host_that_comes_back_slow_is_found_by_a_probe_that_is_answered_late() {
+    for accounts in [2, 20] {
+        for seed in 0..10 {
+            let report = run(&Scenario {
+                accounts,
+                lifetime: secs(600.0),
+                outages: vec![(secs(700.0), secs(1_800.0))],
+                duration: secs(3_600.0),
+                latency: secs(5.0),
+                seed,
+                ..Scenario::default()
+            });
+            assert!(report.expiries >= u64::from(accounts) && report.left_expired == 0, "{report:?}");
+            // Of two accounts one is due after 61 s at the latest, and is answered 5 s later; then the other. Of twenty
+            // one always is: the probe before yields (2 s), a pause (5 s), the answer (5 s); the others leave four
+            // at a time every 2 s, the last 8 s later, and are answered.
+            let most = if accounts == 2 { secs(71.0) } else { secs(2.0 + 5.0 + 5.0 + 8.0 + 5.0) };
+            assert!(report.recoveries[0] <= most, "x{accounts} seed {seed}: {:?}", report.recoveries);
+        }
     }
 }

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use super::account::{Account, Phase};
 use super::engine::{Engine, Key};
-use super::host::Breaker;
 use super::plan::TargetId;
 use super::schedule::lead;
-use super::target::{Holds, Target};
+use super::target::Target;
 use crate::config::model::Calendar;
 use crate::domain::{AccountId, Deadline, ErrorClass, ErrorInfo, Generation, Now, Timestamp, TokenMeta};
-use crate::domain::{AccountState, SinkState};
+use crate::domain::{AccountState, SinkState, Waiting, WaitsFor};
 
 /// One account, seen from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +27,8 @@ pub struct AccountView<'a> {
     pub renew_at: Option<Timestamp>,
     /// `min_interval` or a vendor's wait forbids asking before.
     pub held_until: Option<Timestamp>,
+    /// What keeps it from being asked for although it is due.
+    pub waiting: Option<Waiting>,
     pub asking: bool,
     pub attempt: u32,
     pub error: Option<&'a ErrorInfo>,
@@ -92,13 +93,24 @@ impl Engine {
     }
 
     /// Every template in the order of the configuration.
-    pub fn templates(&self, _now: Now) -> impl Iterator<Item = TemplateView<'_>> {
-        std::iter::empty()
+    pub fn templates(&self, now: Now) -> impl Iterator<Item = TemplateView<'_>> {
+        let known = self.templates.iter().filter_map(|id| self.targets.get_key_value(id));
+        known.map(move |(id, target)| TemplateView {
+            id,
+            state: self.target_state(target, target.error.as_ref(), now),
+            written_at: target.written_at,
+            error: target.error.as_ref(),
+            members: &target.members,
+            generations: target.held(),
+        })
     }
 
     /// The servers that are away.
-    pub fn servers(&self, _now: Now) -> impl Iterator<Item = ServerView<'_>> {
-        std::iter::empty()
+    pub fn servers(&self, now: Now) -> impl Iterator<Item = ServerView<'_>> {
+        self.servers.iter().filter_map(move |(name, server)| {
+            let away = server.away.as_ref()?;
+            Some(ServerView { name, since: away.since, until: visible(away.until, now), error: &away.error })
+        })
     }
 
     /// The names of the accounts.
@@ -117,6 +129,7 @@ impl Engine {
             alive: account.live_token(now).is_some(),
             renew_at: self.renew_at(name, account, now),
             held_until: account.earliest(now).map(|bound| visible(bound, now)),
+            waiting: self.waiting(name, account, now),
             asking: account.phase == Phase::Asking,
             attempt: account.attempt,
             error: account.error.as_ref(),
@@ -126,21 +139,64 @@ impl Engine {
             lead: account
                 .token
                 .map_or(Duration::ZERO, |held| lead(self.seed, name, &account.plan, &held.meta).0),
-            targets: targets.map(|(id, target)| target_view(id, target, account, now)).collect(),
+            targets: targets.map(|(id, target)| self.target_view(id, target, now)).collect(),
         }
+    }
+
+    fn target_view<'a>(&'a self, id: &'a TargetId, target: &'a Target, now: Now) -> TargetView<'a> {
+        let away = target.plan.server.as_ref().and_then(|name| self.servers.get(name)?.away.as_ref());
+        let error = target.error.as_ref();
+        let waits = away.filter(|_| error.is_none() && !self.is_current(target, now));
+        let error = error.or(waits.map(|away| &away.error));
+        let generation = target.held().and_then(|held| held.first().copied());
+        let (state, written_at) = (self.target_state(target, error, now), target.written_at);
+        TargetView { id, state, generation, written_at, error }
+    }
+
+    fn target_state(&self, target: &Target, error: Option<&ErrorInfo>, now: Now) -> SinkState {
+        match error {
+            Some(_) => SinkState::Failed,
+            None if self.is_current(target, now) => SinkState::Written,
+            None => SinkState::Unwritten,
+        }
+    }
+
+    /// Whether it holds the living token of each member; of an ended one nothing better is there to be held.
+    fn is_current(&self, target: &Target, now: Now) -> bool {
+        let Some(held) = target.held() else { return false };
+        let mut members = target.members.iter().zip(held);
+        members.all(|(member, held)| {
+            let token = self.accounts.get(member).and_then(|account| account.token);
+            token.is_none_or(|token| !token.lives(now) || *held == token.meta.generation)
+        })
     }
 
     fn renew_at(&self, name: &AccountId, account: &Account, now: Now) -> Option<Timestamp> {
         match account.phase {
             Phase::Asking => None,
             Phase::Idle => self.timers.at(&Key::Ask(name.clone())).map(|deadline| visible(deadline, now)),
-            Phase::Queued(_) => {
-                let host = self.hosts.get(&account.plan.host);
-                let waits = host.and_then(|host| match &host.breaker {
-                    Breaker::Open { until, .. } => Some(*until),
-                    Breaker::Closed { .. } | Breaker::Probing { .. } => host.paused,
-                });
+            Phase::Queued(place) => {
+                let waits = self.hosts.get(&account.plan.host).and_then(|host| host.waits_for(place, now).1);
                 Some(waits.map_or(now.wall, |until| visible(until, now)))
+            }
+        }
+    }
+
+    fn waiting(&self, name: &AccountId, account: &Account, now: Now) -> Option<Waiting> {
+        let said = |until: Deadline| visible(until, now);
+        match account.phase {
+            Phase::Asking => None,
+            Phase::Queued(place) => {
+                let (what, until) = self.hosts.get(&account.plan.host)?.waits_for(place, now);
+                Some(Waiting { what, until: until.map(said), host: Some(account.plan.host.to_string()) })
+            }
+            // A bound that is not what it waits for keeps nobody.
+            Phase::Idle => {
+                let bound = account.earliest(now)?;
+                let ask = self.timers.at(&Key::Ask(name.clone()))?;
+                let asked_by_vendor = account.hold.is_some_and(|hold| hold.later(bound) == hold);
+                let what = if asked_by_vendor { WaitsFor::Vendor } else { WaitsFor::MinInterval };
+                (ask == bound).then(|| Waiting { what, until: Some(said(bound)), host: None })
             }
         }
     }
@@ -160,19 +216,4 @@ fn state(account: &Account, now: Now) -> AccountState {
         (Some(_), true, true) => AccountState::Retrying,
         (None, true, true) => AccountState::Fresh,
     }
-}
-
-fn target_view<'a>(id: &'a TargetId, target: &'a Target, account: &Account, now: Now) -> TargetView<'a> {
-    let generation = match target.holds {
-        Holds::Generation(generation) => Some(generation),
-        Holds::Unknown | Holds::Nothing => None,
-    };
-    let current = account.token.map(|held| held.meta.generation);
-    let expired = account.live_token(now).is_none();
-    let state = match generation {
-        _ if target.error.is_some() => SinkState::Failed,
-        Some(held) if expired || Some(held) == current => SinkState::Written,
-        _ => SinkState::Unwritten,
-    };
-    TargetView { id, state, generation, written_at: target.written_at, error: target.error.as_ref() }
 }

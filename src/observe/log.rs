@@ -1,7 +1,9 @@
 //! The log: one sentence for each note of the engine, with stable event names and fields.
 
+use std::fmt::{Debug, Display, Write as _};
 use std::io::IsTerminal;
 
+use tracing::field::Field;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -40,15 +42,44 @@ pub fn init(level: &Level, json: Option<bool>) -> Result<LevelHandle, TryInitErr
         registry.with(lines.with_span_list(false).with_writer(std::io::stderr)).try_init()?;
     } else {
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let text = fmt::layer().with_target(false).with_ansi(colour);
+        let text =
+            fmt::layer().with_target(false).with_ansi(colour).fmt_fields(fmt::format::debug_fn(in_text));
         registry.with(text.with_writer(std::io::stderr)).try_init()?;
     }
     Ok(LevelHandle(handle))
 }
 
+/// A field as it stands in text: the sentence first, then ` name=value`. The event's name is for programs, which read JSON.
+fn in_text(to: &mut fmt::format::Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    let value = Printable(value);
+    match field.name() {
+        "message" => write!(to, "{value}"),
+        "event" => Ok(()),
+        name if to.has_ansi_escapes() => write!(to, " \x1b[2m{name}=\x1b[0m{value}"),
+        name => write!(to, " {name}={value}"),
+    }
+}
+
+/// Nothing that could steer a terminal; line breaks stay.
+struct Printable<'a>(&'a dyn Debug);
+
+impl Display for Printable<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for symbol in format!("{:?}", self.0).chars() {
+            match symbol {
+                '\n' => f.write_char(symbol)?,
+                _ if symbol.is_control() => write!(f, "{}", symbol.escape_default())?,
+                _ => f.write_char(symbol)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Libraries that hold secrets in their messages stay silent at every level.
 fn filter(level: &Level) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(format!("warn,vaultrs=off,rustify=off,renewd={level}"))
+    const SILENT: &str = "vaultrs=off,rustify=off,kube_client=off,kube_core=off";
+    EnvFilter::try_new(format!("warn,{SILENT},renewd={level}"))
 }
 
 /// Gives the note its sentence.
@@ -59,7 +90,7 @@ pub(super) fn say(note: &Note) {
         Note::Removed { account } => tracing::info!(event = "account_removed", %account, "account removed"),
         Note::Renewed { account, generation, expires_at, renew_at, healed } => {
             let words = if *healed { "renewed, after failures" } else { "renewed" };
-            tracing::info!(event = "renewed", %account, generation = generation.0, %expires_at, %renew_at, healed, "{words}");
+            tracing::info!(event = "renewed", %account, generation = generation.0, %expires_at, %renew_at, "{words}");
         }
         Note::Unchanged { account, expires_at, next } => tracing::info!(
             event = "unchanged", %account, %expires_at, %next,

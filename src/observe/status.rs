@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{AccountId, ErrorInfo, Generation, Timestamp};
-pub use crate::domain::{AccountState, SinkState};
+pub use crate::domain::{AccountState, SinkState, Waiting, WaitsFor};
 
 /// The whole answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,9 @@ pub struct AccountStatus {
     pub expires_at: Option<Timestamp>,
     /// When the agent will next ask the provider; `None` while it is asking or where it has stopped.
     pub renew_at: Option<Timestamp>,
+    /// What keeps the agent from asking although it wants to; `None` where nothing does.
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
     /// Failed attempts since the last success.
     pub attempt: u32,
     /// The last failure, `None` once healed.

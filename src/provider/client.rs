@@ -39,6 +39,8 @@ pub struct Call<'a> {
     pub access_token: Option<&'a Secret>,
     /// The same for every try of one intent; 16 to 256 ASCII characters without quotes suit every vendor.
     pub idempotency_key: &'a str,
+    /// Whether that key may have been answered before, so that the reply may be the stored one of that time.
+    pub repeated: bool,
     /// For the whole exchange, connect to last byte.
     pub timeout: Duration,
     /// The wall clock.
@@ -110,12 +112,13 @@ impl Clients {
             params,
             t0,
             received_at: (call.now)(),
+            repeated: call.repeated,
             secrets: &secrets,
         };
         response::read(&reading, &reply)
     }
 
-    fn client(&self, http: &Http, idle_timeout: Duration) -> Result<reqwest::Client, Failure> {
+    pub(super) fn client(&self, http: &Http, idle_timeout: Duration) -> Result<reqwest::Client, Failure> {
         let connect_timeout = CONNECT_TIMEOUT.min(http.timeout * 2 / 3);
         let transport = (Http { timeout: connect_timeout, ..http.clone() }, idle_timeout);
         let stamps = stamps(http);
@@ -223,7 +226,7 @@ fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
 }
 
 /// Credentials go over TLS, or stay on this host.
-fn private(url: &Url) -> Result<(), Failure> {
+pub(super) fn private(url: &Url) -> Result<(), Failure> {
     let local = match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -39,6 +39,8 @@ pub(super) struct Told<'a> {
     pub(super) t0: Timestamp,
     pub(super) received_at: Timestamp,
     pub(super) clock: Option<ProviderClock>,
+    /// Whether this may be a stored reply, sent again for its idempotency key.
+    pub(super) repeated: bool,
 }
 
 /// A token's end by our own clock.
@@ -98,9 +100,9 @@ pub(super) fn read(told: &Told<'_>) -> Result<Expiry, NoExpiry> {
         if at > told.t0.max(told.received_at) {
             return Ok(capped(at, told));
         }
-        // Reading a JWT informs and never vetoes; what the reply itself declares does, and so does a JWT that is over
-        // by the provider's own clock: a stored reply, sent again for its idempotency key, holds such a one.
-        let sent_again = told.clock.is_some() && at.plus(STORED_REPLY) > told.t0;
+        // Reading a JWT informs and never vetoes a new token; what the reply itself declares does. In the answer to a
+        // repeated key a JWT that is over shows that the token is not new (docs/decisions/0025).
+        let sent_again = told.repeated && told.clock.is_some() && at.plus(STORED_REPLY) > told.t0;
         if !matches!(rule, ExpiryRule::Jwt { .. }) || sent_again {
             return Err(NoExpiry::Past(at));
         }

@@ -48,6 +48,8 @@ pub struct Reading<'a> {
     pub t0: Timestamp,
     /// After the reply was read.
     pub received_at: Timestamp,
+    /// Whether it may be a stored reply, sent again for its idempotency key.
+    pub repeated: bool,
     /// What was sent: never shown, even where the provider repeats it.
     pub secrets: &'a [&'a Secret],
 }
@@ -165,7 +167,7 @@ fn expiry(
     document: &Document,
     access_token: &Secret,
 ) -> Result<(Expiry, Option<ProviderClock>), Failure> {
-    let Reading { definition, operation, params, t0, received_at, .. } = *reading;
+    let Reading { definition, operation, params, t0, received_at, repeated, .. } = *reading;
     let clock = ProviderClock::read(document.first(&operation.clock), reply.header("date"), t0, received_at);
     let told = Told {
         operation,
@@ -176,6 +178,7 @@ fn expiry(
         t0,
         received_at,
         clock,
+        repeated,
     };
     match expiry::read(&told) {
         Ok(expiry) => Ok((expiry, clock)),

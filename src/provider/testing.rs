@@ -92,11 +92,25 @@ pub(super) fn read_at(
     t0: Timestamp,
     received_at: Timestamp,
 ) -> Result<Issued, Failure> {
+    read_repeated(definition, kind, reply, (t0, received_at), false)
+}
+
+/// Reads a reply to a request whose idempotency key may have been answered before.
+pub(super) fn read_repeated(
+    definition: &Definition,
+    kind: OperationKind,
+    reply: &RawReply,
+    (t0, received_at): (Timestamp, Timestamp),
+    repeated: bool,
+) -> Result<Issued, Failure> {
     let operation = match kind {
         OperationKind::Issue => &definition.issue,
         OperationKind::Refresh => &definition.refresh,
     };
     let operation = operation.as_ref().expect("the definition has that operation");
     let params = BTreeMap::new();
-    read(&Reading { definition, kind, operation, params: &params, t0, received_at, secrets: &[] }, reply)
+    let secrets = &[];
+    let reading =
+        Reading { definition, kind, operation, params: &params, t0, received_at, repeated, secrets };
+    read(&reading, reply)
 }

@@ -4,7 +4,8 @@
 mod answers;
 mod reload;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,16 +16,20 @@ use tokio::time::sleep;
 use self::reload::{Broken, Reloading};
 use super::calendar::Calendars;
 use super::credentials::Probe;
+use super::deliver::{Delivered, Outlet};
+use super::drift::{self, Drift, Look, Lookout, Suspicions};
 use super::handle::{Heartbeat, Request};
 use super::issue::{self, Exchange};
+use super::notify::{self, Notifier};
 use super::restore::{self, Prepared, Running};
+use super::servers::Servers;
 use super::shared::Shared;
 use super::signals::Signal;
 use super::watch::{Change, Watch};
 use super::{clock, deliver};
 use crate::config::Watched;
-use crate::config::model::{Account, Calendar, Config, Sink};
-use crate::core::{Effect, Engine, Event, FailureMeta, TargetId};
+use crate::config::model::{Account, Calendar, Config};
+use crate::core::{Effect, Engine, Event, FailureMeta, SetId, TargetId};
 use crate::domain::{AccountId, BootInstant, ErrorClass, Timestamp};
 use crate::observe::{self, Observer};
 use crate::store::Durability;
@@ -33,6 +38,8 @@ use crate::store::Durability;
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 /// State that could not be written is tried again this often.
 const FLUSH_PAUSE: Duration = Duration::from_secs(5);
+/// Credentials that stand in Vault are looked at this often.
+const LOOK_INTO_VAULT: Duration = Duration::from_secs(600);
 /// State of accounts that have left the configuration is kept this long.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -52,8 +59,11 @@ pub(crate) struct Agent {
     pub(super) generation: u64,
     pub(super) loaded_at: Timestamp,
     pub(super) config_error: Option<String>,
-    /// Each sink with its account.
-    sinks: HashMap<TargetId, (AccountId, Arc<Sink>)>,
+    outlets: HashMap<TargetId, Outlet>,
+    servers: Servers,
+    looked_into_vault: BootInstant,
+    /// The login at Vault is being renewed.
+    maintaining: bool,
     tasks: JoinSet<Done>,
     /// What each task is about, for the case that it panics.
     about: HashMap<Id, Effect>,
@@ -61,6 +71,9 @@ pub(crate) struct Agent {
     firings: mpsc::Receiver<Calendar>,
     watch: Watch,
     changes: mpsc::Receiver<Change>,
+    drift: Drift,
+    lookout: Lookout,
+    touched: mpsc::Receiver<BTreeSet<PathBuf>>,
     reloading: Reloading,
     flushing: bool,
     looked_for_dirt: BootInstant,
@@ -72,8 +85,15 @@ pub(crate) struct Agent {
 /// What a task brings back.
 enum Done {
     Exchange(Exchange),
-    Delivery(Event, Vec<String>),
+    Delivery(Delivered),
+    /// A look at delivered files; whether at all of them.
+    Looked(Suspicions, bool),
     Deleted(TargetId, Result<bool, String>),
+    /// A hook's kind, and how it ended.
+    Notified(&'static str, Event),
+    Marked(Result<(), String>),
+    /// The login at Vault was looked after.
+    Maintained(Result<(), String>),
     Saved(AccountId, Result<(), String>),
     Flushed(Vec<String>),
     Purged(Result<Vec<AccountId>, String>),
@@ -90,12 +110,15 @@ pub(crate) struct Inbox {
 impl Agent {
     pub(crate) fn new(
         shared: Shared,
+        servers: Servers,
         loader: Loader,
         revisions: watch::Sender<u64>,
         observer: Observer,
     ) -> Self {
         let (calendars, firings) = Calendars::new();
         let (watch, changes) = Watch::start();
+        let (lookout, touched) = Lookout::start();
+        let boot = clock::now().boot;
         Self {
             engine: Engine::new(shared.store.seed()),
             shared: Arc::new(shared),
@@ -104,19 +127,25 @@ impl Agent {
             generation: 0,
             loaded_at: clock::wall(),
             config_error: None,
-            sinks: HashMap::new(),
+            outlets: HashMap::new(),
+            servers,
+            looked_into_vault: boot,
+            maintaining: false,
             tasks: JoinSet::new(),
             about: HashMap::new(),
             calendars,
             firings,
             watch,
             changes,
+            drift: Drift::new(boot),
+            lookout,
+            touched,
             reloading: Reloading::default(),
             flushing: false,
-            looked_for_dirt: clock::now().boot,
+            looked_for_dirt: boot,
             observer,
             revisions,
-            heartbeat: Heartbeat::new(clock::now().boot),
+            heartbeat: Heartbeat::new(boot),
         }
     }
 
@@ -147,10 +176,15 @@ impl Agent {
             Some(request) = inbox.requests.recv() => self.answer(request),
             Some(change) = self.changes.recv() => self.changed(change),
             Some(calendar) = self.firings.recv() => self.fired(calendar).await,
+            Some(paths) = self.touched.recv() => self.look_at(self.drift.touched(&paths), false),
             () = sleep(nap) => self.tick(),
         }
+        let now = clock::now().boot;
+        if let Some(folders) = self.drift.new_folders(now) {
+            self.lookout.set(folders);
+        }
         self.revisions.send_modify(|revision| *revision += 1);
-        self.heartbeat.beat(clock::now().boot);
+        self.heartbeat.beat(now);
         taken
     }
 
@@ -188,6 +222,16 @@ impl Agent {
     fn tick(&mut self) {
         self.apply(Event::Tick);
         let now = clock::now().boot;
+        if let Some(all) = self.drift.sweep(now) {
+            self.look_at(all, true);
+        }
+        let overdue = self.drift.overdue(now);
+        self.look_at(overdue, false);
+        self.maintain_login(now);
+        if now.since(self.looked_into_vault) >= LOOK_INTO_VAULT {
+            self.looked_into_vault = now;
+            self.look_at_secrets(reload::stands_in_vault);
+        }
         if self.flushing || now.since(self.looked_for_dirt) < FLUSH_PAUSE {
             return;
         }
@@ -202,6 +246,27 @@ impl Agent {
         }
     }
 
+    /// A login that nobody uses must not end unnoticed: a configured token cannot be had again.
+    fn maintain_login(&mut self, now: BootInstant) {
+        let Some(vault) = self.servers.vault.clone().filter(|_| !self.maintaining) else { return };
+        if vault.next_maintenance().is_some_and(|due| due <= now) {
+            self.maintaining = true;
+            self.tasks.spawn(async move {
+                Done::Maintained(vault.maintain().await.map_err(|error| match error.hint() {
+                    Some(hint) => format!("{error}; hint: {hint}"),
+                    None => error.to_string(),
+                }))
+            });
+        }
+    }
+
+    /// Looks at delivered files, off the loop.
+    fn look_at(&mut self, listed: Vec<(TargetId, PathBuf, Look)>, whole: bool) {
+        if whole || !listed.is_empty() {
+            self.tasks.spawn_blocking(move || Done::Looked(drift::suspicious(listed), whole));
+        }
+    }
+
     /// The choke point: each event is observed, decided on, and its effects are observed and begun.
     fn apply(&mut self, event: Event) {
         let now = clock::now();
@@ -213,45 +278,52 @@ impl Agent {
     }
 
     fn begin_effect(&mut self, effect: Effect) {
-        let shared = Arc::clone(&self.shared);
+        let (shared, servers) = (Arc::clone(&self.shared), self.servers.clone());
         match effect.clone() {
             Effect::Issue(order) => {
                 let Some(account) = self.account(&order.account) else { return };
-                let task = self
-                    .tasks
-                    .spawn(async move { Done::Exchange(issue::issue(shared, account, order).await) });
+                let task = self.tasks.spawn(async move {
+                    Done::Exchange(issue::issue(shared, servers, account, order).await)
+                });
                 self.about.insert(task.id(), effect);
             }
             Effect::Deliver { target, revision } => {
-                let Some((account, sink)) = self.sinks.get(&target).cloned() else {
-                    let message = "this kind of sink cannot be written yet".to_owned();
-                    let event = Event::Undelivered { target, revision, message, server_away: false };
-                    self.tasks.spawn(async move { Done::Delivery(event, Vec::new()) });
-                    return;
-                };
+                let Some(outlet) = self.outlets.get(&target).cloned() else { return };
                 let task = self.tasks.spawn(async move {
-                    let (event, warnings) = deliver::deliver(shared, sink, account, target, revision).await;
-                    Done::Delivery(event, warnings)
+                    Done::Delivery(deliver::deliver(shared, servers, outlet, target, revision).await)
                 });
                 self.about.insert(task.id(), effect);
             }
             Effect::Withdraw { target, revision } => {
-                let Some((_, sink)) = self.sinks.get(&target).cloned() else { return };
+                let Some(outlet) = self.outlets.get(&target).cloned() else { return };
                 let task = self.tasks.spawn(async move {
-                    Done::Delivery(deliver::withdraw(shared, sink, target, revision).await, Vec::new())
+                    Done::Delivery(deliver::withdraw(shared, servers, outlet, target, revision).await)
                 });
                 self.about.insert(task.id(), effect);
             }
             Effect::Retire { target, delete } => {
-                let Some((_, sink)) = self.sinks.remove(&target).filter(|_| delete) else { return };
-                self.tasks.spawn(async move { Done::Deleted(target, deliver::delete(shared, sink).await) });
+                self.drift.forget(&target);
+                let Some(outlet) = self.outlets.remove(&target).filter(|_| delete) else { return };
+                self.tasks.spawn(async move {
+                    Done::Deleted(target, deliver::delete(shared, servers, outlet).await)
+                });
             }
             Effect::Notify { set, hook, revision, .. } => {
-                let result = Err("hooks cannot be run yet".to_owned());
-                let event = Event::Notified { set, hook, revision, result };
-                self.tasks.spawn(async move { Done::Delivery(event, Vec::new()) });
+                let Some(notifier) = self.notifier(&set) else { return };
+                let task = self.tasks.spawn(async move {
+                    let (kind, event) = notify::notify(shared, servers, notifier, set, hook, revision).await;
+                    Done::Notified(kind, event)
+                });
+                self.about.insert(task.id(), effect);
             }
-            Effect::Marked { .. } => {}
+            Effect::Marked { set: SetId::Account(account), mark } => {
+                self.save(account, move |record| record.notified = Some(mark));
+            }
+            Effect::Marked { set: SetId::Template(template), mark } => {
+                self.tasks.spawn_blocking(move || {
+                    Done::Marked(shared.store.mark(&template, mark).map_err(|error| error.to_string()))
+                });
+            }
             Effect::Remember { account, schedule } => {
                 self.save(account, move |record| record.schedule = restore::schedule(schedule));
             }
@@ -280,6 +352,16 @@ impl Agent {
             .spawn(async move { Done::Saved(account, saving.await.map_err(|error| error.to_string())) });
     }
 
+    fn notifier(&self, set: &SetId) -> Option<Notifier> {
+        match set {
+            SetId::Account(account) => self.account(account).map(Notifier::Account),
+            SetId::Template(template) => match self.outlets.get(template)? {
+                Outlet::Template(template) => Some(Notifier::Template(Arc::clone(template))),
+                Outlet::Sink(..) => None,
+            },
+        }
+    }
+
     fn account(&self, name: &AccountId) -> Option<Arc<Account>> {
         self.running.config.as_ref()?.accounts.get(name).cloned()
     }
@@ -295,13 +377,25 @@ impl Agent {
                 self.exchanged(&exchange);
                 self.apply(exchange.event);
             }
-            Done::Delivery(event, warnings) => {
-                if let Event::Delivered { target, .. } | Event::Undelivered { target, .. } = &event {
-                    self.observer.warnings(target, &warnings);
+            Done::Delivery(delivered) => self.delivered(delivered),
+            Done::Looked(suspicions, whole) => {
+                for target in self.drift.found(suspicions, whole, clock::now().boot) {
+                    self.apply(Event::TargetLost { target });
+                }
+            }
+            Done::Deleted(target, result) => self.observer.deleted(&target, &result),
+            Done::Notified(kind, event) => {
+                if let Event::Notified { result, .. } = &event {
+                    self.observer.hook_ran(kind, result.is_ok());
                 }
                 self.apply(event);
             }
-            Done::Deleted(target, result) => self.observer.deleted(&target, &result),
+            Done::Maintained(result) => {
+                self.maintaining = false;
+                self.observer.maintained(&result);
+            }
+            Done::Marked(Ok(())) => {}
+            Done::Marked(Err(error)) => self.observer.not_marked(&error),
             Done::Saved(account, Err(error)) => self.observer.not_saved(&account, &error),
             Done::Saved(_, Ok(())) => {}
             Done::Flushed(errors) => {
@@ -312,6 +406,18 @@ impl Agent {
             Done::Loaded(result, since) => self.loaded(*result, since).await,
             Done::Probed(account, probe) => self.probed(account, probe),
         }
+    }
+
+    fn delivered(&mut self, Delivered { event, warnings, look }: Delivered) {
+        if let Event::Delivered { target, .. } | Event::Undelivered { target, .. } = &event {
+            self.observer.warnings(target, &warnings);
+        }
+        if let Event::Delivered { target, written, .. } = &event
+            && self.drift.delivered(target, look, *written, clock::now().boot)
+        {
+            self.observer.mended(target);
+        }
+        self.apply(event);
     }
 
     fn exchanged(&mut self, exchange: &Exchange) {
@@ -341,6 +447,9 @@ impl Agent {
             }
             Some(Effect::Deliver { target, revision, .. } | Effect::Withdraw { target, revision }) => {
                 self.apply(Event::Undelivered { target, revision, message, server_away: false });
+            }
+            Some(Effect::Notify { set, hook, revision, .. }) => {
+                self.apply(Event::Notified { set, hook, revision, result: Err(message) });
             }
             _ => tracing::error!(event = "internal_fault", "a task has failed"),
         }

@@ -11,17 +11,21 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, serve::IncomingStream};
+use rustix::fs::{Access, access};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::UnixListener;
 
 use super::handle::{Handle, Peek, Request, TokenReply};
 use crate::config::model::Socket;
-use crate::domain::ErrorInfo;
+use crate::domain::{ErrorInfo, WaitsFor};
 use crate::sink::owner;
 
 /// The longest that a caller of `renew` is kept waiting unless it says otherwise.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The longest that a caller who waits for another token is kept waiting unless it says otherwise.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy)]
@@ -43,8 +47,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 /// In words, with the path.
 pub(crate) fn bind(socket: &Socket) -> Result<(UnixListener, u32), String> {
     let path = &socket.path;
-    let failed =
-        |what: &str, error: &dyn std::fmt::Display| format!("cannot {what} {}: {error}", path.display());
+    let failed = |what: &str, error: &dyn std::fmt::Display| refusal(path, what, error);
     if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
         std::fs::create_dir_all(parent).map_err(|error| failed("make the folder of", &error))?;
         // Whoever may use the socket must be able to reach it; the socket's own mode decides who may.
@@ -61,16 +64,56 @@ pub(crate) fn bind(socket: &Socket) -> Result<(UnixListener, u32), String> {
         Ok(_) => return Err(failed("listen on", &"it exists and is no socket")),
         Err(_) => {}
     }
+    let group = group(socket)?;
     let listener = UnixListener::bind(path).map_err(|error| failed("listen on", &error))?;
-    if let Some(group) = &socket.group {
-        let unknown = || failed("give a group to", &format!("/etc/group has no `{group}`"));
-        let gid = owner::group_id(group).ok_or_else(unknown)?;
+    if let Some(gid) = group {
         std::os::unix::fs::chown(path, None, Some(gid)).map_err(|error| failed("give a group to", &error))?;
     }
     let mode = std::fs::Permissions::from_mode(socket.mode);
     std::fs::set_permissions(path, mode).map_err(|error| failed("set the mode of", &error))?;
     let group = std::fs::metadata(path).map_err(|error| failed("look at", &error))?.gid();
     Ok((listener, group))
+}
+
+/// Whether [`bind`] would find a place for the socket, making nothing. One that an agent listens on is as it should be.
+///
+/// # Errors
+/// As there, and each of them.
+pub(crate) fn could_bind(socket: &Socket) -> Result<(), Vec<String>> {
+    let path = &socket.path;
+    let there = std::fs::symlink_metadata(path);
+    let place = match there.map(|there| there.file_type().is_socket()) {
+        Ok(true) if std::os::unix::net::UnixStream::connect(path).is_ok() => Ok(()),
+        Ok(false) => Err(refusal(path, "listen on", &"it exists and is no socket")),
+        // Folders that are missing are made below the first that is there.
+        _ => match path.ancestors().skip(1).find(|folder| folder.exists()) {
+            Some(folder) if !folder.is_dir() => {
+                Err(refusal(path, "listen on", &format!("{} is no folder", folder.display())))
+            }
+            Some(folder) => access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|errno| {
+                let error = std::io::Error::from(errno);
+                refusal(
+                    path,
+                    "listen on",
+                    &format!("this user cannot write to {}: {error}", folder.display()),
+                )
+            }),
+            None => Ok(()),
+        },
+    };
+    let obstacles: Vec<_> = [group(socket).err(), place.err()].into_iter().flatten().collect();
+    if obstacles.is_empty() { Ok(()) } else { Err(obstacles) }
+}
+
+/// The number of the group that the socket is for.
+fn group(socket: &Socket) -> Result<Option<u32>, String> {
+    let Some(group) = &socket.group else { return Ok(None) };
+    let unknown = || refusal(&socket.path, "give a group to", &format!("/etc/group has no `{group}`"));
+    owner::group_id(group).map(Some).ok_or_else(unknown)
+}
+
+fn refusal(path: &Path, what: &str, error: &dyn std::fmt::Display) -> String {
+    format!("cannot {what} {}: {error}", path.display())
 }
 
 /// Serves until the listener fails or the task is dropped.
@@ -124,13 +167,28 @@ async fn status(State(shared): State<Shared>) -> Response {
     }
 }
 
+/// With `after`, a generation, the answer waits for another one: 304 where there is none in time.
+#[derive(Deserialize)]
+struct TokenQuery {
+    after: Option<u64>,
+    timeout: Option<u64>,
+}
+
 async fn token(
-    State(shared): State<Shared>,
+    State(mut shared): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Segment(name): Segment<String>,
+    Query(query): Query<TokenQuery>,
 ) -> Response {
     if let Some(refusal) = shared.refuses(peer) {
         return refusal;
+    }
+    if let Some(after) = query.after {
+        let limit = query.timeout.map_or(TOKEN_TIMEOUT, Duration::from_secs).min(Duration::from_secs(3600));
+        let other = shared.handle.until(&name, |now| now.generation.0 != after);
+        if tokio::time::timeout(limit, other).await.is_err() {
+            return StatusCode::NOT_MODIFIED.into_response();
+        }
     }
     match shared.handle.ask(|reply| Request::Token(name.clone(), reply)).await {
         Some(TokenReply::Document(document)) => Json(document).into_response(),
@@ -160,8 +218,14 @@ async fn renew(
     };
     let Some(before) = asked else { return unknown(&name) };
     if let (Some(until), false) = (before.held_until, before.asking) {
-        let reason = "min_interval or a wait that the vendor asked for";
-        let body = json!({ "account": name, "not_before": until, "reason": reason });
+        let why = before.waiting.as_ref().map(|waiting| waiting.what);
+        let reason = match why {
+            Some(WaitsFor::MinInterval) => "its min_interval",
+            Some(WaitsFor::Vendor) => "a wait that the vendor asked for",
+            _ => "min_interval or a wait that the vendor asked for",
+        };
+        let body =
+            json!({ "account": name, "not_before": until, "reason": reason, "waiting": before.waiting });
         return (StatusCode::ACCEPTED, Json(body)).into_response();
     }
     match tokio::time::timeout(limit, ended(&mut shared.handle, &name, before)).await {
@@ -174,7 +238,12 @@ async fn renew(
         }
         Ok(None) => unknown(&name),
         Err(_) => {
-            refuse(StatusCode::GATEWAY_TIMEOUT, "the renewal has not ended yet", Some("see `renewd status`"))
+            let now = shared.handle.ask(|reply| Request::Peek(name.clone(), reply)).await.flatten();
+            let message = match now.and_then(|now| now.waiting) {
+                Some(waiting) => format!("the renewal has not ended yet: {}", waiting.reason()),
+                None => "the renewal has not ended yet".to_owned(),
+            };
+            refuse(StatusCode::GATEWAY_TIMEOUT, &message, Some("see `renewd status`"))
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::config::model::{Account, SecretSource};
 use crate::domain::Secret;
 use crate::secrets;
 use crate::store::{Fingerprint, Store};
+use crate::vault::VaultClient;
 
 /// An account's credentials, read.
 #[derive(Debug)]
@@ -35,10 +36,14 @@ pub(crate) struct Probe {
 }
 
 /// Reads all of them.
-pub(crate) async fn resolve(account: &Account, store: &Store) -> Result<Credentials, String> {
+pub(crate) async fn resolve(
+    account: &Account,
+    store: &Store,
+    vault: Option<&VaultClient>,
+) -> Result<Credentials, String> {
     let mut values = BTreeMap::new();
     for (name, source) in &account.credentials {
-        values.insert(name.clone(), read(name, source).await?);
+        values.insert(name.clone(), read(name, source, vault).await?);
     }
     let seed = account.provider.credentials.iter().find(|credential| credential.refresh_seed);
     let seed = seed
@@ -52,8 +57,8 @@ pub(crate) async fn resolve(account: &Account, store: &Store) -> Result<Credenti
     })
 }
 
-/// Looks at them as far as that costs nothing.
-pub(crate) async fn probe(account: &Account, store: &Store) -> Probe {
+/// Looks at them as far as that costs nothing: without `vault`, what stands there is not known yet.
+pub(crate) async fn probe(account: &Account, store: &Store, vault: Option<&VaultClient>) -> Probe {
     let (mut values, mut missing, mut whole) = (BTreeMap::new(), None, true);
     let is = |name: &str, test: fn(&crate::config::definition::Credential) -> bool| {
         account.provider.credential(name).is_some_and(test)
@@ -61,11 +66,17 @@ pub(crate) async fn probe(account: &Account, store: &Store) -> Probe {
     let mut identity_known = true;
     for (name, source) in &account.credentials {
         let identifies = is(name, |credential| credential.identity);
-        if matches!(source, SecretSource::Command(_)) && !identifies {
+        let costs = match source {
+            SecretSource::Command(_) => !identifies,
+            SecretSource::Vault(_) => vault.is_none(),
+            _ => false,
+        };
+        if costs {
             whole = false;
+            identity_known &= !identifies;
             continue;
         }
-        match read(name, source).await {
+        match read(name, source, vault).await {
             Ok(secret) => {
                 values.insert(name.clone(), secret);
             }
@@ -85,11 +96,17 @@ pub(crate) async fn probe(account: &Account, store: &Store) -> Probe {
     }
 }
 
-async fn read(name: &str, source: &SecretSource) -> Result<Secret, String> {
-    secrets::resolve(source, &secrets::process_environment).await.map_err(|error| match error.hint() {
+async fn read(name: &str, source: &SecretSource, vault: Option<&VaultClient>) -> Result<Secret, String> {
+    let said = |error: String, hint: Option<String>| match hint {
         Some(hint) => format!("credential `{name}`: {error}; hint: {hint}"),
         None => format!("credential `{name}`: {error}"),
-    })
+    };
+    if let (SecretSource::Vault(key), Some(vault)) = (source, vault) {
+        let read = vault.read_key(key).await;
+        return read.map(|read| read.secret).map_err(|error| said(error.to_string(), error.hint()));
+    }
+    let read = secrets::resolve(source, &secrets::process_environment).await;
+    read.map_err(|error| said(error.to_string(), error.hint().map(str::to_owned)))
 }
 
 fn identity(account: &Account, values: &BTreeMap<String, Secret>, store: &Store) -> Fingerprint {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::domain::{AccountId, BootInstant, ErrorInfo, Generation, Timestamp};
+use crate::domain::{AccountId, BootInstant, ErrorInfo, Generation, Timestamp, Waiting};
 use crate::observe::health::Readiness;
 use crate::observe::metrics::Scrape;
 
@@ -61,6 +61,7 @@ pub(crate) struct Peek {
     /// In the answer to [`Request::Renew`]: whether a request was out before it.
     pub(crate) asking_then: bool,
     pub(crate) held_until: Option<Timestamp>,
+    pub(crate) waiting: Option<Waiting>,
     pub(crate) error: Option<ErrorInfo>,
     /// A sink does not hold the current token yet.
     pub(crate) delivering: bool,

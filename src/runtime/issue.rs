@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::clock;
 use super::credentials::{self, Credentials};
+use super::servers::Servers;
 use super::shared::Shared;
+use super::{clock, verify};
+use crate::config::definition::Definition;
 use crate::config::model::Account;
 use crate::core::{self, Admission, Event, FailureMeta, IssuedMeta, Operation, RefreshMeta};
 use crate::domain::{ErrorClass, Secret, Timestamp, Token, TokenMeta};
@@ -27,8 +29,13 @@ pub(crate) struct Exchange {
 }
 
 /// Asks the provider once.
-pub(crate) async fn issue(shared: Arc<Shared>, account: Arc<Account>, order: core::Issue) -> Exchange {
-    match attempt(&shared, &account, &order).await {
+pub(crate) async fn issue(
+    shared: Arc<Shared>,
+    servers: Servers,
+    account: Arc<Account>,
+    order: core::Issue,
+) -> Exchange {
+    match attempt(&shared, &servers, &account, &order).await {
         Ok((meta, reply)) => Exchange {
             event: Event::Issued { account: order.account, epoch: order.epoch, meta },
             status: reply.status,
@@ -39,6 +46,7 @@ pub(crate) async fn issue(shared: Arc<Shared>, account: Arc<Account>, order: cor
         Err(refusal) => {
             let (failure, asked, status) = match refusal {
                 Refusal::Ours(message) => (FailureMeta::config(message), false, None),
+                Refusal::Unverified(failure, reply) => (theirs(failure), reply.asked, reply.status),
                 Refusal::Theirs(failure) => {
                     let status = failure.status;
                     (theirs(failure), true, status)
@@ -72,32 +80,38 @@ pub(crate) fn seeded(account: &Account) -> bool {
         .any(|credential| credential.refresh_seed && account.credentials.contains_key(&credential.name))
 }
 
-enum Refusal {
+pub(super) enum Refusal {
     /// Something on our side; nothing was sent.
     Ours(String),
     /// The provider's reply, or none.
     Theirs(Failure),
+    /// The provider gave a token, now or before, that is not known to work.
+    Unverified(Failure, Remarks),
 }
 
-struct Remarks {
-    status: Option<u16>,
-    asked: bool,
-    clock_offset_ms: Option<i64>,
-    warnings: Vec<String>,
+/// What else is to be said of an exchange.
+#[derive(Default)]
+pub(super) struct Remarks {
+    pub(super) status: Option<u16>,
+    pub(super) asked: bool,
+    pub(super) clock_offset_ms: Option<i64>,
+    pub(super) warnings: Vec<String>,
 }
 
 async fn attempt(
     shared: &Shared,
+    servers: &Servers,
     account: &Account,
     order: &core::Issue,
 ) -> Result<(IssuedMeta, Remarks), Refusal> {
     if let Some(meta) = rescued(shared, order).await? {
-        return Ok((
-            meta,
-            Remarks { status: None, asked: false, clock_offset_ms: None, warnings: Vec::new() },
-        ));
+        return Ok((meta, Remarks::default()));
     }
-    let credentials = credentials::resolve(account, &shared.store).await.map_err(Refusal::Ours)?;
+    if verify::has_candidate(shared, order) {
+        return verify::decide(shared, account, order, Remarks::default()).await;
+    }
+    let credentials = credentials::resolve(account, &shared.store, servers.vault.as_deref()).await;
+    let credentials = credentials.map_err(Refusal::Ours)?;
     let before = shared.store.latest(&order.account);
     let spent = match order.operation {
         Operation::Refresh => Some(refresh_token(before.as_deref(), &credentials, &order.account)?),
@@ -118,6 +132,7 @@ async fn attempt(
         refresh_token: spent.as_ref().map(|(token, _)| token),
         access_token,
         idempotency_key: &intent.idempotency_key,
+        repeated,
         timeout: order.timeout,
         now: &clock::wall,
     };
@@ -127,8 +142,8 @@ async fn attempt(
             keep(shared, account, order, &credentials, spent.map(|(_, seed)| seed), t0, issued).await
         }
         Err(failure) => {
-            let failure =
-                if repeated && order.operation == Operation::Issue { stale(failure) } else { failure };
+            let login = order.operation == Operation::Issue;
+            let failure = if repeated && login { stale(failure) } else { failure };
             Err(Refusal::Theirs(note_failure(shared, account, order, &credentials, t0, failure).await))
         }
     }
@@ -181,8 +196,18 @@ fn stale(failure: Failure) -> Failure {
     Failure { ambiguous: failure.ambiguous && !whole, ..failure }
 }
 
-/// Notes what is about to be done, and whether that repeats a request whose end is not known; durable where a refresh
-/// token is spent.
+/// Whether the provider can tell a repeated request. Without a key on its way it sees one like any other, and its reply is
+/// a new one.
+fn is_keyed(provider: &Definition, operation: Operation) -> bool {
+    let operation = match operation {
+        Operation::Issue => &provider.issue,
+        Operation::Refresh => &provider.refresh,
+    };
+    operation.as_ref().is_some_and(|operation| operation.request.sends_idempotency_key())
+}
+
+/// Notes what is about to be done, and whether that repeats, by its key, a request whose end is not known; durable where a
+/// refresh token is spent.
 async fn intend(
     shared: &Shared,
     account: &Account,
@@ -200,7 +225,7 @@ async fn intend(
         |intent: &Intent| account.provider.life.is_none_or(|life| intent.at.plus(life) > clock::wall());
     let same =
         open.filter(|intent| intent.operation == operation && intent.refresh == refresh).filter(recent);
-    let repeated = same.is_some();
+    let repeated = same.is_some() && is_keyed(&account.provider, order.operation);
     let at = same.as_ref().map_or_else(clock::wall, |intent| intent.at);
     let intent = Intent {
         attempt: order.intent.attempt,
@@ -263,6 +288,7 @@ async fn keep(
     let slot =
         refresh_token.map(|token| RefreshSlot { token, issued_at: t0, expires_at: refresh_expires_at, seed });
     let identity = credentials.identity;
+    let to_verify = account.verify.is_some() && admission == Admission::Promoted;
     let saved = shared.store.update(
         &order.account,
         if precious { Durability::Precious } else { Durability::Cached },
@@ -274,9 +300,15 @@ async fn keep(
                 record.refresh = slot;
             }
             if admission == Admission::Promoted {
-                record.current = Some(Token { meta, access_token, token_type, extra });
+                let token = Token { meta, access_token, token_type, extra };
+                match to_verify {
+                    true => record.candidate = Some(token),
+                    false => (record.current, record.candidate) = (Some(token), None),
+                }
             }
-            record.generation = record.generation.max(meta.generation);
+            if !to_verify {
+                record.generation = record.generation.max(meta.generation);
+            }
             record.intent = None;
             record.schedule = crate::store::Schedule { last_request: Some(t0), ..Default::default() };
         },
@@ -285,6 +317,7 @@ async fn keep(
         Err(error) if precious => Err(Refusal::Ours(format!(
             "a new refresh token came but cannot be made durable: {error}; the old token stays in use meanwhile"
         ))),
+        _ if to_verify => verify::decide(shared, account, order, remarks).await,
         _ => {
             let refresh = shared.store.latest(&order.account).and_then(|record| refresh_meta(&record));
             let refresh = refresh.or(seeded(account).then_some(RefreshMeta { expires_at: None }));
@@ -342,5 +375,43 @@ fn theirs(failure: Failure) -> FailureMeta {
         host_fault: failure.host_fault,
         host_pause: failure.host_pause,
         refresh: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built_in(name: &str) -> Definition {
+        let texts = crate::provider::catalog::texts();
+        let (name, text) = texts.iter().find(|(known, _)| *known == name).unwrap();
+        crate::config::parse_definition(name, name, text).unwrap()
+    }
+
+    #[test]
+    fn only_a_vendor_that_is_sent_a_key_is_taken_to_answer_from_a_store() {
+        for operation in [Operation::Issue, Operation::Refresh] {
+            assert!(is_keyed(&built_in("portone"), operation), "{operation:?}");
+            assert!(!is_keyed(&built_in("bizppurio-rcs"), operation), "{operation:?}");
+        }
+        assert!(!is_keyed(&built_in("bizppurio"), Operation::Issue));
+        assert!(!is_keyed(&built_in("bizppurio"), Operation::Refresh), "it has none");
+    }
+
+    #[test]
+    fn a_repeated_login_is_given_up_by_a_whole_reply_that_makes_no_sense_and_by_nothing_else() {
+        let failure = |class, status| Failure {
+            class,
+            message: String::new(),
+            wait: None,
+            status,
+            host_fault: false,
+            host_pause: false,
+            ambiguous: true,
+            refresh_token: None,
+        };
+        assert!(!stale(failure(ErrorClass::Malformed, Some(200))).ambiguous);
+        assert!(stale(failure(ErrorClass::Malformed, None)).ambiguous, "no whole reply");
+        assert!(stale(failure(ErrorClass::Transient, Some(503))).ambiguous, "it may have been done yet");
     }
 }

@@ -87,7 +87,8 @@ fn complain(said: &mut String, address: SocketAddr, error: &str) {
     } else {
         tracing::error!(
             event = "listen_failed", %address, error,
-            "cannot listen there: tokens stay fresh, but no health or metrics are served; trying again every 15 s"
+            "cannot listen at `agent.listen`: tokens stay fresh, but no health or metrics are served; trying again every 15 s. \
+             Name another address there, or `off` to do without"
         );
         *said = complaint;
     }

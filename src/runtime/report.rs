@@ -2,9 +2,9 @@
 
 use super::agent::Agent;
 use super::calendar;
-use crate::core::{AccountView, TargetView};
+use crate::core::{AccountView, TargetView, TemplateView};
 use crate::domain::Now;
-use crate::observe::status::{AccountStatus, ConfigStatus, SinkStatus, Status};
+use crate::observe::status::{AccountStatus, ConfigStatus, SinkStatus, Status, TemplateStatus};
 
 /// How everything stands.
 pub(crate) fn status(agent: &Agent, now: Now) -> Status {
@@ -19,7 +19,17 @@ pub(crate) fn status(agent: &Agent, now: Now) -> Status {
             error: agent.config_error.clone(),
         },
         accounts: agent.engine.views(now).map(|view| account(view, now)).collect(),
-        templates: Vec::new(),
+        templates: agent.engine.templates(now).map(template).collect(),
+    }
+}
+
+fn template(view: TemplateView<'_>) -> TemplateStatus {
+    let path = view.id.strip_prefix("template:").unwrap_or(view.id);
+    TemplateStatus {
+        path: path.into(),
+        state: view.state,
+        written_at: view.written_at,
+        error: view.error.cloned(),
     }
 }
 
@@ -34,6 +44,7 @@ fn account(view: AccountView<'_>, now: Now) -> AccountStatus {
         issued_at: view.token.map(|token| token.issued_at),
         expires_at: view.token.map(|token| token.expires_at),
         renew_at,
+        waiting: view.waiting,
         attempt: view.attempt,
         error: view.error.cloned(),
         sinks: view.targets.into_iter().map(sink).collect(),

@@ -31,6 +31,8 @@ pub(crate) struct Running {
 }
 
 /// Looks at secrets' sources and at stored state of all that is new or has changed.
+///
+/// What stands in Vault is looked at afterwards: a server that is away must not hold up the configuration.
 pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store) -> Prepared {
     let (mut plan, mut restored, mut touched) = (Plan::default(), BTreeMap::new(), BTreeSet::new());
     let (mut probes, mut remarks) = (BTreeMap::new(), Vec::new());
@@ -46,7 +48,7 @@ pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store)
             }
             _ => {
                 touched.insert(name.clone());
-                credentials::probe(account, store).await
+                credentials::probe(account, store, None).await
             }
         };
         let known = running.probes.get(name).filter(|_| before.is_some()).and_then(|probe| probe.identity);

@@ -5,32 +5,48 @@ use std::path::Path;
 
 use super::file::SinkError;
 use crate::atomic::Attributes;
-use crate::config::model::FileSink;
 
-/// The mode, owner and group that the sink asks for.
-pub(super) fn attributes(sink: &FileSink) -> Result<Attributes, SinkError> {
-    let uid = sink.owner.as_deref().map(|name| number(name, "/etc/passwd"));
-    let gid = sink.group.as_deref().map(|name| number(name, "/etc/group"));
-    let unknown =
-        |kind, name: &Option<String>| SinkError::UnknownName { kind, name: name.clone().unwrap_or_default() };
-    Ok(Attributes {
-        mode: sink.mode,
-        uid: uid.map(|uid| uid.ok_or_else(|| unknown("user", &sink.owner))).transpose()?,
-        gid: gid.map(|gid| gid.ok_or_else(|| unknown("group", &sink.group))).transpose()?,
+const USERS: &str = "/etc/passwd";
+const GROUPS: &str = "/etc/group";
+
+/// The mode, owner and group that a sink or template asks for.
+pub(super) fn attributes(
+    mode: u32,
+    owner: Option<&str>,
+    group: Option<&str>,
+) -> Result<Attributes, SinkError> {
+    let [uid, gid] = numbers(owner, group);
+    Ok(Attributes { mode, uid: uid?, gid: gid? })
+}
+
+/// Each of an `owner:` and a `group:` that this machine does not know. Another machine, which the configuration is for,
+/// may.
+#[must_use]
+pub fn unknown(owner: Option<&str>, group: Option<&str>) -> Vec<SinkError> {
+    numbers(owner, group).into_iter().filter_map(Result::err).collect()
+}
+
+/// Owner and group, where they are asked for.
+fn numbers(owner: Option<&str>, group: Option<&str>) -> [Result<Option<u32>, SinkError>; 2] {
+    let both = [("user", owner, USERS), ("group", group, GROUPS)];
+    both.map(|(kind, name, database)| {
+        let Some(name) = name else { return Ok(None) };
+        let unknown = || SinkError::UnknownName { kind, name: name.to_owned() };
+        number(name, database).map(Some).ok_or_else(unknown)
     })
 }
 
 /// The number of a group, by name or as written.
 #[must_use]
 pub fn group_id(name: &str) -> Option<u32> {
-    number(name, "/etc/group")
+    number(name, GROUPS)
 }
 
 /// Whether `/etc/group` lists the user of that number as a member of the group of that number.
 #[must_use]
 pub fn is_member(uid: u32, gid: u32) -> bool {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    lists(uid, gid, &read("/etc/passwd"), &read("/etc/group"))
+    lists(uid, gid, &read(USERS), &read(GROUPS))
 }
 
 fn lists(uid: u32, gid: u32, users: &str, groups: &str) -> bool {

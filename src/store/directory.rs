@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, OFlags, flock, ftruncate};
 use rustix::io::{Errno, pwrite};
 use zeroize::Zeroizing;
 
+use super::marks::Marks;
 use super::wire::{self, Broken};
 use super::{Fingerprint, Notice, OpenError, Record, StoreError, Unreadable};
 use crate::atomic::{Attributes, Error, Folder, Operation, SyncLevel};
@@ -21,7 +22,10 @@ const LARGEST: usize = 1 << 20;
 /// How many corrupt files of one account are kept for a look at them.
 const CORRUPT_KEPT: u64 = 3;
 
-const PRIVATE: Attributes = Attributes { mode: 0o600, uid: None, gid: None };
+const INSTALLATION: &str = "installation";
+const ACCOUNTS: &str = "accounts";
+
+pub(super) const PRIVATE: Attributes = Attributes { mode: 0o600, uid: None, gid: None };
 
 /// The state directory on disk.
 #[derive(Debug)]
@@ -29,6 +33,7 @@ pub(super) struct Directory {
     pub(super) path: PathBuf,
     pub(super) installation: Installation,
     pub(super) notices: Vec<Notice>,
+    pub(super) marks: Marks,
     accounts: Folder,
     /// Holds the lock as long as it lives.
     _lock: OwnedFd,
@@ -40,18 +45,27 @@ impl Directory {
         let mut folder = Folder::open_or_create(path, 0o700)?;
         notices.extend(close_to_others(&mut folder)?);
         let lock = lock(&folder)?;
-        let mut accounts = Folder::open_or_create(&folder.path().join("accounts"), 0o700)?;
-        let us = rustix::process::geteuid().as_raw();
-        if accounts.owner() != us {
-            let (path, uid) = (accounts.path().to_owned(), accounts.owner());
-            return Err(Error::ForeignFolder { path, uid }.into());
-        }
+        let mut accounts = Folder::open_or_create(&folder.path().join(ACCOUNTS), 0o700)?;
+        ours_alone(&accounts)?;
         notices.extend(close_to_others(&mut accounts)?);
         let leftovers = folder.clean()? + accounts.clean()?;
         notices.extend((leftovers > 0).then_some(Notice::LeftoversRemoved(leftovers)));
         let (installation, notice) = Installation::open(&folder)?;
         notices.extend(notice);
-        Ok(Self { path: path.to_owned(), installation, notices, accounts, _lock: lock })
+        let marks = Marks::open(folder);
+        Ok(Self { path: path.to_owned(), installation, notices, marks, accounts, _lock: lock })
+    }
+
+    /// Whether [`Directory::open`] would find what it needs, making nothing. The lock is another matter: an agent that
+    /// runs holds it.
+    pub(super) fn could_open(path: &Path) -> Result<(), OpenError> {
+        let Some(folder) = Folder::could_open_or_create(path)? else { return Ok(()) };
+        folder.could_replace(INSTALLATION.as_ref())?;
+        let Some(accounts) = Folder::could_open_or_create(&folder.path().join(ACCOUNTS))? else {
+            return Ok(());
+        };
+        ours_alone(&accounts)?;
+        Ok(accounts.could_replace("any.json".as_ref())?)
     }
 
     pub(super) fn file_of(&self, account: &AccountId) -> PathBuf {
@@ -109,7 +123,7 @@ pub(super) struct Installation {
 impl Installation {
     /// Reads the file, or makes a new one where it is missing or unreadable.
     fn open(folder: &Folder) -> Result<(Self, Option<Notice>), OpenError> {
-        const NAME: &str = "installation";
+        const NAME: &str = INSTALLATION;
         let mut notice = None;
         let content = match folder.read(NAME.as_ref(), 4096) {
             Ok(held) => held.map(|held| held.content),
@@ -147,6 +161,14 @@ impl Installation {
 
     pub(super) fn fingerprint(&self, parts: &[&[u8]]) -> Fingerprint {
         Fingerprint::of(&self.key, parts)
+    }
+}
+
+/// Root's would do for other folders; what holds tokens is of the agent's own user.
+fn ours_alone(folder: &Folder) -> Result<(), Error> {
+    match folder.owner() {
+        uid if uid == rustix::process::geteuid().as_raw() => Ok(()),
+        uid => Err(Error::ForeignFolder { path: folder.path().to_owned(), uid }),
     }
 }
 

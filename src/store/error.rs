@@ -1,6 +1,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use crate::atomic;
 use crate::domain::AccountId;
 
@@ -46,7 +48,18 @@ impl OpenError {
             Self::Files(atomic::Error::ForeignFolder { .. }) => {
                 Some("run renewd as the user that owns it, or set another `agent.state_dir`")
             }
-            Self::Files(error) => error.hint(),
+            Self::Files(error) => match error.errno() {
+                Some(Errno::ACCESS | Errno::PERM) => Some(
+                    "let the agent's user own it (under systemd: StateDirectory=), or set another `agent.state_dir`",
+                ),
+                Some(Errno::ROFS) => Some(
+                    "a read-only file system: under systemd use StateDirectory=; else set another `agent.state_dir`",
+                ),
+                Some(Errno::NOTDIR) => {
+                    Some("a file stands where a folder belongs: set another `agent.state_dir`")
+                }
+                _ => error.hint(),
+            },
         }
     }
 }

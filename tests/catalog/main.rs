@@ -47,7 +47,19 @@ fn read_at(
     let operation = operation.expect("the definition has that operation");
     let params: BTreeMap<_, _> =
         definition.params.iter().map(|param| (param.name.clone(), param.default.clone())).collect();
-    read(&Reading { definition, kind, operation, params: &params, t0, received_at: t0, secrets: &[] }, reply)
+    read(
+        &Reading {
+            definition,
+            kind,
+            operation,
+            params: &params,
+            t0,
+            received_at: t0,
+            repeated: false,
+            secrets: &[],
+        },
+        reply,
+    )
 }
 
 #[test]

@@ -48,6 +48,7 @@ fn sent(name: &str, kind: OperationKind, credentials: &[(&str, &str)], params: &
         refresh_token: refreshing.then_some(&refresh_token),
         access_token: refreshing.then_some(&access_token),
         idempotency_key: "0123456789abcdef",
+        repeated: false,
         timeout: Duration::from_secs(5),
         now: &|| Timestamp::from_secs(1_700_000_000),
     }));

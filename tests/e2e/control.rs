@@ -1,5 +1,6 @@
 //! The control socket from outside.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,7 +8,9 @@ use std::process::{Command, Stdio};
 use renewd::simulator::Provider;
 use serde_json::{Value, json};
 
-use crate::support::{World, account, generation, is_root, millis, secs, skip, throughout};
+use crate::support::{
+    Agent, World, account, binary, generation, is_root, millis, secs, skip, throughout, until,
+};
 
 #[test]
 fn the_status_has_the_contracts_fields() {
@@ -28,6 +31,7 @@ fn the_status_has_the_contracts_fields() {
         "issued_at",
         "expires_at",
         "renew_at",
+        "waiting",
         "attempt",
         "error",
         "sinks",
@@ -211,4 +215,66 @@ fn the_socket_has_its_mode_and_is_gone_after_the_end_and_a_stale_one_is_replaced
     agent.until_well();
     agent.stop();
     assert!(!world.path("run/renewd.sock").exists());
+}
+
+/// Two accounts of a host with limits, which fails until its breaker opens. `renew` is past each account's own pause.
+fn shut(world: &World) -> Agent {
+    let agent = world.start(&world.config(["a", "b"].map(|name| {
+        let mut account = world.account(Provider::Bizppurio, name);
+        account["base_url"] = world.sim.base_url(Provider::Bizppurio, 3).into();
+        (name.to_owned(), account)
+    })));
+    agent.until_well();
+    world.sim.stop();
+    for name in ["a", "b", "a", "b", "a"] {
+        let (status, body) = agent.renew(name);
+        assert_eq!((status, &body["error"]["class"]), (502, &json!("transient")), "{body}");
+    }
+    until("the open breaker", secs(5), || (agent.logged("host_down") == 1).then_some(()));
+    agent
+}
+
+#[test]
+fn a_renewal_that_waits_for_its_host_says_so_at_once_and_reports_the_new_try() {
+    let world = World::living(secs(600));
+    let agent = shut(&world);
+
+    let socket = world.path("run/renewd.sock");
+    let mut command = Command::new(binary());
+    command.args(["renew", "a", "--timeout", "60s", "--socket"]).arg(&socket);
+    let mut renew =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    let asked = std::time::Instant::now();
+    BufReader::new(renew.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    let host = format!("127.0.0.3:{}", world.sim.address(3).port());
+    assert!(said.starts_with("a: waits until 20"), "{said}");
+    assert!(said.ends_with(&format!("its host {host} does not answer as it should\n")), "{said}");
+    assert!(asked.elapsed() < secs(3), "{:?}", asked.elapsed());
+    let status = agent.status();
+    let a = account(&status, "a");
+    assert_eq!((&a["waiting"]["for"], &a["waiting"]["host"]), (&json!("host"), &json!(host)));
+    assert_eq!(a["waiting"]["until"], a["renew_at"]);
+    assert_eq!(a["state"], "retrying", "its token lives on");
+    assert_eq!(account(&status, "b")["waiting"], Value::Null, "b has a pause of its own");
+    let table = world.renewd(&["status"]);
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains(&format!("its host {host} does not answer as it should")), "{table}");
+
+    world.sim.resume();
+    let output = renew.wait_with_output().unwrap();
+    let reported = String::from_utf8(output.stdout).unwrap();
+    assert!(reported.starts_with("a  renewed: generation 2, expires "), "{reported}");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(account(&agent.status(), "a")["waiting"], Value::Null);
+}
+
+#[test]
+fn a_renewal_that_is_still_waiting_when_the_time_is_up_says_for_what() {
+    let world = World::living(secs(600));
+    let agent = shut(&world);
+    let (status, body) = agent.post("/v1/accounts/a/renew?timeout=1", "");
+    assert_eq!(status, 504, "{body}");
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("not ended yet: its host 127.0.0.3:"), "{message}");
 }

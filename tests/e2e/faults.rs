@@ -272,9 +272,10 @@ fn a_stored_reply_that_comes_again_after_its_token_has_ended_is_never_called_fre
     agent.until_well();
     world.sim.fault("portone:refresh=reset#1");
     until("the reply that is lost", secs(10), || (agent.logged("renewal_failed") > 0).then_some(()));
+    let lost = Instant::now();
     world.sim.fault("*=503");
     agent.until("the end of the token", secs(15), |status| state(status, "a") == "expired");
-    std::thread::sleep(secs(2)); // that of the stored reply has ended too
+    std::thread::sleep(millis(5_100).saturating_sub(lost.elapsed())); // that of the stored reply has ended too
     world.sim.clear();
     // The stored reply is refused (unless the agent's own next try was quicker than we). The refresh token that it
     // brought is good, and spending that one is another request with a key of its own.

@@ -24,13 +24,17 @@ Examples:
 
 pub(super) const ONCE: &str = "\
 Exits 0 only if every account is fresh and delivered, 1 where some failed, 75 where the time was up
-or a running agent holds the state directory.
+or a running agent holds the state directory. When the time is up it still ends what it has begun, so that
+no token and no single-use refresh token is lost: with a request that hangs that takes up to
+`agent.shutdown_grace` (20s) more.
 
 Examples:
   renewd once --timeout 2m && exec my-app";
 
 pub(super) const CHECK: &str = "\
-All problems are told at once, as FILE:LINE:COLUMN with a hint. Exits 78 where there is one.
+All problems are told at once, as FILE:LINE:COLUMN with a hint. Exits 78 where there is one, 1 where
+`--online` finds one of the network or of this machine. Run that as the agent's user: what it finds is
+what that user may do.
 
 Examples:
   renewd check --config ./renewd.yaml
@@ -44,6 +48,9 @@ Examples:
   renewd status messaging
   renewd status --check || alert
   renewd status --json | jq -r '.accounts[] | select(.state != \"fresh\") | .name'";
+
+pub(super) const RENEW_USAGE: &str = "renewd renew [OPTIONS] <ACCOUNT>...
+       renewd renew [OPTIONS] --all";
 
 pub(super) const RENEW: &str = "\
 Asks at once and waits for the outcome: a line an account. An account that `min_interval` or the vendor
@@ -66,6 +73,16 @@ Waits for an agent that is only just starting, too. Exits 75 when the time is up
 Examples:
   renewd wait --timeout 1m
   renewd wait messaging payments && exec my-app";
+
+pub(super) const EXEC: &str = "\
+The command keeps the terminal, gets the signals that renewd exec gets, and its exit status is handed through
+(128 and the number for a signal; 126 or 127 where it cannot be run; 75 without a token in time).
+A running process's environment does not change: after a renewal take --on-change restart, or --files.
+
+Examples:
+  renewd exec --account messaging -- ./send.sh                   # $MESSAGING_ACCESS_TOKEN
+  renewd exec --env API_TOKEN=messaging.access_token --on-change restart -- ./worker
+  renewd exec --account messaging --files /dev/shm/app --on-change signal:HUP -- nginx -g 'daemon off;'";
 
 pub(super) const PROVIDERS: &str = "\
 The definitions are data: copy one under `providers:` and change it to describe a token API of your own.

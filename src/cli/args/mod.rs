@@ -2,6 +2,7 @@
 
 mod help;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::OsStringValueParser, builder::TypedValueParser};
 
 use super::duration::parse_duration;
+use super::exec::{OnChange, Variable};
 use crate::config::model::LogLevel;
 use crate::domain::AccountId;
 use crate::simulator::FaultRule;
@@ -42,6 +44,13 @@ pub(super) struct Globals {
     pub(super) log_level: Option<Level>,
 }
 
+impl Globals {
+    /// Whether `--log-level error` asks for silence where nothing is wrong.
+    pub(super) fn only_errors(&self) -> bool {
+        self.log_level == Some(Level::Error)
+    }
+}
+
 /// Severities of `--log-level`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Level {
@@ -70,7 +79,7 @@ pub(super) enum Command {
     #[command(after_help = help::STATUS)]
     Status(StatusArgs),
     /// Renew accounts now and report; never past `min_interval` or a vendor's wait
-    #[command(after_help = help::RENEW)]
+    #[command(after_help = help::RENEW, override_usage = help::RENEW_USAGE)]
     Renew(RenewArgs),
     /// Print an account's token from the running agent
     #[command(after_help = help::TOKEN)]
@@ -78,6 +87,9 @@ pub(super) enum Command {
     /// Return once accounts are fresh and delivered
     #[command(after_help = help::WAIT)]
     Wait(WaitArgs),
+    /// Run a command with tokens in its environment or in files; signal or restart it when they are renewed
+    #[command(after_help = help::EXEC)]
+    Exec(ExecArgs),
     /// List the providers, or print one's definition
     #[command(after_help = help::PROVIDERS)]
     Providers(ProvidersArgs),
@@ -107,7 +119,7 @@ pub(super) enum Command {
 /// Options of `once`.
 #[derive(Debug, Args)]
 pub(super) struct OnceArgs {
-    /// Give up after that long
+    /// Begin nothing after that long; what is under way may take `agent.shutdown_grace` more
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     pub(super) timeout: Duration,
 }
@@ -115,7 +127,8 @@ pub(super) struct OnceArgs {
 /// Options of `check`.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// Also try DNS, connections and TLS of the hosts, and the sinks' folders; still issues nothing
+    /// Also try the hosts' DNS, connections and TLS, and whether this user may write where sinks, state and socket
+    /// belong; still issues nothing and makes nothing
     #[arg(long)]
     pub(super) online: bool,
 }
@@ -173,6 +186,32 @@ pub(super) struct WaitArgs {
     pub(super) timeout: Duration,
 }
 
+/// Options of `exec`.
+#[derive(Debug, Args)]
+pub(super) struct ExecArgs {
+    /// Whose token goes into `ACCOUNT_ACCESS_TOKEN` (upper case, `_` for the rest); may be given again
+    #[arg(long = "account", value_name = "ACCOUNT", required_unless_present = "variables", value_parser = AccountId::new)]
+    pub(super) accounts: Vec<AccountId>,
+    /// A variable of that name with that field of the token document; may be given again
+    #[arg(long = "env", value_name = "NAME=ACCOUNT.FIELD", id = "variables")]
+    pub(super) variables: Vec<Variable>,
+    /// Put the tokens of --account into this private folder, their paths into `ACCOUNT_TOKEN_FILE`, and keep them fresh
+    #[arg(long, value_name = "FOLDER", requires = "accounts", value_parser = path())]
+    pub(super) files: Option<PathBuf>,
+    /// When a token is renewed: `signal:HUP` (or another), or `restart` [default: the command is left alone]
+    #[arg(long, value_name = "ACTION")]
+    pub(super) on_change: Option<OnChange>,
+    /// Wait that long for the agent and the tokens, then exit with status 75
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub(super) timeout: Duration,
+    /// How long a command that is restarted may take to end before it is killed
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub(super) stop_timeout: Duration,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(super) command: Vec<OsString>,
+}
+
 /// Options of `providers`.
 #[derive(Debug, Args)]
 pub(super) struct ProvidersArgs {
@@ -203,7 +242,7 @@ pub(super) struct DemoArgs {
 #[derive(Debug, Args)]
 pub(super) struct SimulatorArgs {
     /// Where to listen; port 0 takes a free one and prints it
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     pub(super) listen: SocketAddr,
     /// How long its tokens live
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
@@ -281,6 +320,14 @@ fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
 
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let port = text.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+        let example = SocketAddr::from(([127, 0, 0, 1], port.unwrap_or(9999)));
+        format!("an address is an IP address and a port: write `{example}`")
+    })
+}
+
 fn parse_outage(text: &str) -> Result<Outage, String> {
     let (start, length) =
         text.split_once('+').ok_or("an outage is its start and its length, like `6h+40m`")?;
@@ -321,6 +368,14 @@ mod tests {
     fn an_account_name_that_cannot_be_one_is_a_usage_error() {
         for name in ["UPPER", "../etc", "a/b", "\x1b[2J"] {
             assert!(parse(&["token", name]).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_lacks_its_half_is_shown_whole() {
+        assert_eq!(parse_address("127.0.0.1:0"), Ok(SocketAddr::from(([127, 0, 0, 1], 0))));
+        for text in ["9999", ":9999", "localhost:9999", "simulator"] {
+            assert!(parse_address(text).unwrap_err().ends_with("write `127.0.0.1:9999`"), "{text}");
         }
     }
 

@@ -27,6 +27,12 @@ fn is_invisible(symbol: char) -> bool {
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// `1 account`, `2 accounts`.
+#[must_use]
+pub(in crate::cli) fn counted(count: usize, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
 /// The columns that `text` takes: two for what East Asian scripts write wide, none for marks that combine.
 #[must_use]
 pub(in crate::cli) fn width(text: &str) -> usize {

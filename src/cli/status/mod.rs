@@ -23,7 +23,7 @@ use crate::observe::status::{AccountStatus, Status};
 
 pub(super) use self::live::{View, show};
 pub(super) use self::verdict::{template_complaints, undelivered};
-pub(super) use self::words::{relative, span};
+pub(super) use self::words::{relative, span, waits};
 
 /// Asks the running agent and shows its answer.
 pub(super) async fn status(args: StatusArgs, globals: &Globals) -> Result<Exit, Failure> {

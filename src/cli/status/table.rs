@@ -98,10 +98,16 @@ pub(super) fn accounts(
                 notes,
             ));
         }
+        if let Some(waiting) = words::waiting(account, now) {
+            let line = Line::new().with(Tone::Dim, corner(look)).with(Tone::Note, waiting);
+            below.extend(fitted(vec![line], look));
+        }
         for sink in words::ailing(&account.sinks) {
             below.extend(sink_notes(&sink.sink, sink.error.as_ref(), now, look, notes));
         }
-        let ailing = account.state != AccountState::Fresh || !below.is_empty();
+        let ailing = account.state != AccountState::Fresh
+            || account.error.is_some()
+            || words::ailing(&account.sinks).next().is_some();
         lines.extend(below);
         Block { ailing, lines }
     });

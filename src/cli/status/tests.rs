@@ -36,6 +36,7 @@ pub(in crate::cli) fn account(name: &str, provider: &str) -> AccountStatus {
         issued_at: Some(at(-1320)),
         expires_at: Some(at(2280)),
         renew_at: Some(at(720)),
+        waiting: None,
         attempt: 0,
         error: None,
         sinks: vec![sink(&format!("file:/run/renewd/{name}.token"), SinkState::Written, None)],

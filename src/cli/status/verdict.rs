@@ -8,13 +8,20 @@ use crate::observe::status::{AccountState, AccountStatus, SinkState, SinkStatus,
 /// Why not all is well; empty when it is: every account fresh, every sink and template written, and the
 /// configuration running as it is in the file.
 pub(crate) fn complaints(status: &Status) -> Vec<String> {
-    let config = status
-        .config
-        .error
-        .iter()
-        .map(|error| format!("configuration: the file as it is now cannot run: {}", sanitise(error)));
+    let config = status.config.error.iter().map(|error| config_complaint(error));
     let accounts = status.accounts.iter().flat_map(|account| account_complaints(account, status.now));
     config.chain(accounts).chain(template_complaints(status)).collect()
+}
+
+/// One problem of one line stands beside the words, more stand below, line by line, as `check` tells them.
+fn config_complaint(error: &str) -> String {
+    let head = "configuration: the file as it is now cannot run:";
+    match error.lines().count() {
+        0 | 1 => format!("{head} {}", sanitise(error)),
+        _ => {
+            head.to_owned() + &error.lines().map(|line| format!("\n  {}", sanitise(line))).collect::<String>()
+        }
+    }
 }
 
 /// The same of one account.
@@ -69,4 +76,22 @@ fn sink_complaints(account: &AccountStatus, now: Timestamp) -> Vec<String> {
 
 fn told(error: &ErrorInfo, now: Timestamp) -> String {
     format!("{} ({}, {})", sanitise(&error.message), error.class, words::ago(error.at, now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_of_several_lines_keeps_them() {
+        let error =
+            "a.yaml:3:5: unknown key `sink`\n  3 |     sink: []\n    |     ^\n  hint: did you mean `sinks`?";
+        insta::assert_snapshot!(config_complaint(error), @r"
+        configuration: the file as it is now cannot run:
+          a.yaml:3:5: unknown key `sink`
+            3 |     sink: []
+              |     ^
+            hint: did you mean `sinks`?
+        ");
+    }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::cli::screen::{Look, Tone};
+use crate::cli::screen::{Look, Tone, sanitise};
 use crate::domain::{ErrorClass, ErrorInfo, Timestamp};
-use crate::observe::status::{AccountState, AccountStatus, SinkState, SinkStatus};
+use crate::observe::status::{AccountState, AccountStatus, SinkState, SinkStatus, Waiting, WaitsFor};
 
 /// A span as a person says it, the shorter the nearer: `45s`, `4m 10s`, `38m`, `1h 30m`, `23h`, `2d 5h`, `12d`.
 pub(in crate::cli) fn span(span: Duration) -> String {
@@ -60,6 +60,21 @@ pub(super) fn next(account: &AccountStatus, now: Timestamp) -> String {
         None if has_stopped(account) => "stopped".to_owned(),
         None => "asking now".to_owned(),
     }
+}
+
+/// What the account waits for although it is due: `waits until ... (in 9s): its host ...`. Not where it is only its turn:
+/// that is a matter of seconds, and "due now" says it.
+pub(super) fn waiting(account: &AccountStatus, now: Timestamp) -> Option<String> {
+    let waiting = account.waiting.as_ref().filter(|waiting| waiting.what != WaitsFor::Limit)?;
+    Some(waits(waiting, now))
+}
+
+/// `waits until 2026-01-01T00:00:09Z (in 9s): its host api.example.com:443 does not answer as it should`.
+pub(in crate::cli) fn waits(waiting: &Waiting, now: Timestamp) -> String {
+    let until = |until: Timestamp| {
+        format!(" until {} ({})", Timestamp::from_secs(until.as_secs()), relative(until, now))
+    };
+    format!("waits{}: {}", waiting.until.map(until).unwrap_or_default(), sanitise(&waiting.reason()))
 }
 
 /// Without a next time the agent is asking, or it needs a person: a dead refresh token and no credentials.
@@ -157,6 +172,32 @@ mod tests {
         for (secs, words) in cases {
             assert_eq!(span(Duration::from_secs(secs)), words);
         }
+    }
+
+    #[test]
+    fn what_an_account_waits_for_is_said_with_its_end_but_a_mere_turn_is_not() {
+        let at = Timestamp::from_secs;
+        let host = || Some("api.example.com:443".to_owned());
+        let waiting = |what, until: Option<i64>, host| Some(Waiting { what, until: until.map(at), host });
+        let of = |waiting| {
+            let account = crate::cli::status::tests::account("a", "portone");
+            super::waiting(&AccountStatus { waiting, ..account }, at(1_700_000_000))
+        };
+        let said = [
+            waiting(WaitsFor::Host, Some(1_700_000_009), host()),
+            waiting(WaitsFor::Host, None, host()),
+            waiting(WaitsFor::Vendor, Some(1_700_000_090), host()),
+            waiting(WaitsFor::Vendor, Some(1_700_000_090), None),
+            waiting(WaitsFor::MinInterval, Some(1_700_000_060), None),
+        ];
+        insta::assert_snapshot!(said.map(|waiting| of(waiting).unwrap()).join("\n"), @r"
+        waits until 2023-11-14T22:13:29Z (in 9s): its host api.example.com:443 does not answer as it should
+        waits: its host api.example.com:443 does not answer as it should
+        waits until 2023-11-14T22:14:50Z (in 1m 30s): the vendor asks all accounts of api.example.com:443 to wait
+        waits until 2023-11-14T22:14:50Z (in 1m 30s): the vendor asks it to wait
+        waits until 2023-11-14T22:14:20Z (in 1m): its min_interval is not over
+        ");
+        assert_eq!(of(waiting(WaitsFor::Limit, None, host())), None);
     }
 
     #[test]

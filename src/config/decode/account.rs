@@ -219,6 +219,7 @@ impl<'a> Accounts<'a> {
         definition: Option<&Definition>,
     ) -> BTreeMap<String, SecretSource> {
         let mut credentials = BTreeMap::new();
+        let mut misspelt = Vec::new();
         let entries = fields.map(report, "credentials");
         for entry in entries {
             let source = secret::secret(report, entry);
@@ -226,8 +227,10 @@ impl<'a> Accounts<'a> {
             let Some(known) = definition.credential(&entry.key) else {
                 let names = definition.credentials.iter().map(|known| known.name.as_str());
                 let message = format!("`{}` has no credential {}", definition.name, words::echo(&entry.key));
+                let near = words::nearest(&entry.key, names.clone());
                 let hint = words::suggest(&entry.key, names, "its credentials are");
-                self.unknown(report, entry.place, message, hint);
+                let is_told = self.unknown(report, entry.place, message, hint);
+                misspelt.extend(near.filter(|_| is_told));
                 continue;
             };
             self.fitting.insert(entry.place);
@@ -243,9 +246,12 @@ impl<'a> Accounts<'a> {
                 credentials.insert(known.name.clone(), source);
             }
         }
-        let unreadable = fields.node("credentials").is_some_and(|node| node.entries().is_none());
+        let unreadable = fields.is_misspelt("credentials")
+            || fields.node("credentials").is_some_and(|node| node.entries().is_none());
         for known in definition.map(|definition| definition.credentials.as_slice()).unwrap_or_default() {
-            if !unreadable && !known.optional && !entries.iter().any(|entry| *entry.key == *known.name) {
+            let is_there = entries.iter().any(|entry| *entry.key == *known.name);
+            // What was misspelt has been told with the right name.
+            if !unreadable && !known.optional && !is_there && !misspelt.contains(&known.name.as_str()) {
                 let place = fields.entry("credentials").map_or(fields.place, |entry| entry.place);
                 let finding = report.error(place, format!("credential `{}` is missing", known.name));
                 finding.hint(match known.description.as_str() {
@@ -268,13 +274,16 @@ impl<'a> Accounts<'a> {
     ) -> BTreeMap<String, String> {
         let given = fields.text_map(report, "params");
         let mut params = BTreeMap::new();
+        let mut misspelt = Vec::new();
         let Some(definition) = definition else { return params };
         for (entry, text) in given {
             let Some(known) = definition.param(&entry.key) else {
                 let names = definition.params.iter().map(|known| known.name.as_str());
                 let message = format!("`{}` has no param {}", definition.name, words::echo(&entry.key));
+                let near = words::nearest(&entry.key, names.clone());
                 let hint = words::suggest(&entry.key, names, "its params are");
-                self.unknown(report, entry.place, message, hint);
+                let is_told = self.unknown(report, entry.place, message, hint);
+                misspelt.extend(near.filter(|_| is_told));
                 continue;
             };
             self.fitting.insert(entry.place);
@@ -299,7 +308,8 @@ impl<'a> Accounts<'a> {
                 node.entry(&known.name)
                     .is_some_and(|entry| entry.node.scalar().is_none_or(|s| !s.text.is_empty()))
             });
-            if known.required && value.is_empty() && !given {
+            let is_misspelt = fields.is_misspelt("params") || misspelt.contains(&known.name.as_str());
+            if known.required && value.is_empty() && !given && !is_misspelt {
                 let place = fields.entry("params").map_or(fields.place, |entry| entry.place);
                 let finding = report.error(place, format!("param `{}` is missing", known.name));
                 finding.hint(match known.description.as_str() {
@@ -311,13 +321,16 @@ impl<'a> Accounts<'a> {
         params
     }
 
-    /// A name that the provider does not know: an error, but in `defaults` only where no account's provider does.
-    fn unknown(&mut self, report: &mut Report, place: Place, message: String, hint: String) {
-        if within(self.defaults.map(|defaults| defaults.place), place) {
+    /// A name that the provider does not know: an error, but in `defaults` only where no account's provider does. Whether
+    /// it is told for certain.
+    fn unknown(&mut self, report: &mut Report, place: Place, message: String, hint: String) -> bool {
+        let inherited = within(self.defaults.map(|defaults| defaults.place), place);
+        if inherited {
             self.misfits.entry(place).or_insert((message, hint));
         } else {
             report.error(place, message).hint(hint);
         }
+        !inherited
     }
 }
 

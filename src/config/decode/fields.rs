@@ -14,7 +14,9 @@ pub(crate) struct Fields<'t, 's> {
     pub(crate) place: Place,
     found: Vec<Option<&'t Entry<'s>>>,
     /// It had a key that the shape has not; reported.
-    misspelt: bool,
+    foreign: bool,
+    /// Keys of the shape that a misspelt one was meant to be: what follows from their absence need not be said.
+    meant: Vec<&'static str>,
 }
 
 impl<'t, 's> Fields<'t, 's> {
@@ -33,7 +35,8 @@ impl<'t, 's> Fields<'t, 's> {
             return None;
         };
         let mut found = vec![None; shape.fields.len()];
-        let mut misspelt = false;
+        let mut foreign = false;
+        let mut meant = Vec::new();
         for entry in entries {
             match shape.index(&entry.key) {
                 Some(index) => match &shape.fields[index].kind {
@@ -43,13 +46,13 @@ impl<'t, 's> Fields<'t, 's> {
                     _ => found[index] = Some(entry),
                 },
                 None => {
-                    misspelt = true;
-                    unknown(report, shape, entry);
+                    foreign = true;
+                    meant.extend(unknown(report, shape, entry));
                 }
             }
         }
         for (field, entry) in shape.fields.iter().zip(&found) {
-            if field.required && entry.is_none() {
+            if field.required && entry.is_none() && !meant.contains(&field.key) {
                 let mut doc = field.doc.chars();
                 let doc: String =
                     doc.next().map(char::to_lowercase).into_iter().flatten().chain(doc).collect();
@@ -58,7 +61,7 @@ impl<'t, 's> Fields<'t, 's> {
                     .hint(format!("add `{}`: {doc}", field.key));
             }
         }
-        Some(Self { shape, place, found, misspelt })
+        Some(Self { shape, place, found, foreign, meant })
     }
 
     /// The entry of a key of the shape.
@@ -69,8 +72,8 @@ impl<'t, 's> Fields<'t, 's> {
     }
 
     /// Whether a key was misspelt: then what is missing may be that one.
-    pub(super) fn is_misspelt(&self) -> bool {
-        self.misspelt
+    pub(super) fn has_foreign_keys(&self) -> bool {
+        self.foreign
     }
 
     /// The only key that was given; `message` where it is none or several. A key that is no such was reported before.
@@ -78,7 +81,7 @@ impl<'t, 's> Fields<'t, 's> {
         let mut given = self.shape.fields.iter().zip(&self.found).filter(|(_, entry)| entry.is_some());
         match (given.next(), given.next()) {
             (Some((field, _)), None) => Some(field.key),
-            (None, _) if self.misspelt => None,
+            (None, _) if self.foreign => None,
             _ => {
                 report.error(self.place, message);
                 None
@@ -94,6 +97,11 @@ impl<'t, 's> Fields<'t, 's> {
     /// Whether the key was given.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.entry(key).is_some()
+    }
+
+    /// Whether the key seems to stand there misspelt, which has been reported.
+    pub(crate) fn is_misspelt(&self, key: &str) -> bool {
+        self.entry(key).is_none() && self.meant.contains(&key)
     }
 
     /// The place of a key's value, else of the mapping.
@@ -291,13 +299,15 @@ fn looks_like_template(entries: &[Entry<'_>]) -> bool {
     matches!(entries, [only] if only.node.is_null())
 }
 
-fn unknown(report: &mut Report, shape: &'static Shape, entry: &Entry<'_>) {
+/// Reports it; the key that it was meant to be, where one is near enough.
+fn unknown(report: &mut Report, shape: &'static Shape, entry: &Entry<'_>) -> Option<&'static str> {
     let keys =
         || shape.fields.iter().filter(|field| !matches!(field.kind, Kind::Refused(_))).map(|field| field.key);
     let hint = words::suggest(&entry.key, keys(), "the keys here are");
     report
         .error(entry.place, format!("unknown key {} in {}", words::echo(&entry.key), shape.title()))
         .hint(hint);
+    words::nearest(&entry.key, keys())
 }
 
 fn known(shape: &'static Shape) -> String {

@@ -7,6 +7,9 @@ use super::scalar::Refusal;
 /// An absolute path of a file or folder: no `..`, no `/` at the end, nothing a terminal could stumble over.
 pub(super) fn absolute(text: &str) -> Result<PathBuf, Refusal> {
     let refuse = |message: &str, hint: &str| Err(Refusal::because(message).with_hint(hint));
+    if text.starts_with('~') {
+        return refuse("`~` is not expanded in a path", "write the home folder out, as in `/home/me/...`");
+    }
     if !text.starts_with('/') {
         return refuse("the path is relative", "write the whole path, from `/` on");
     }

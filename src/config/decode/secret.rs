@@ -90,6 +90,10 @@ pub(super) fn argv(report: &mut Report, fields: &Fields<'_, '_>, key: &str) -> O
         report.error(place, "a NUL character in a command");
         return None;
     }
+    if program.starts_with("~/") {
+        report.error(place, "`~` is not expanded in a command").hint("write the home folder out");
+        return None;
+    }
     if program.is_empty() || (program.contains('/') && !program.starts_with('/')) {
         report
             .error(place, "the program's path is relative")

@@ -61,7 +61,7 @@ impl Decoder<'_, '_> {
                 report.error(fields.place, "a template has `path` or `directory`, not both");
                 return None;
             }
-            (false, false) if fields.is_misspelt() => return None,
+            (false, false) if fields.has_foreign_keys() => return None,
             (false, false) => {
                 report
                     .error(fields.place, "a template without a target")
@@ -194,7 +194,7 @@ impl Decoder<'_, '_> {
                     }
                 }
             }
-            (None, None) if fields.is_misspelt() => None,
+            (None, None) if fields.has_foreign_keys() => None,
             (None, None) => {
                 report
                     .error(fields.place, "a template without a text")

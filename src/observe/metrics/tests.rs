@@ -289,6 +289,7 @@ fn account(state: AccountState) -> AccountStatus {
         issued_at: Some(token().issued_at),
         expires_at: Some(token().expires_at),
         renew_at: Some(token().expires_at.minus(Duration::from_millis(600_500))),
+        waiting: None,
         attempt: 0,
         error: None,
         sinks: vec![SinkStatus {

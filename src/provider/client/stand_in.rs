@@ -133,6 +133,7 @@ pub(super) async fn exchange(clients: &Clients, account: &Account) -> Result<Iss
             refresh_token: None,
             access_token: None,
             idempotency_key: "0123456789abcdef",
+            repeated: false,
             timeout: account.http.timeout,
             now: &|| Timestamp::from_secs(T0),
         })

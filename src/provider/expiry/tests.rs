@@ -2,8 +2,8 @@ use serde_json::json;
 
 use super::*;
 use crate::config::definition::ExpiryRule;
-use crate::provider::testing::{T0, definition, issued, operation, raw, reply};
-use crate::provider::{Failure, Issued};
+use crate::provider::testing::{T0, definition, issued, operation, raw, read_repeated, reply};
+use crate::provider::{Failure, Issued, OperationKind};
 
 /// The vendor's sample (002, 003): wrapped over lines, no valid JSON inside, `exp` a string of milliseconds in 2017.
 const BIZPPURIO_SAMPLE: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJ2ZwxvcGVydC5jb20iLCJleHAiOiIxNDg1MjcwMDAwMDAwIiwiaHR0cHM6Ly92ZwxvcGVydC5jb20vand0X2NsYWltcy9pc19hZG1pbiI6dHJ1ZswidXNlcklkIjoiMTEwMjgzNzM3MjcxMDIiLCJ1c2VybmFtZSI6InZlbG9wZXJ0In0.WE5fMufM0NDSVGJ8cAolXGkyB5RmYwCto1pQwDIqo2w";
@@ -45,20 +45,24 @@ fn civil_times_are_read_in_their_zone() {
 }
 
 #[test]
-fn a_jwt_that_is_over_by_the_providers_own_clock_is_a_stored_reply_sent_again() {
+fn a_jwt_that_is_over_shows_a_stored_reply_only_where_the_request_was_repeated() {
     let mut operation = operation();
     operation.expiry =
         vec![ExpiryRule::Jwt { claim: "exp".to_owned() }, ExpiryRule::Fixed(Duration::from_secs(30))];
     let definition = definition(operation);
     // T0 by the provider.
     let date = ("date", "Tue, 14 Nov 2023 22:13:20 GMT");
-    let read = |ended: i64| {
+    let t0 = Timestamp::from_secs(T0);
+    let read = |ended: i64, repeated| {
         let body = json!({"access_token": jwt(&json!({"exp": T0 - ended}))}).to_string();
-        issued(&definition, &raw(200, &[date], body.as_bytes()))
+        let reply = raw(200, &[date], body.as_bytes());
+        read_repeated(&definition, OperationKind::Issue, &reply, (t0, t0), repeated)
     };
-    let failure = read(600).unwrap_err();
+    let failure = read(600, true).unwrap_err();
     assert!(failure.message.starts_with("the reply's token has already expired"), "{}", failure.message);
-    assert_eq!(read(200_000_000).unwrap().expires_at, Timestamp::from_secs(T0 + 30), "years ago: a mistake");
+    let documented = Timestamp::from_secs(T0 + 30);
+    assert_eq!(read(200_000_000, true).unwrap().expires_at, documented, "years ago: a mistake");
+    assert_eq!(read(600, false).unwrap().expires_at, documented, "a claim never vetoes a new token");
 }
 
 #[test]

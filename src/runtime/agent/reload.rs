@@ -8,13 +8,14 @@ use tokio::sync::oneshot;
 
 use super::super::calendar;
 use super::super::credentials::{self, Probe};
+use super::super::deliver::Outlet;
 use super::super::restore::{self, Prepared, Running};
 use super::super::watch::{Change, Interest};
 use super::super::{clock, secret_paths};
 use super::{Agent, Done};
 use crate::config::Watched;
-use crate::config::model::{Account, Calendar, Config};
-use crate::core::{CredentialChange, Event, TargetId};
+use crate::config::model::{Account, Calendar, Config, SecretSource};
+use crate::core::{CredentialChange, Event, SetId, TargetId};
 use crate::domain::{AccountId, Timestamp};
 
 /// Where the reading of the configuration stands.
@@ -71,8 +72,9 @@ impl Agent {
         let Some(config) = self.running.config.clone() else { return };
         for account in config.accounts.values().filter(|account| concerns(account)) {
             let (shared, account) = (Arc::clone(&self.shared), Arc::clone(account));
+            let vault = self.servers.vault.clone();
             self.tasks.spawn(async move {
-                let probe = credentials::probe(&account, &shared.store).await;
+                let probe = credentials::probe(&account, &shared.store, vault.as_deref()).await;
                 Done::Probed(account.name.clone(), probe)
             });
         }
@@ -177,6 +179,21 @@ impl Agent {
         }
     }
 
+    /// What the sets' hooks were last told, as far as it was kept.
+    fn marks(&mut self, config: &Config) -> BTreeMap<SetId, u64> {
+        let of_account = |account: &Arc<Account>| {
+            let record = self.shared.store.latest(&account.name)?;
+            Some((SetId::Account(account.name.clone()), record.notified?))
+        };
+        let with_hooks = config.accounts.values().filter(|account| !account.on_change.is_empty());
+        let mut marks: BTreeMap<SetId, u64> = with_hooks.filter_map(of_account).collect();
+        if !config.templates.is_empty() {
+            let kept = self.shared.store.marks();
+            marks.extend(kept.into_iter().map(|(template, mark)| (SetId::Template(template.into()), mark)));
+        }
+        marks
+    }
+
     /// Swaps the configuration: from here on nothing of the old one is used.
     pub(super) async fn adopt(&mut self, prepared: Prepared, since: Timestamp) {
         let Prepared { config, plan, restored, touched, probes, remarks } = prepared;
@@ -194,12 +211,19 @@ impl Agent {
             }
             for sink in &account.sinks {
                 let id: TargetId = sink.id().into();
-                let same = |(owner, known): &(AccountId, Arc<_>)| owner == name && **known == *sink;
-                if !self.sinks.get(&id).is_some_and(same) {
-                    self.sinks.insert(id, (name.clone(), Arc::new(sink.clone())));
+                let same = |outlet: &Outlet| matches!(outlet, Outlet::Sink(owner, known) if owner == name && **known == *sink);
+                if !self.outlets.get(&id).is_some_and(same) {
+                    self.outlets.insert(id, Outlet::Sink(name.clone(), Arc::new(sink.clone())));
                 }
             }
         }
+        for template in &config.templates {
+            let id: TargetId = format!("template:{}", template.path.display()).into();
+            self.outlets.insert(id, Outlet::Template(Arc::clone(template)));
+        }
+        let moved = self.running.config.as_ref().is_some_and(|running| running.vault != config.vault);
+        self.servers = self.servers.adapted_to(&config);
+        let marks = self.marks(&config);
         self.generation += 1;
         self.loaded_at = clock::wall();
         let missing: BTreeMap<AccountId, String> =
@@ -208,7 +232,26 @@ impl Agent {
             config.accounts.values().filter_map(|account| account.renew.cron.clone()).collect();
         let interest = interest(&config);
         self.running = Running { config: Some(config), probes };
-        self.apply(Event::Configured { plan, restored, touched, marks: BTreeMap::new() });
+        self.apply(Event::Configured { plan, restored, touched, marks });
+        self.look_at_secrets(stands_in_vault);
+        if moved {
+            // What was written went elsewhere.
+            let stands = |(id, outlet): (&TargetId, &Outlet)| outlet.stands_in_vault().then(|| id.clone());
+            let lost: Vec<TargetId> = self.outlets.iter().filter_map(stands).collect();
+            lost.into_iter().for_each(|target| self.apply(Event::TargetLost { target }));
+        }
+        if !self.shared.store.marks().is_empty() {
+            let (shared, config) = (Arc::clone(&self.shared), self.running.config.clone());
+            self.tasks.spawn_blocking(move || {
+                let ids: BTreeSet<String> = config
+                    .iter()
+                    .flat_map(|config| &config.templates)
+                    .map(|template| format!("template:{}", template.path.display()))
+                    .collect();
+                let kept = shared.store.keep_marks(|template| ids.contains(template));
+                Done::Marked(kept.map_err(|error| error.to_string()))
+            });
+        }
         for (account, message) in missing {
             self.apply(Event::CredentialChanged { account, change: CredentialChange::Missing(message) });
         }
@@ -217,6 +260,11 @@ impl Agent {
         }
         self.watch.set(interest, since);
     }
+}
+
+/// Whether one of the account's credentials stands in Vault, where nothing tells of a change.
+pub(super) fn stands_in_vault(account: &Account) -> bool {
+    account.credentials.values().any(|source| matches!(source, SecretSource::Vault(_)))
 }
 
 fn interest(config: &Config) -> Interest {

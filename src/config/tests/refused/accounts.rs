@@ -45,6 +45,27 @@ pub(super) const CASES: &[Case] = &[
 ",
     ),
     (
+        "what a misspelt key explains is not told beside it",
+        r"accounts:
+  a: { provider: bizppurio, credentials: { acount: x, pasword: y } }
+  b: { provider: bizppurio, credential: { account: x, password: y } }
+  c: { provder: bizppurio }
+  d: { provider: bizppurio, credentials: { acount: x } }
+  e: { provider: bizppurio, credentials: { user: x } }
+",
+        r"
+2:44: `bizppurio` has no credential `acount` (did you mean `account`?)
+2:55: `bizppurio` has no credential `pasword` (did you mean `password`?)
+3:29: unknown key `credential` in an account (did you mean `credentials`?)
+4:8: unknown key `provder` in an account (did you mean `provider`?)
+5:29: credential `password` is missing (add it under `credentials`, as in `password: { file: /run/secrets/NAME }`)
+5:44: `bizppurio` has no credential `acount` (did you mean `account`?)
+6:29: credential `account` is missing (add it under `credentials`, as in `account: { file: /run/secrets/NAME }`)
+6:29: credential `password` is missing (add it under `credentials`, as in `password: { file: /run/secrets/NAME }`)
+6:44: `bizppurio` has no credential `user` (its credentials are `account` and `password`)
+",
+    ),
+    (
         "sources of secrets",
         r#"accounts:
   a:

@@ -170,7 +170,6 @@ accounts:
 1:1: unknown key `agnet` in the main file (did you mean `agent`?)
 2:10: unknown key `statedir` in `agent` (did you mean `state_dir`?)
 2:31: unknown key `lvl` in `log` (the keys here are `level` and `format`)
-4:29: credential `password` is missing (add it under `credentials`, as in `password: { file: /run/secrets/NAME }`)
 4:56: `bizppurio` has no credential `pasword` (did you mean `password`?)
 4:79: unknown key `befor` in `renew` (did you mean `before`?)
 4:103: unknown key `fil` in `sinks` (did you mean `file`?)
@@ -198,6 +197,23 @@ accounts: {}
 1:77: expected a duration such as `90s`, `10m` or `1h30m` (the unit is missing: `s`, `m`, `h`, `d`, `w` or `ms`)
 1:94: `level` must be one of `error`, `warn`, `info`, `debug`, `trace`
 1:111: `format` must be one of `auto`, `text`, `json`
+",
+    ),
+    (
+        "a home folder that no shell has put in its place",
+        r"include: [~/more.yaml]
+agent: { state_dir: ~/state }
+accounts:
+  a:
+    provider: bizppurio
+    credentials: { account: x, password: { command: [~/bin/secret] } }
+    sinks: [ file: ~/token ]
+",
+        r"
+1:11: `~` is not expanded: write the home folder out
+2:21: `~` is not expanded in a path (write the home folder out, as in `/home/me/...`)
+6:53: `~` is not expanded in a command (write the home folder out)
+7:20: `~` is not expanded in a path (write the home folder out, as in `/home/me/...`)
 ",
     ),
     (

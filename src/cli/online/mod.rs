@@ -1,27 +1,27 @@
-//! `renewd check --online`: names, connections and TLS of the hosts, and the folders of sinks and templates. Not one
-//! request.
+//! `renewd check --online`: names, connections and TLS of the hosts, and what this machine has to give. Not one request
+//! to a provider, and nothing is made.
+
+mod machine;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{Access, access};
 use rustls::pki_types::ServerName;
 
+use super::args::Globals;
 use super::out;
 use super::report;
-use crate::atomic::{self, Missing};
-use crate::config::model::{Account, Config, Http, Sink, TemplateForm};
+use crate::config::model::{Account, Config, Http};
 use crate::provider;
 
 /// For a name, for a connection, and for a handshake.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tries everything once; says on standard error what it finds. Whether all is well.
-pub(super) async fn check(config: &Config) -> bool {
+pub(super) async fn check(config: &Config, globals: &Globals) -> bool {
     let mut hosts = tokio::task::JoinSet::new();
     for (host, (http, accounts)) in hosts_of(config) {
         hosts.spawn(async move {
@@ -45,7 +45,7 @@ pub(super) async fn check(config: &Config) -> bool {
             }
         }
     }
-    folders(config) && well
+    machine::check(config, globals).await && well
 }
 
 /// What is connected to.
@@ -124,7 +124,7 @@ fn connect(host: &Host, http: &Http, addresses: &[SocketAddr]) -> Result<String,
     for address in addresses {
         match TcpStream::connect_timeout(address, PATIENCE) {
             Ok(stream) if host.tls => return handshake(host, http, stream),
-            Ok(_) => return Ok(format!("{address} answers")),
+            Ok(_) => return Ok("answers".to_owned()),
             Err(error) => last = error,
         }
     }
@@ -154,43 +154,4 @@ fn handshake(host: &Host, http: &Http, mut stream: TcpStream) -> Result<String, 
     tls.send_close_notify();
     let _ = tls.complete_io(&mut stream); // a courtesy
     Ok(format!("answers, {version}"))
-}
-
-/// Whether every sink and every template could be put where it belongs, as this user.
-fn folders(config: &Config) -> bool {
-    let sinks = config.accounts.values().flat_map(|account| &account.sinks).filter_map(Sink::file);
-    let sinks = sinks.map(|sink| (format!("sink file:{}", sink.path.display()), sink.path.clone()));
-    let templates = config.templates.iter().map(|template| {
-        let path = match template.form {
-            TemplateForm::File { .. } => template.path.clone(),
-            // What is written is below it.
-            TemplateForm::Directory(_) => template.path.join("..renewd"),
-        };
-        (format!("template {}", template.path.display()), path)
-    });
-    let mut well = true;
-    for (name, path) in sinks.chain(templates) {
-        if let Err((message, hint)) = folder(&path) {
-            well = false;
-            report::finding(true, &format!("{name}: {message}"), hint);
-        }
-    }
-    well
-}
-
-fn folder(path: &Path) -> Result<(), (String, Option<&'static str>)> {
-    const USER: Option<&str> = Some("try as the agent's user: `sudo -u renewd renewd check --online`");
-    let writable = |folder: &Path| match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
-        Ok(()) => Ok(()),
-        Err(error) => Err((format!("this user cannot write to {}: {error}", folder.display()), USER)),
-    };
-    match atomic::locate(path, Missing::Refuse) {
-        Ok((folder, _)) => writable(folder.path()),
-        // What is missing is made, below the first folder that is there.
-        Err(error) if error.is_absent() => match path.ancestors().skip(1).find(|folder| folder.exists()) {
-            Some(folder) => writable(folder),
-            None => Ok(()),
-        },
-        Err(error) => Err((error.to_string(), error.hint())),
-    }
 }

@@ -1,0 +1,128 @@
+//! What this machine has to give: the sinks' places, the state directory, the socket and the port.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use crate::cli::args::Globals;
+use crate::cli::{client, out, report};
+use crate::config::model::{Config, Content, FileSink, Sink, TemplateTarget, WhenExpired, WriteMode};
+use crate::observe::status::Status;
+use crate::runtime;
+use crate::sink::{compose, file};
+use crate::store::Store;
+
+/// For the answer of whoever has the port.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Looks at everything as this user; says on standard error what it finds. Whether all is well.
+pub(super) async fn check(config: &Config, globals: &Globals) -> bool {
+    let mut obstacles = sinks(config);
+    if let Err(error) = Store::could_open(&config.agent.state_dir) {
+        obstacles.push(Obstacle::new(format!("agent.state_dir: {error}"), error.hint()));
+    }
+    if let Some(socket) = &config.agent.socket {
+        const ELSEWHERE: &str = "name another place with `agent.socket`, or `socket: off`";
+        let errors = runtime::could_bind(socket).err().unwrap_or_default();
+        let told =
+            errors.into_iter().map(|error| Obstacle::new(format!("agent.socket: {error}"), Some(ELSEWHERE)));
+        obstacles.extend(told);
+    }
+    let is_about_files = !obstacles.is_empty();
+    if let Some(address) = config.agent.listen {
+        obstacles.extend(port(address).await);
+    }
+    for Obstacle { message, hint } in &obstacles {
+        report::finding(true, message, *hint);
+    }
+    if is_about_files {
+        let user = rustix::process::geteuid().as_raw();
+        let config = globals.config.as_ref().map(|path| format!(" --config {}", path.display()));
+        let command = format!("sudo -u renewd renewd check --online{}", config.unwrap_or_default());
+        report::note(&format!("tried as uid {user}; as the agent's user: `{command}`"), globals);
+    }
+    obstacles.is_empty()
+}
+
+struct Obstacle {
+    message: String,
+    hint: Option<&'static str>,
+}
+
+impl Obstacle {
+    fn new(message: String, hint: Option<&'static str>) -> Self {
+        Self { message, hint }
+    }
+}
+
+fn sinks(config: &Config) -> Vec<Obstacle> {
+    let mut obstacles = Vec::new();
+    let sinks = config.accounts.values().flat_map(|account| &account.sinks).filter_map(Sink::file);
+    let sinks = sinks.map(|sink| (format!("sink file:{}", sink.path.display()), sink.clone()));
+    let templates = config.templates.iter();
+    let templates =
+        templates.map(|template| (format!("template {}", template.path.display()), file_of(template)));
+    for (name, sink) in sinks.chain(templates) {
+        match file::could_put(&sink) {
+            Ok(warnings) => warnings
+                .iter()
+                .for_each(|warning| report::finding(false, &format!("{name}: {warning}"), None)),
+            Err(errors) => obstacles.extend(
+                errors.into_iter().map(|error| Obstacle::new(format!("{name}: {error}"), error.hint())),
+            ),
+        }
+    }
+    obstacles
+}
+
+/// The file that a template writes; of a folder, one that stands for what is made below it.
+fn file_of(template: &TemplateTarget) -> FileSink {
+    compose::file_of(template).unwrap_or_else(|| FileSink {
+        path: template.path.join("..data"),
+        content: Content::Token,
+        mode: template.mode,
+        owner: template.owner.clone(),
+        group: template.group.clone(),
+        write: WriteMode::Replace,
+        when_expired: WhenExpired::Keep,
+        on_remove: template.on_remove,
+    })
+}
+
+/// Whether the port is free or has a running renewd on it.
+async fn port(address: SocketAddr) -> Option<Obstacle> {
+    let error = match TcpListener::bind(address) {
+        Ok(_) => return None,
+        Err(error) => error,
+    };
+    if error.kind() == io::ErrorKind::AddrInUse && is_renewd(address).await {
+        out::complain(&format!("{address}: a running renewd answers\n"));
+        return None;
+    }
+    let words = match error.kind() {
+        io::ErrorKind::AddrInUse => "something that is no renewd has this port".to_owned(),
+        _ => error.to_string(),
+    };
+    let hint =
+        "name another address with `agent.listen`; `off` serves nowhere. `ss -ltnp` shows who has which port";
+    Some(Obstacle::new(format!("agent.listen: cannot listen on {address}: {words}"), Some(hint)))
+}
+
+/// Whether it answers as `/api/v1/status` does.
+async fn is_renewd(address: SocketAddr) -> bool {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let url = format!("http://{}/api/v1/status", SocketAddr::new(ip, address.port()));
+    let asked = async {
+        let client = reqwest::Client::builder()
+            .tls_certs_only([])
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()?;
+        client::body(client.get(url).timeout(PATIENCE).send().await?).await
+    };
+    matches!(asked.await, Ok(Some(body)) if serde_json::from_slice::<Status>(&body).is_ok())
+}

@@ -1,0 +1,192 @@
+//! How accounts share their host.
+
+use super::*;
+use crate::domain::WaitsFor;
+
+#[test]
+fn a_missing_secret_says_nothing_about_the_host() {
+    let names = ["a", "b", "c", "d"];
+    let mut bench = Bench::new(&names.map(|name| (name, plan())));
+    for _ in 0..8 {
+        while !bench.issues.is_empty() {
+            bench.fail(ErrorClass::Transient);
+        }
+        bench.pass(Duration::from_secs(3));
+    }
+    let back = |bench: &Bench| {
+        bench.others.iter().any(|effect| matches!(effect, Effect::Say(Note::HostBack { .. })))
+    };
+    assert!(bench.others.iter().any(|effect| matches!(effect, Effect::Say(Note::HostDown { .. }))));
+    while bench.issues.is_empty() {
+        bench.pass(Duration::from_secs(1));
+    }
+    bench.fail(ErrorClass::Config);
+    assert!(!back(&bench));
+}
+
+#[test]
+fn a_raised_limit_lets_those_pass_that_wait() {
+    let slow = Limit { period: Some(60 * HOUR), burst: 1, concurrency: 4 };
+    let accounts = |limit| ["a", "b", "c"].map(|name| (name, AccountPlan { limit, ..plan() }));
+    let mut bench = Bench::new(&accounts(slow));
+    assert_eq!(bench.issues.len(), 1);
+    bench.configure(&accounts(Limit::default()), BTreeMap::new());
+    assert_eq!(bench.issues.len(), 1, "what has been spent comes back slowly, not at once");
+    bench.configure(&accounts(Limit { period: None, ..slow }), BTreeMap::new());
+    assert_eq!(bench.issues.len(), 3);
+}
+
+#[test]
+fn a_refusal_that_shows_that_the_host_is_back_is_not_followed_by_another_try_at_once() {
+    let mut bench = Bench::new(&["a", "b", "c", "d", "e"].map(|name| (name, plan())));
+    while bench.issues.len() > 1 {
+        bench.fail(ErrorClass::Transient);
+    }
+    bench.fail(ErrorClass::Transient);
+    while bench.issues.is_empty() {
+        bench.pass(Duration::from_millis(100));
+    }
+    assert_eq!(bench.issues.len(), 1, "the probe");
+    let probe = bench.issues[0].account.clone();
+    bench.fail(ErrorClass::Rejected);
+    assert_eq!(bench.issues.len(), 4, "the others are due");
+    assert!(bench.issues.iter().all(|issue| issue.account != probe));
+    assert!(bench.next_ask(probe.as_str()) >= Duration::from_secs(30));
+}
+
+#[test]
+fn nobody_asks_by_half_of_a_new_configuration() {
+    let limit = Limit { period: Some(HOUR), burst: 1, concurrency: 1 };
+    let account = |identity, host: &str, limit| {
+        let (host, identity) = (Arc::from(host), Some(identity));
+        AccountPlan { identity, host, limit, can_refresh: true, ..plan() }
+    };
+    let stored = Restored { refresh: Some(RefreshMeta { expires_at: None }), ..Restored::default() };
+    let restored: BTreeMap<_, _> = ["a", "b"].map(|name| (id(name), stored.clone())).into();
+    let before = [("0", "y", 1), ("1", "x", 1), ("a", "y", 1), ("b", "x", 1)];
+    let mut bench =
+        Bench::restored(&before.map(|(name, host, who)| (name, account(who, host, limit))), restored);
+    assert_eq!(bench.issues.len(), 2, "a and b wait, each at its host");
+    bench.issues.clear();
+    let free = Limit { period: None, burst: 1, concurrency: 9 };
+    let after = [("0", "y", 1), ("1", "x", 1), ("a", "x", 1), ("b", "x", 2)];
+    bench.configure(&after.map(|(name, host, who)| (name, account(who, host, free))), BTreeMap::new());
+    let asked: Vec<_> = bench.issues.iter().map(|issue| (issue.account.as_str(), issue.operation)).collect();
+    assert_eq!(asked, [("a", Operation::Refresh), ("b", Operation::Issue)], "b's refresh token is another's");
+}
+
+/// Accounts that have failed until their host's breaker opened.
+fn shut(names: &[&str]) -> Bench {
+    let accounts: Vec<_> = names.iter().map(|name| (*name, plan())).collect();
+    let mut bench = Bench::new(&accounts);
+    let down = |effect: &Effect| matches!(effect, Effect::Say(Note::HostDown { .. }));
+    while !bench.others.iter().any(down) {
+        match bench.issues.is_empty() {
+            true => bench.pass(Duration::from_millis(100)),
+            false => bench.fail(ErrorClass::Transient),
+        }
+    }
+    while !bench.issues.is_empty() {
+        bench.fail(ErrorClass::Transient);
+    }
+    bench
+}
+
+#[test]
+fn who_waits_for_a_host_that_fails_says_so_and_until_when() {
+    let mut bench = shut(&["a", "b"]);
+    assert_eq!(bench.view("a").waiting, None, "its own pause");
+    bench.handle(Event::Asked { account: id("a") });
+    let view = bench.view("a");
+    let waiting = view.waiting.clone().unwrap();
+    assert_eq!((waiting.what, waiting.until), (WaitsFor::Host, view.renew_at));
+    assert_eq!(waiting.host.as_deref(), Some(&*plan().host));
+    let wait = bench.next_ask("a");
+    assert!(!wait.is_zero() && wait <= Duration::from_secs(5), "{wait:?}");
+    bench.pass(wait);
+    assert_eq!(bench.issues.len(), 1, "the probe");
+    assert_eq!(bench.view("a").waiting, None, "it is being asked for");
+    bench.handle(Event::Asked { account: id("b") });
+    let waiting = bench.view("b").waiting.unwrap();
+    assert_eq!((waiting.what, waiting.until), (WaitsFor::Host, None), "the probe's end is open");
+    bench.grant(HOUR);
+    assert_eq!(bench.view("b").waiting, None);
+}
+
+#[test]
+fn a_probe_that_is_answered_after_its_2_s_brings_the_others_back_at_once() {
+    let mut bench = shut(&["a", "b", "c"]);
+    while bench.issues.is_empty() {
+        bench.pass(Duration::from_millis(100));
+    }
+    bench.pass(Duration::from_secs(3));
+    assert_eq!(bench.issues.len(), 1, "it has yielded, but a pause follows");
+    let downs =
+        bench.others.iter().filter(|effect| matches!(effect, Effect::Say(Note::HostDown { news: true, .. })));
+    assert_eq!(downs.count(), 1);
+    bench.grant(HOUR);
+    assert_eq!(bench.issues.len(), 2, "the others");
+}
+
+#[test]
+fn a_token_that_has_ended_holds_its_host_back_for_5_s_at_most() {
+    let mut bench = Bench::new(&["a", "b", "c"].map(|name| (name, plan())));
+    while !bench.issues.is_empty() {
+        bench.grant(HOUR);
+    }
+    let until = bench.now.boot.plus(3 * HOUR);
+    let mut longest = Duration::ZERO;
+    while bench.now.boot < until {
+        let ended = ["a", "b", "c"].iter().all(|name| !bench.view(name).alive);
+        bench.others.clear();
+        match bench.issues.is_empty() {
+            true => bench.pass(Duration::from_millis(250)),
+            false => bench.fail(ErrorClass::Transient),
+        }
+        for effect in &bench.others {
+            if let Effect::Say(Note::HostDown { until, .. }) = effect
+                && ended
+            {
+                longest = longest.max(until.since(bench.now.wall));
+            }
+        }
+    }
+    assert_eq!(longest, Duration::from_secs(5));
+}
+
+#[test]
+fn other_waits_have_other_names() {
+    let slow = Limit { period: Some(HOUR), burst: 1, concurrency: 4 };
+    let mut bench = Bench::new(&["a", "b"].map(|name| (name, AccountPlan { limit: slow, ..plan() })));
+    let waiting = |bench: &Bench, name: &str| {
+        bench.view(name).waiting.clone().map(|waiting| (waiting.what, waiting.until))
+    };
+    assert_eq!(waiting(&bench, "b"), Some((WaitsFor::Limit, None)));
+    bench.grant(HOUR);
+    assert_eq!(waiting(&bench, "a"), None, "it waits for nothing but its time");
+
+    let min_interval = Duration::from_secs(60);
+    let mut bench = Bench::new(&[("a", AccountPlan { min_interval, ..plan() })]);
+    bench.grant(HOUR);
+    assert_eq!(waiting(&bench, "a"), None, "nobody wants anything yet");
+    bench.handle(Event::Asked { account: id("a") });
+    let until = bench.now.wall.plus(min_interval);
+    assert_eq!(waiting(&bench, "a"), Some((WaitsFor::MinInterval, Some(until))));
+
+    let mut bench = Bench::new(&["a", "b"].map(|name| (name, plan())));
+    let issue = bench.issues.remove(0);
+    let failure = FailureMeta {
+        wait: Some(Duration::from_secs(90)),
+        host_pause: true,
+        ..FailureMeta::new(ErrorClass::Throttled, "slow down".to_owned())
+    };
+    bench.grant(HOUR);
+    bench.handle(Event::Failed { account: issue.account.clone(), epoch: issue.epoch, failure });
+    bench.handle(Event::Asked { account: id("b") });
+    let until = bench.now.wall.plus(Duration::from_secs(90));
+    for name in ["a", "b"] {
+        let waiting = bench.view(name).waiting.unwrap();
+        assert_eq!((waiting.what, waiting.until), (WaitsFor::Vendor, Some(until)));
+        assert_eq!(waiting.host.is_some(), name != issue.account.as_str(), "{name}");
+    }
+}
