@@ -47,12 +47,15 @@ impl Servers {
         if self.settings == config.vault {
             return self.clone();
         }
-        let vault = config.vault.clone().map(|settings| {
-            let clock = Arc::new(|| clock::now().boot);
-            Arc::new(VaultClient::new(settings, Arc::new(|source| Box::pin(read(source))), clock))
-        });
+        let vault = config.vault.clone().map(|settings| Arc::new(vault_client(settings)));
         Self { settings: config.vault.clone(), vault, ..self.clone() }
     }
+}
+
+/// A client that reads its login's secrets as this process may.
+pub(crate) fn vault_client(settings: Arc<Vault>) -> VaultClient {
+    let clock = Arc::new(|| clock::now().boot);
+    VaultClient::new(settings, Arc::new(|source| Box::pin(read(source))), clock)
 }
 
 /// A secret of a login, which never comes from Vault itself.
