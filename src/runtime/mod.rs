@@ -11,6 +11,7 @@ mod drift;
 mod folders;
 mod handle;
 mod issue;
+mod keys;
 mod listen;
 mod notify;
 mod progress;

@@ -9,6 +9,7 @@ use crate::secrets;
 use crate::vault::VaultClient;
 
 use super::clock;
+use super::keys::Keys;
 
 /// One of each that the configuration needs.
 #[derive(Clone)]
@@ -16,6 +17,8 @@ pub(crate) struct Servers {
     settings: Option<Arc<Vault>>,
     /// Where a `vault:` is configured.
     pub(crate) vault: Option<Arc<VaultClient>>,
+    /// The accounts' secrets there.
+    pub(crate) keys: Option<Arc<Keys>>,
     /// Its configuration is looked for when it is first used.
     #[cfg(feature = "kubernetes")]
     pub(crate) cluster: Arc<crate::kubernetes::Cluster>,
@@ -36,6 +39,7 @@ impl Servers {
         Ok(Self {
             settings: None,
             vault: None,
+            keys: None,
             #[cfg(feature = "kubernetes")]
             cluster: Arc::new(crate::kubernetes::Cluster::new(crate::kubernetes::Origin::Environment)),
             hooks,
@@ -48,7 +52,8 @@ impl Servers {
             return self.clone();
         }
         let vault = config.vault.clone().map(|settings| Arc::new(vault_client(settings)));
-        Self { settings: config.vault.clone(), vault, ..self.clone() }
+        let keys = vault.clone().map(|client| Arc::new(Keys::new(client)));
+        Self { settings: config.vault.clone(), vault, keys, ..self.clone() }
     }
 }
 

@@ -131,7 +131,9 @@ pub(super) async fn lacking(
 ) -> Result<Option<&'static str>, VaultError> {
     let body = serde_json::json!({ "paths": [place.policy_path()] });
     let reply = session.ask(&Request::post("sys/capabilities-self".to_owned(), &body)).await?;
-    let Some(Allowed { capabilities }) = reply.good().then(|| reply.json()).flatten() else { return Ok(None) };
+    let Some(Allowed { capabilities }) = reply.good().then(|| reply.json()).flatten() else {
+        return Ok(None);
+    };
     let has = |one: &str| capabilities.iter().any(|allowed| allowed == one || allowed == "root");
     Ok(wanted.iter().find(|wanted| !wanted.split(" and ").all(has)).copied())
 }

@@ -107,9 +107,7 @@ fn a_client_certificate_logs_in_and_the_connection_is_tls() {
 #[test]
 fn what_was_delivered_is_deleted_when_its_sink_leaves_where_that_is_wished() {
     let bench = bench!();
-    let sink = |path: &str, on_remove: &str| {
-        json!({ "vault": { "mount": "secret", "path": path, "on_remove": on_remove } })
-    };
+    let sink = |path: &str, on_remove: &str| json!({ "vault": { "mount": "secret", "path": path, "on_remove": on_remove } });
     let sinks = [
         sink("tokens/goes", "delete"),
         sink("tokens/stays", "keep"),

@@ -24,7 +24,8 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn start(test: &str, listener: Listener, options: Options) -> Option<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let bao = runtime.block_on(Bao::start(test, listener))?;
         let bench = Self { world: World::with(options), bao, runtime };
         bench.world.canaries.add(&bench.bao.root);
@@ -54,7 +55,9 @@ impl Bench {
 
     /// The number of the newest version.
     pub(crate) fn version(&self, path: &str) -> u64 {
-        self.try_call("GET", &format!("secret/data/{path}")).1["data"]["metadata"]["version"].as_u64().unwrap_or(0)
+        self.try_call("GET", &format!("secret/data/{path}")).1["data"]["metadata"]["version"]
+            .as_u64()
+            .unwrap_or(0)
     }
 
     pub(crate) fn write(&self, path: &str, data: Value) {

@@ -34,7 +34,10 @@ macro_rules! bench {
         bench
     }};
     () => {
-        bench!($crate::bao::Listener::Plain, renewd::simulator::Options::with_lifetime($crate::support::secs(600)))
+        bench!(
+            $crate::bao::Listener::Plain,
+            renewd::simulator::Options::with_lifetime($crate::support::secs(600))
+        )
     };
 }
 

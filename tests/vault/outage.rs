@@ -61,14 +61,16 @@ fn a_vault_that_is_killed_and_comes_back_is_current_soon_and_files_never_notice(
     let auth = bench.approle("20s");
     let names: Vec<String> = (0..count).map(|number| format!("a{number:03}")).collect();
     let kind = |number: usize| KINDS[number % KINDS.len()];
-    let accounts: Vec<_> = names.iter().enumerate().map(|(n, name)| bench.into_vault(kind(n), name)).collect();
+    let accounts: Vec<_> =
+        names.iter().enumerate().map(|(n, name)| bench.into_vault(kind(n), name)).collect();
     let agent = bench.world.start(&bench.vault(auth, accounts));
     agent.until("all delivered once", secs(60), |status| {
         let accounts = status["accounts"].as_array().unwrap();
         accounts.iter().all(|account| account["sinks"][1]["generation"].as_u64() >= Some(1))
     });
 
-    let files = names.iter().enumerate().map(|(n, name)| (kind(n), bench.out(&format!("{name}.token")))).collect();
+    let files =
+        names.iter().enumerate().map(|(n, name)| (kind(n), bench.out(&format!("{name}.token")))).collect();
     let (stop, simulator) = (Arc::new(AtomicBool::new(false)), (*bench.sim).clone());
     let looker = std::thread::spawn({
         let stop = Arc::clone(&stop);

@@ -46,19 +46,25 @@ fn a_secret_that_changes_in_vault_is_noticed_at_hup_and_a_restart_asks_for_nothi
     store(&bench, "a", "second-secret-of-a");
     agent.signal(Signal::HUP);
     // By itself it would be tried after 30 s.
-    agent.until("the new secret", secs(5), |status| generation(status, "a") == 2 && is_well(account(status, "a")));
+    agent.until("the new secret", secs(5), |status| {
+        generation(status, "a") == 2 && is_well(account(status, "a"))
+    });
 
     // Another id is another account: its token is asked for at once.
     bench.write("vendors/a", json!({ "id": "id-other", "secret": "second-secret-of-a" }));
     agent.signal(Signal::HUP);
-    agent.until("the other account's", secs(5), |status| generation(status, "a") == 3 && is_well(account(status, "a")));
+    agent.until("the other account's", secs(5), |status| {
+        generation(status, "a") == 3 && is_well(account(status, "a"))
+    });
     assert_eq!(bench.sim.requests_of("id-other"), 1);
     agent.stop();
 
     // Also where it changes while no agent runs.
     store(&bench, "a", "second-secret-of-a");
     let agent = bench.run().start();
-    agent.until("its own again", secs(5), |status| generation(status, "a") == 4 && is_well(account(status, "a")));
+    agent.until("its own again", secs(5), |status| {
+        generation(status, "a") == 4 && is_well(account(status, "a"))
+    });
     agent.stop();
 }
 

@@ -83,7 +83,11 @@ fn a_revoked_token_that_was_configured_needs_a_person_and_is_taken_when_it_is_re
     back(&bench, &agent);
     bench.call("POST", "auth/token/revoke", json!({ "token": token }));
     renews_the_file(&bench, &agent);
-    is_away(&agent, "Vault refuses the login by token (HTTP 403)", "hint: the token is unknown, revoked or over");
+    is_away(
+        &agent,
+        "Vault refuses the login by token (HTTP 403)",
+        "hint: the token is unknown, revoked or over",
+    );
     bench.token(); // into the same file
     back(&bench, &agent);
     agent.stop();
@@ -96,7 +100,8 @@ fn a_denial_is_one_sinks_own_and_heals_with_the_policy() {
     let accounts = [bench.into_vault(ANY, "a"), bench.with_sinks(ANY, "b", &[denied])];
     let agent = bench.world.start(&bench.vault(bench.approle("10m"), accounts));
     let status = agent.until("the denial", secs(15), |status| {
-        account(status, "b")["sinks"][1]["state"] == "failed" && account(status, "a")["sinks"][1]["state"] == "written"
+        account(status, "b")["sinks"][1]["state"] == "failed"
+            && account(status, "a")["sinks"][1]["state"] == "written"
     });
     let message = account(&status, "b")["sinks"][1]["error"]["message"].as_str().unwrap();
     let lacks = r#"hint: the login's policy needs: path "secret/data/others/b" { capabilities = ["read"] }"#;
@@ -107,9 +112,7 @@ fn a_denial_is_one_sinks_own_and_heals_with_the_policy() {
     throughout("the server is there", secs(1), || agent.status()["servers"] == json!([]));
     assert_eq!(bench.data("tokens/a")["access_token"], bench.read("a.token"));
 
-    bench.allow(
-        r#"path "secret/data/*" { capabilities = ["create", "read", "update"] }"#,
-    );
+    bench.allow(r#"path "secret/data/*" { capabilities = ["create", "read", "update"] }"#);
     back(&bench, &agent);
     assert_eq!(bench.data("others/b")["access_token"], bench.read("b.token"));
     agent.stop();
