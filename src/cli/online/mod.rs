@@ -1,7 +1,8 @@
-//! `renewd check --online`: names, connections and TLS of the hosts, and what this machine has to give. Not one request
-//! to a provider, and nothing is made.
+//! `renewd check --online`: names, connections and TLS of the hosts, the login at Vault and what stands there, and what
+//! this machine has to give. Not one request to a provider, and nothing is made.
 
 mod machine;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -45,7 +46,9 @@ pub(super) async fn check(config: &Config, globals: &Globals) -> bool {
             }
         }
     }
-    machine::check(config, globals).await && well
+    // Kubernetes sinks are to be looked at here too.
+    let vault = vault::check(config).await;
+    machine::check(config, globals).await && vault && well
 }
 
 /// What is connected to.
