@@ -94,7 +94,7 @@ async fn a_command_inherits_no_open_file() {
     // As the agent opens everything.
     let _held = std::fs::File::open("/dev/null").unwrap();
     let script = format!(
-        "set -- /proc/$$/fd/*; for fd; do [ -e $fd ] && echo ${{fd##*/}}; done > '{}'",
+        "set -- /proc/$$/fd/*; for fd; do [ -e $fd ] && echo ${{fd##*/}}; done > '{}'; exit 0",
         file.display()
     );
     run(&shell(&script, LONG)).await.unwrap();
