@@ -182,3 +182,38 @@ impl<'a> Rivals<'a> {
         Some(Finding::warning(message, Some("one account can have several sinks")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_says_what_each_template_is_made_from() {
+        let text = "accounts:\n  a: { provider: portone, credentials: { apiSecret: x }, sinks: [file: /run/a] }\n  \
+                    b: { provider: portone, credentials: { apiSecret: y } }\ntemplates:\n  \
+                    - { path: /run/one, inline: \"{{ accounts.b.access_token }}\" }\n  \
+                    - { path: /run/all, inline: \"{% for name in accounts %}{{ accounts[name].account }}{% endfor %}\" }\n";
+        let path = std::path::Path::new("/etc/renewd/renewd.yaml");
+        let loaded = crate::config::load_text(path, text, &|_| None, crate::provider::catalog::texts());
+        let config = loaded.unwrap_or_else(|problems| panic!("{problems}")).config;
+        insta::assert_snapshot!(summary(&config), @r#"
+        ok: 2 accounts, 1 sink, 2 templates
+        /run/one is made from b
+        /run/all is made from a, b
+        "#);
+    }
+
+    #[tokio::test]
+    async fn a_login_whose_secret_is_missing_is_an_error() {
+        let auth = VaultAuth::Cert {
+            cert_file: "/nonexistent/c.pem".into(),
+            key_file: "/nonexistent/k.pem".into(),
+            name: None,
+            mount: "cert".to_owned(),
+        };
+        assert_eq!(login(&auth).await.iter().filter(|finding| finding.is_error).count(), 2);
+        let token = VaultAuth::Token(SecretSource::File("/nonexistent/token".into()));
+        let findings = login(&token).await;
+        assert!(findings[0].is_error && findings[0].message.starts_with("`vault.auth`, `token`: "));
+    }
+}

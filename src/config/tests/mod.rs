@@ -5,6 +5,7 @@ mod examples;
 mod files;
 mod hostile;
 mod refused;
+mod schema;
 mod secrets;
 
 use std::path::Path;

@@ -15,7 +15,14 @@ accounts: {}
 1:86: a login has exactly one of `token`, `approle`, `kubernetes`, `jwt` and `cert`
 ",
     ),
-    ("a vault section without anything", "vault: {}\naccounts: {}\n", r""),
+    (
+        "a vault section without anything",
+        "vault: {}\naccounts: {}\n",
+        r"
+1:1: `address` is missing in `vault` (add `address`: the server, without a path; `https` except for this machine.)
+1:1: `auth` is missing in `vault` (add `auth`: how to log in: exactly one way.)
+",
+    ),
     (
         "an address with more than a host",
         r#"vault: { address: "https://vault.example.com:8200/v1/", auth: { token: { env: T } } }

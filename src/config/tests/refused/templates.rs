@@ -3,7 +3,13 @@
 use super::Case;
 
 pub(super) const CASES: &[Case] = &[
-    ("templates as a mapping", "templates: { path: /run/x }\naccounts: {}\n", r""),
+    (
+        "templates as a mapping",
+        "templates: { path: /run/x }\naccounts: {}\n",
+        r"
+1:12: expected a list, found a mapping
+",
+    ),
     (
         "targets",
         r#"templates:
