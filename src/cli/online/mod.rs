@@ -1,6 +1,8 @@
-//! `renewd check --online`: names, connections and TLS of the hosts, and what this machine has to give. Not one request
-//! to a provider, and nothing is made.
+//! `renewd check --online`: names, connections and TLS of the hosts, Kubernetes Secrets, and what this machine has to give.
+//! Not one request to a provider, and nothing is made.
 
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod machine;
 
 use std::collections::BTreeMap;
@@ -45,6 +47,8 @@ pub(super) async fn check(config: &Config, globals: &Globals) -> bool {
             }
         }
     }
+    #[cfg(feature = "kubernetes")]
+    let well = kubernetes::check(config).await && well;
     machine::check(config, globals).await && well
 }
 
