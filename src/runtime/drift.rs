@@ -271,7 +271,8 @@ mod tests {
     fn whatever_happens_to_a_delivered_file_is_suspicious_once_until_it_is_delivered_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
-        let deeds: [(&str, fn(&Path)); 5] = [
+        type Deed = fn(&Path);
+        let deeds: [(&str, Deed); 5] = [
             ("removed", |path| fs::remove_file(path).unwrap()),
             ("changed", |path| fs::File::create(path).map(drop).unwrap()),
             ("another mode", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap()),

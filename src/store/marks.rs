@@ -107,7 +107,9 @@ mod tests {
     fn unreadable_marks_count_as_none_and_are_written_anew() {
         let dir = tempfile::tempdir().unwrap();
         drop(Store::open(dir.path()).unwrap());
-        std::fs::write(dir.path().join("marks.json"), "{").unwrap();
+        std::fs::File::create(dir.path().join("marks.json"))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, b"{"))
+            .unwrap();
         let store = Store::open(dir.path()).unwrap();
         assert!(store.marks().is_empty());
         store.mark("template:/one", 1).unwrap();

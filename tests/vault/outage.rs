@@ -62,7 +62,7 @@ fn a_vault_that_is_killed_and_comes_back_is_current_soon_and_files_never_notice(
     let names: Vec<String> = (0..count).map(|number| format!("a{number:03}")).collect();
     let kind = |number: usize| KINDS[number % KINDS.len()];
     let accounts: Vec<_> =
-        names.iter().enumerate().map(|(n, name)| bench.into_vault(kind(n), name)).collect();
+        names.iter().enumerate().map(|(n, name)| bench.vault_account(kind(n), name)).collect();
     let agent = bench.world.start(&bench.vault(auth, accounts));
     agent.until("all delivered once", secs(60), |status| {
         let accounts = status["accounts"].as_array().unwrap();
