@@ -17,7 +17,8 @@ fn is_right(path: &Path, token: &str) -> bool {
 #[test]
 fn a_delivered_file_that_is_touched_is_mended_once_without_a_request() {
     let world = World::living(secs(3600));
-    let deeds: [(&str, fn(&Path)); 4] = [
+    type Deed = fn(&Path);
+    let deeds: [(&str, Deed); 4] = [
         ("removed", |path| fs::remove_file(path).unwrap()),
         ("written-over", |path| fs::write(path, "another").unwrap()),
         ("opened-to-all", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap()),
