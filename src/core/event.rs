@@ -105,7 +105,7 @@ pub enum Event {
         /// Which.
         target: TargetId,
     },
-    /// HUP: refused credentials are tried again at once.
+    /// HUP: refused credentials and failed targets are tried again at once, what stands on servers is compared.
     Reprieve,
     /// TERM: nothing new is asked; what is in flight ends.
     Shutdown,

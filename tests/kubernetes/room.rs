@@ -1,6 +1,7 @@
 //! A test's own namespace on an API server, with the rights of `examples/kubernetes/rbac.yaml`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -120,7 +121,11 @@ impl Room {
 
     /// The Secret's keys with their values.
     pub(crate) async fn values(&self) -> BTreeMap<String, String> {
-        let secret = self.look().await.unwrap();
+        Self::values_of(&self.look().await.unwrap())
+    }
+
+    /// The keys of a Secret with their values.
+    pub(crate) fn values_of(secret: &Value) -> BTreeMap<String, String> {
         let data = secret["data"].as_object().cloned().unwrap_or_default();
         let plain =
             |value: &Value| String::from_utf8(STANDARD.decode(value.as_str().unwrap()).unwrap()).unwrap();
@@ -144,7 +149,17 @@ impl Room {
     }
 
     pub(crate) fn kubeconfig(&self, user: &Value) -> PathBuf {
-        let mut cluster = json!({ "server": self.url });
+        self.kubeconfig_with(&self.url, user)
+    }
+
+    /// With another way to the server.
+    pub(crate) fn kubeconfig_at(&self, address: SocketAddr, user: &Value) -> PathBuf {
+        let scheme = self.url.split("://").next().unwrap();
+        self.kubeconfig_with(&format!("{scheme}://{address}"), user)
+    }
+
+    fn kubeconfig_with(&self, url: &str, user: &Value) -> PathBuf {
+        let mut cluster = json!({ "server": url });
         if let Some(ca) = &self.ca {
             cluster["certificate-authority"] = json!(ca);
         }

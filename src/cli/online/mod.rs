@@ -1,6 +1,8 @@
-//! `renewd check --online`: names, connections and TLS of the hosts, the login at Vault and what stands there, and what
-//! this machine has to give. Not one request to a provider, and nothing is made.
+//! `renewd check --online`: names, connections and TLS of the hosts, the login at Vault and what stands there, Kubernetes
+//! Secrets, and what this machine has to give. Not one request to a provider, and nothing is made.
 
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod machine;
 mod vault;
 
@@ -46,8 +48,9 @@ pub(super) async fn check(config: &Config, globals: &Globals) -> bool {
             }
         }
     }
-    // Kubernetes sinks are to be looked at here too.
     let vault = vault::check(config).await;
+    #[cfg(feature = "kubernetes")]
+    let well = kubernetes::check(config).await && well;
     machine::check(config, globals).await && vault && well
 }
 

@@ -158,3 +158,24 @@ fn what_stood_on_a_server_is_deleted_when_it_leaves_where_that_is_wished() {
     assert_eq!(effects, [Effect::Retire { target: "v".into(), delete: true }]);
     assert_eq!(bench.engine.servers(bench.now).count(), 0, "nothing stands there any more");
 }
+
+#[test]
+fn hup_compares_what_stands_on_servers_and_retries_what_failed_but_spares_a_server_that_is_away() {
+    let mut bench = vault_of(2);
+    bench.write("a000", &[1], 0);
+    bench.refuse("a001", false);
+    bench.handle(Event::Reprieve);
+    let views: Vec<SinkState> = bench.engine.views(bench.now).map(|view| view.targets[0].state).collect();
+    assert_eq!(views, [SinkState::Written, SinkState::Failed], "a look changes nothing by itself");
+    bench.unchanged("a000", &[1]);
+    bench.write("a001", &[1], 0);
+    assert!(bench.writes.is_empty());
+
+    bench.handle(Event::Reprieve);
+    bench.refuse("a000", true);
+    bench.refuse("a001", true);
+    bench.handle(Event::Reprieve);
+    assert!(bench.writes.is_empty(), "the server's own wait stands: {:?}", bench.writes);
+    bench.until_write();
+    assert_eq!(bench.writes.len(), 1);
+}
