@@ -163,6 +163,7 @@ impl Engine {
         self.timers.clear(&Key::Expiry(name.clone()));
         self.effects.push(Effect::Disown { account: name.clone() });
         self.begin(name, now);
+        self.drive_targets(name, now); // those that waited for a server with the old token have nothing to write
     }
 
     /// Sets the first deadlines of an account.

@@ -65,14 +65,22 @@ impl Engine {
             self.drop_set(&id);
         }
         for (id, count) in hooks {
+            // A target that has left owes nothing, nor does one that is another account's by now.
+            let owes = |target: &TargetId| {
+                self.set_of(target).as_ref() == Some(id)
+                    && self.targets.get(target).is_some_and(|target| !target.leaving)
+            };
+            let owing = self
+                .sets
+                .get(id)
+                .map(|set| set.owing.iter().filter(|target| owes(target)).cloned().collect());
             match self.sets.get_mut(id) {
                 Some(set) => {
                     // A mark that is noted is not news to a new hook.
                     let told = (set.noted == set.due.0).then_some(set.due);
                     let before = set.hooks.len();
                     set.hooks.resize(*count, Hook { told, failures: 0, error: None });
-                    let targets = &self.targets;
-                    set.owing.retain(|id| targets.get(id).is_some_and(|target| !target.leaving));
+                    set.owing = owing.unwrap_or_default();
                     (*count..before).for_each(|hook| self.timers.clear(&Key::Hook(id.clone(), hook)));
                     (before..*count).for_each(|hook| self.run_hook(id, hook));
                     self.note_mark(id);

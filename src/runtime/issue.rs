@@ -112,7 +112,7 @@ async fn attempt(
     if verify::has_candidate(shared, order) {
         return verify::decide(shared, account, order, Remarks::default()).await;
     }
-    let credentials = credentials::resolve(account, &shared.store, servers.vault.as_deref()).await;
+    let credentials = credentials::resolve(account, &shared.store, servers.keys.as_deref()).await;
     let credentials = credentials.map_err(Refusal::Ours)?;
     let before = shared.store.latest(&order.account);
     let spent = match order.operation {

@@ -11,6 +11,7 @@ mod drift;
 mod folders;
 mod handle;
 mod issue;
+mod keys;
 mod listen;
 mod notify;
 mod progress;
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 
 pub(crate) use control::could_bind;
 pub use run::{Once, Options, Outcome, StartError, level_name, once, run};
+pub(crate) use servers::vault_client;
 pub use signals::{Signal, take as take_signals};
 
 use crate::config::model::Account;

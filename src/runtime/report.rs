@@ -2,9 +2,11 @@
 
 use super::agent::Agent;
 use super::calendar;
-use crate::core::{AccountView, TargetView, TemplateView};
+use crate::core::{AccountView, ServerView, TargetView, TemplateView};
 use crate::domain::Now;
-use crate::observe::status::{AccountStatus, ConfigStatus, SinkStatus, Status, TemplateStatus};
+use crate::observe::status::{
+    AccountStatus, ConfigStatus, ServerState, ServerStatus, SinkStatus, Status, TemplateStatus,
+};
 
 /// How everything stands.
 pub(crate) fn status(agent: &Agent, now: Now) -> Status {
@@ -20,7 +22,13 @@ pub(crate) fn status(agent: &Agent, now: Now) -> Status {
         },
         accounts: agent.engine.views(now).map(|view| account(view, now)).collect(),
         templates: agent.engine.templates(now).map(template).collect(),
+        servers: agent.engine.servers(now).map(server).collect(),
     }
+}
+
+fn server(view: ServerView<'_>) -> ServerStatus {
+    let ServerView { name, since, error, .. } = view;
+    ServerStatus { name: name.to_owned(), state: ServerState::Away, since, error: error.clone() }
 }
 
 fn template(view: TemplateView<'_>) -> TemplateStatus {

@@ -9,6 +9,7 @@ use crate::secrets;
 use crate::vault::VaultClient;
 
 use super::clock;
+use super::keys::Keys;
 
 /// One of each that the configuration needs.
 #[derive(Clone)]
@@ -16,6 +17,8 @@ pub(crate) struct Servers {
     settings: Option<Arc<Vault>>,
     /// Where a `vault:` is configured.
     pub(crate) vault: Option<Arc<VaultClient>>,
+    /// The accounts' secrets there.
+    pub(crate) keys: Option<Arc<Keys>>,
     /// Its configuration is looked for when it is first used.
     #[cfg(feature = "kubernetes")]
     pub(crate) cluster: Arc<crate::kubernetes::Cluster>,
@@ -36,6 +39,7 @@ impl Servers {
         Ok(Self {
             settings: None,
             vault: None,
+            keys: None,
             #[cfg(feature = "kubernetes")]
             cluster: Arc::new(crate::kubernetes::Cluster::new(crate::kubernetes::Origin::Environment)),
             hooks,
@@ -47,12 +51,16 @@ impl Servers {
         if self.settings == config.vault {
             return self.clone();
         }
-        let vault = config.vault.clone().map(|settings| {
-            let clock = Arc::new(|| clock::now().boot);
-            Arc::new(VaultClient::new(settings, Arc::new(|source| Box::pin(read(source))), clock))
-        });
-        Self { settings: config.vault.clone(), vault, ..self.clone() }
+        let vault = config.vault.clone().map(|settings| Arc::new(vault_client(settings)));
+        let keys = vault.clone().map(|client| Arc::new(Keys::new(client)));
+        Self { settings: config.vault.clone(), vault, keys, ..self.clone() }
     }
+}
+
+/// A client that reads its login's secrets as this process may.
+pub(crate) fn vault_client(settings: Arc<Vault>) -> VaultClient {
+    let clock = Arc::new(|| clock::now().boot);
+    VaultClient::new(settings, Arc::new(|source| Box::pin(read(source))), clock)
 }
 
 /// A secret of a login, which never comes from Vault itself.

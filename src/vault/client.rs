@@ -14,7 +14,7 @@ use super::kv::{self, Place, Standing, Written};
 use super::session::Session;
 use super::settle::{Found, is_newer};
 use super::{Clock, Fields, Outcome, Put, Resolve, Stamp, VaultError};
-use crate::config::model::{KvVersion, Vault, VaultKey, VaultSink};
+use crate::config::model::{KvVersion, OnRemove, Vault, VaultKey, VaultSink};
 use crate::domain::{BootInstant, Secret};
 
 /// For a whole operation, logins included.
@@ -118,6 +118,27 @@ impl VaultClient {
         let Some(ours) = self.ours(&place) else { return Ok(false) };
         let standing = limited(self.look(&place)).await?;
         Ok(self.is_ours(&place, &standing, ours))
+    }
+
+    /// Whether [`VaultClient::put`] could be done there, and [`VaultClient::delete`] where it is wished: reads, and asks
+    /// what the policy allows. Nothing is written.
+    ///
+    /// # Errors
+    /// As theirs.
+    pub async fn rehearse(&self, sink: &VaultSink) -> Result<(), VaultError> {
+        let place = place_of(sink);
+        let wanted: &[&str] = match sink.on_remove {
+            OnRemove::Keep => &["create and update"],
+            OnRemove::Delete => &["create and update", "delete"],
+        };
+        limited(async {
+            self.look(&place).await?;
+            match kv::lacking(&self.session, &place, wanted).await? {
+                Some(capability) => Err(VaultError::Denied { path: place.policy_path(), capability }),
+                None => Ok(()),
+            }
+        })
+        .await
     }
 
     /// Deletes what was delivered: the newest version of key-value version 2, which can be undeleted, or the secret of

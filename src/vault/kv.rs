@@ -77,6 +77,12 @@ struct Warned {
     warnings: Option<Vec<String>>,
 }
 
+/// The reply to the question what a token may do.
+#[derive(Deserialize)]
+struct Allowed {
+    capabilities: Vec<String>,
+}
+
 #[derive(Deserialize)]
 struct MountSaid {
     data: Mount,
@@ -114,6 +120,22 @@ pub(super) async fn engine(session: &Session, mount: &str) -> Result<Option<KvVe
     }
     let version = data.options.as_ref().and_then(|options| options.get("version"));
     Ok(Some(if version.and_then(Value::as_str) == Some("2") { KvVersion::V2 } else { KvVersion::V1 }))
+}
+
+/// Which of the capabilities, written as for [`VaultError::Denied`], the policy lacks there; none where it may not even be
+/// asked.
+pub(super) async fn lacking(
+    session: &Session,
+    place: &Place,
+    wanted: &[&'static str],
+) -> Result<Option<&'static str>, VaultError> {
+    let body = serde_json::json!({ "paths": [place.policy_path()] });
+    let reply = session.ask(&Request::post("sys/capabilities-self".to_owned(), &body)).await?;
+    let Some(Allowed { capabilities }) = reply.good().then(|| reply.json()).flatten() else {
+        return Ok(None);
+    };
+    let has = |one: &str| capabilities.iter().any(|allowed| allowed == one || allowed == "root");
+    Ok(wanted.iter().find(|wanted| !wanted.split(" and ").all(has)).copied())
 }
 
 /// Reads the newest version.

@@ -238,10 +238,13 @@ fn mutated_files_harm_no_running_agent() {
         random ^= random << 17;
         usize::try_from(random >> 8).unwrap() % below
     };
-    let mut refused = 0;
+    let (mut loaded, mut refused) = (0, 0);
     for _ in 0..rounds {
         let mut text = good.clone();
         for _ in 0..=next(3) {
+            if text.is_empty() {
+                break;
+            }
             let at = next(text.len());
             match next(4) {
                 0 => text.truncate(at.max(1)),
@@ -250,20 +253,31 @@ fn mutated_files_harm_no_running_agent() {
                 _ => {
                     let piece = text[at..(at + next(40)).min(text.len())].to_vec();
                     let to = next(text.len());
-                    text.splice(to..to, piece);
+                    // A password that a person writes where a path belongs is told like any path.
+                    if world.canaries.found_in(&String::from_utf8_lossy(&piece)).is_empty() {
+                        text.splice(to..to, piece);
+                    }
                 }
             }
         }
-        // Paths stay inside of the test's folder, whatever became of them.
-        if !String::from_utf8_lossy(&text).contains("state_dir") {
-            continue;
+        // The agent may write where its configuration says: what names a place outside of the test's folder is only
+        // checked, which writes nothing.
+        if stays_inside(&text, &world.path("")) {
+            let new = world.path("mutated");
+            std::fs::write(&new, &text).unwrap();
+            std::fs::rename(new, world.config_path()).unwrap();
+            refused += u64::from(agent.post("/v1/reload", "").0 == 422);
+            loaded += 1;
+        } else {
+            std::fs::write(world.path("elsewhere.yaml"), &text).unwrap();
+            let elsewhere = world.path("elsewhere.yaml");
+            let code = world.renewd(&["check", "--config", elsewhere.to_str().unwrap()]).status.code();
+            assert!(matches!(code, Some(0 | 78)), "{code:?}: {}", String::from_utf8_lossy(&text));
         }
-        let new = world.path("mutated");
-        std::fs::write(&new, &text).unwrap();
-        std::fs::rename(new, world.config_path()).unwrap();
-        refused += u64::from(agent.post("/v1/reload", "").0 == 422);
     }
-    assert!(refused > rounds / 2, "{refused} of {rounds} refused");
+    // Half of the text is paths, and what shifts their quotes is suspected, too.
+    assert!(loaded > rounds / 3, "{loaded} of {rounds} reached the agent");
+    assert!(refused > loaded / 2, "{refused} of {loaded} refused");
     world.write(&config);
     agent.until("the good one again", secs(10), |status| {
         status["config"]["error"].is_null() && all_well(status)
@@ -271,4 +285,44 @@ fn mutated_files_harm_no_running_agent() {
     let same = until("its token", millis(500), || Some(world.read("a.token")));
     assert!(world.sim.accepts(ANY, &same) && world.sim.accepts(ANY, &token));
     assert!(Path::new(&world.out("b.token")).exists());
+}
+
+/// Whether every path in the text lies below the folder, so that nothing can be written elsewhere: each quoted text that
+/// has a slash begins with the folder or is a URL, none climbs or is spelt in escapes, and the keys whose defaults are
+/// system folders are there.
+fn stays_inside(text: &[u8], folder: &Path) -> bool {
+    let text = String::from_utf8_lossy(text);
+    let folder = format!("{}/", folder.to_str().unwrap().trim_end_matches('/'));
+    let is_at_home = |(number, piece): (usize, &str)| {
+        let quoted = number % 2 == 1;
+        !piece.contains('/')
+            || (quoted && (piece.starts_with(&folder) || piece.starts_with("http://127.0.0.1:")))
+    };
+    let named = ["\"state_dir\": \"/", "\"socket\": \"/"].iter().all(|key| text.contains(key));
+    named && !text.contains("..") && !text.contains('\\') && text.split('"').enumerate().all(is_at_home)
+}
+
+#[test]
+fn the_mutations_watch_over_their_folder() {
+    let folder = Path::new("/tmp/x");
+    let config = |path: &str| {
+        format!("{{\"state_dir\": \"/tmp/x/state\", \"socket\": \"/tmp/x/s\", \"file\": {path}}}")
+            .into_bytes()
+    };
+    assert!(stays_inside(&config("\"/tmp/x/out/a\", \"base_url\": \"http://127.0.0.1:9/token\""), folder));
+    for path in [
+        "\"/tmp/xy/a\"",
+        "\"/tmp/x\"",
+        "\"tmp/x/a\"",
+        "\"/tmp/x/../a\"",
+        "/tmp/x/a",
+        "\"\\x2ftmp/x/a\"",
+        "\"/tmp/x/a\" /tmp/y",
+    ] {
+        assert!(!stays_inside(&config(path), folder), "{path}");
+    }
+    assert!(
+        !stays_inside(b"{\"file\": \"/tmp/x/a\"}", folder),
+        "the state would stand in the system's folder"
+    );
 }

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Reader, World, account, all_well, millis, secs, setting};
 
-/// An account that was killed inside of its requests waits a minute at most; where the vendor then repeats a stored
-/// reply, whose token of these short lives is over, it waits another one.
-const RECOVERY: std::time::Duration = secs(150);
+/// An account that was killed inside of its requests waits 60 s at most from the last of them. Where the vendor then repeats
+/// a stored reply, whose token of these short lives is over, the failure waits `1 s + U(0, 60 s)` once more. The rest is for
+/// two starts and their requests. (An account that was killed outside of them waits for nothing.)
+const RECOVERY: std::time::Duration = secs(60 + 61 + 9);
 
 /// Not random, so that a failure comes again; spread evenly all the same.
 fn scattered(number: u64) -> u64 {

@@ -121,9 +121,9 @@ fn a_server_that_is_away_delays_no_file_and_is_current_soon_after_its_return() {
     let agent = stage.start(&stage.world.config(accounts));
     agent.until("all delivered", secs(60), |status| {
         let accounts = status["accounts"].as_array().unwrap();
-        accounts.iter().all(|account| {
-            account["sinks"].as_array().unwrap().iter().all(|sink| sink["state"] == "written")
-        })
+        accounts
+            .iter()
+            .all(|account| account["sinks"].as_array().unwrap().iter().all(|sink| sink["state"] == "written"))
     });
 
     let before: Vec<u64> = names.iter().map(|name| generation(&agent.status(), name)).collect();
@@ -160,7 +160,8 @@ fn a_server_that_is_away_delays_no_file_and_is_current_soon_after_its_return() {
     agent.until("every Secret current", secs(65), |status| {
         names.iter().zip(&held).all(|(name, held)| {
             let sinks = account(status, name)["sinks"].as_array().unwrap();
-            let sink = sinks.iter().find(|sink| sink["sink"].as_str().unwrap().ends_with(&secret(name))).unwrap();
+            let sink =
+                sinks.iter().find(|sink| sink["sink"].as_str().unwrap().ends_with(&secret(name))).unwrap();
             sink["generation"].as_u64().is_some_and(|generation| generation >= *held)
         })
     });
@@ -192,10 +193,13 @@ fn what_the_server_refuses_stands_in_the_status_with_a_hint_and_heals() {
     });
     let namespace = &stage.room.namespace;
     let message = error_of(&status, NAME);
-    let words = "the Secret is owned by others: \"token\" by kubectl-edit; hint: let the other one stop setting it";
+    let words =
+        "the Secret is owned by others: \"token\" by kubectl-edit; hint: let the other one stop setting it";
     assert!(message.starts_with(words), "{message}");
     let message = error_of(&status, "another");
-    let words = format!("renewd may not get secrets \"another\" in namespace \"{namespace}\"; hint: allow it by a Role");
+    let words = format!(
+        "renewd may not get secrets \"another\" in namespace \"{namespace}\"; hint: allow it by a Role"
+    );
     assert!(message.starts_with(&words), "{message}");
     assert_eq!(state(&status, "a"), "fresh");
     let token = until("the file", secs(10), || fs::read_to_string(stage.world.out("a.token")).ok());

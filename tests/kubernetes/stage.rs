@@ -86,7 +86,8 @@ impl Stage {
     #[track_caller]
     pub(crate) fn until_both_have(&self, key: &str, not: &str) -> String {
         until("the file's token in the Secret", secs(20), || {
-            let file = std::fs::read_to_string(self.world.out("a.token")).ok().filter(|token| token != not)?;
+            let file =
+                std::fs::read_to_string(self.world.out("a.token")).ok().filter(|token| token != not)?;
             (self.value(key)? == file).then_some(file)
         })
     }

@@ -81,6 +81,8 @@ impl Bao {
             "listener": { "tcp": listen },
             "api_addr": format!("http://127.0.0.1:{port}"),
             "cluster_addr": format!("http://127.0.0.1:{cluster}"),
+            // For tests that count what is asked.
+            "unsafe_allow_api_audit_creation": true,
         });
         File::create(folder.path().join("bao.json"))
             .unwrap()
@@ -199,6 +201,14 @@ impl Bao {
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        path
+    }
+
+    /// Notes every request from here on; gives the file.
+    pub(crate) async fn audit(&self) -> PathBuf {
+        let path = self.folder.path().join("audit.log");
+        let options = json!({ "file_path": path });
+        self.call("PUT", "sys/audit/all", json!({ "type": "file", "options": options })).await;
         path
     }
 

@@ -1,8 +1,10 @@
-//! The Vault client against a real OpenBao server, which `scripts/test` fetches into `.cache/bao`; where it is missing,
-//! these tests are skipped and say so, and with `CI=true` they fail.
+//! The Vault client, and the agent with it, against a real OpenBao server, which `scripts/test` fetches into `.cache/bao`;
+//! where it is missing, these tests are skipped and say so, and with `CI=true` they fail. Longer form:
+//! `RENEWD_VAULT_ACCOUNTS=200` (a minute's outage), with nextest's profile `long`.
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "helpers of tests fail as tests do, print for the test runner, and live in real time"
@@ -23,11 +25,36 @@ macro_rules! bao {
     };
 }
 
+/// As [`bao!`], with an agent's world around it.
+macro_rules! bench {
+    ($listener:expr, $options:expr) => {{
+        fn here() {}
+        let test = std::any::type_name_of_val(&here).trim_end_matches("::here");
+        let Some(bench) = $crate::bench::Bench::start(test, $listener, $options) else { return };
+        bench
+    }};
+    () => {
+        bench!(
+            $crate::bao::Listener::Plain,
+            renewd::simulator::Options::with_lifetime($crate::support::secs(600))
+        )
+    };
+}
+
+mod agent;
 mod auth;
 mod bao;
+mod bench;
 mod client;
 mod faults;
 mod kv;
+mod online;
+mod outage;
 mod redirects;
 mod review;
+mod secrets;
 mod signer;
+#[expect(dead_code, unused_imports, reason = "the rest of it is for tests/e2e")]
+#[path = "../e2e/support/mod.rs"]
+mod support;
+mod troubles;

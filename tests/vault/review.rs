@@ -34,6 +34,8 @@ pub(crate) fn serve(good: String) -> u16 {
             let authenticated = body["spec"]["token"] == good;
             let mut status = json!({ "authenticated": authenticated });
             if authenticated {
+                // As an API server that knows of audiences: those that were asked for and fit.
+                status["audiences"] = body["spec"]["audiences"].clone();
                 status["user"] = json!({
                     "username": "system:serviceaccount:apps:renewd", "uid": "6f5c", "groups": ["system:authenticated"],
                 });

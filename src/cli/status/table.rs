@@ -4,7 +4,7 @@ use super::layout::{GAP, Layout, Row, SHORTEST_NAME};
 use super::words;
 use crate::cli::screen::{Line, Look, Tone, pad, sanitise, width, wrap};
 use crate::domain::{ErrorInfo, Timestamp};
-use crate::observe::status::{AccountState, AccountStatus, Status, TemplateStatus};
+use crate::observe::status::{AccountState, AccountStatus, ServerStatus, Status, TemplateStatus};
 
 /// How much of what is wrong is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,7 @@ pub(super) fn header(status: &Status, look: Look) -> Vec<Line> {
         }
     }
     lines.extend(flow(tally(status, look), "   ", look));
+    lines.extend(servers(&status.servers, status.now, look));
     fitted(lines, look)
 }
 
@@ -140,6 +141,22 @@ pub(super) fn templates(
         Block { ailing: template.error.is_some(), lines: fitted(lines, look) }
     };
     templates.iter().zip(&paths).map(block).collect()
+}
+
+/// The servers that are away, and why; nothing where there are none.
+pub(super) fn servers(servers: &[ServerStatus], now: Timestamp, look: Look) -> Vec<Line> {
+    let sign = if look.is_terminal() { look.either("✗ ", "x ") } else { "" };
+    let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(width(sign)));
+    let lines = servers.iter().flat_map(|server| {
+        let (name, error) = (sanitise(&server.name), sanitise(&server.error.message));
+        let said = format!("{name} is away, since {}: {error}", words::ago(server.since, now));
+        let lines = wrap(&said, room).into_iter().enumerate();
+        lines.map(|(row, text)| {
+            let start = if row == 0 { sign.to_owned() } else { " ".repeat(width(sign)) };
+            Line::new().with(Tone::Bad, start).with(Tone::Plain, text)
+        })
+    });
+    fitted(lines.collect(), look)
 }
 
 /// `FILE failed:` and the error, as the lines below a row.

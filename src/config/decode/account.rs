@@ -226,8 +226,11 @@ impl<'a> Accounts<'a> {
             let Some(definition) = definition else { continue };
             let Some(known) = definition.credential(&entry.key) else {
                 let names = definition.credentials.iter().map(|known| known.name.as_str());
-                let message = format!("`{}` has no credential {}", definition.name, words::echo(&entry.key));
                 let near = words::nearest(&entry.key, names.clone());
+                // A lone word may be a secret that has lost its key.
+                let lone = entry.node.is_null() && near.is_none();
+                let word = if lone { "this one".to_owned() } else { words::echo(&entry.key) };
+                let message = format!("`{}` has no credential {word}", definition.name);
                 let hint = words::suggest(&entry.key, names, "its credentials are");
                 let is_told = self.unknown(report, entry.place, message, hint);
                 misspelt.extend(near.filter(|_| is_told));

@@ -35,6 +35,7 @@ const BROKEN: &[&str] = &[
     "accounts:\n  a:\n    credentials:\n      password: hunter2 #hunter2\n      password: hunter2\n",
     "accounts:\n  a:\n    credentials:\n      password: x\n      password: \"- : { hunter2 }\"\n",
     "accounts:\n  a: { provider: bizppurio, credentials: { account: x, password: hunter2, x: hunter2 }, unknown: hunter2 }\n",
+    "accounts:\n  a: { provider: bizppurio, credentials: { account: x, \"hunter2\" } }\n",
     "accounts:\n  a: { provider: bizppurio, credentials: hunter2 }\n",
     "accounts:\n  a: { provider: bizppurio, credentials: [hunter2, { a: hunter2 }] }\n",
     "accounts:\n  a: { provider: bizppurio, credentials: { account: hunter2hunter2hunter2, password: { file: hunter2 } } }\n",

@@ -257,6 +257,8 @@ impl Walk<'_> {
                         Some(Kind::Section(shape)) => {
                             (is_word(&entry.key), shape.field(&entry.key).map(|field| &field.kind), None)
                         }
+                        // A lone word among secrets may be one that has lost its key.
+                        Some(Kind::Map(_, Kind::Secret)) if entry.node.is_null() => (false, None, None),
                         Some(Kind::Map(_, value)) => (is_word(&entry.key), Some(*value), Some(&*entry.key)),
                         Some(Kind::Json) => (is_word(&entry.key), kind, Some(&*entry.key)),
                         _ => (is_word(&entry.key), None, None),

@@ -201,3 +201,17 @@ fn a_set_that_leaves_while_its_hook_runs_and_comes_back_waits_for_that_run() {
     assert_eq!(bench.hook(Ok(())), 4);
     assert_eq!(bench.marked, [(account_set("a"), 4)]);
 }
+
+#[test]
+fn a_sink_that_becomes_another_accounts_is_owing_no_more() {
+    let mut bench = Bench::new(&[("a", with(&["x", "y"], 1))], Vec::new());
+    bench.grant("a", HOUR);
+    bench.write("x", &[1], 0);
+    bench.refuse("y", false);
+    bench.pass(DEBOUNCE);
+    assert_eq!(bench.hook(Ok(())), 1);
+    assert!(bench.marked.is_empty(), "y is owing");
+    bench.plan.accounts = [(id("a"), with(&["x"], 1)), (id("b"), with(&["y"], 0))].into();
+    bench.configure(BTreeMap::new(), BTreeMap::new());
+    assert_eq!(bench.marked, [(account_set("a"), 1)]);
+}

@@ -277,6 +277,7 @@ fn status(accounts: Vec<AccountStatus>) -> Status {
         config: ConfigStatus { path: "/c".into(), generation: 1, loaded_at: at(0).wall, error: None },
         accounts,
         templates: Vec::new(),
+        servers: Vec::new(),
     }
 }
 

@@ -72,17 +72,29 @@ impl Agent {
         let Some(config) = self.running.config.clone() else { return };
         for account in config.accounts.values().filter(|account| concerns(account)) {
             let (shared, account) = (Arc::clone(&self.shared), Arc::clone(account));
-            let vault = self.servers.vault.clone();
+            let keys = self.servers.keys.clone();
             self.tasks.spawn(async move {
-                let probe = credentials::probe(&account, &shared.store, vault.as_deref()).await;
+                let probe = credentials::probe(&account, &shared.store, keys.as_deref()).await;
                 Done::Probed(account.name.clone(), probe)
             });
         }
     }
 
     pub(super) fn probed(&mut self, account: AccountId, probe: Probe) {
+        if probe.away {
+            return; // what is needed right now says so itself
+        }
         let Some(known) = self.running.probes.get_mut(&account) else { return };
         let before = std::mem::replace(known, probe.clone());
+        let first = before.identity.is_none() && probe.identity.is_some();
+        let stored = self.shared.store.latest(&account).filter(|_| first).map(|record| record.identity);
+        if let Some(configured) = self.account(&account).filter(|_| first)
+            && let Some(saving) = restore::adopt(&self.shared.store, &account, &configured, &probe)
+        {
+            let name = account.clone();
+            self.tasks
+                .spawn(async move { Done::Saved(name, saving.await.map_err(|error| error.to_string())) });
+        }
         let mut tell = |change| self.apply(Event::CredentialChanged { account: account.clone(), change });
         if let Some(message) =
             probe.missing.filter(|_| probe.content != before.content || before.missing.is_none())
@@ -99,6 +111,10 @@ impl Agent {
         }
         match (before.identity, probe.identity) {
             (before, Some(now)) if before.as_ref() != Some(&now) => {
+                // Known only now, as it stands in Vault: the stored token may be another one's.
+                if let Some(stored) = stored {
+                    tell(CredentialChange::Identity(stored.as_u128()));
+                }
                 tell(CredentialChange::Identity(now.as_u128()));
             }
             _ if probe.content != before.content || before.missing.is_some() => {
