@@ -101,7 +101,7 @@ impl Agent {
         }
     }
 
-    fn account(&self, name: &AccountId) -> Option<Arc<Account>> {
+    pub(super) fn account(&self, name: &AccountId) -> Option<Arc<Account>> {
         self.running.config.as_ref()?.accounts.get(name).cloned()
     }
 
