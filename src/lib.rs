@@ -8,14 +8,17 @@
 //! 3. [`runtime`] owns that engine in one loop, runs its effects and turns their ends into events.
 //! 4. [`secrets`] are read when they are used; [`provider`] asks the token API, which is a definition in YAML.
 //! 5. [`store`] holds tokens, alone, and makes a single-use refresh token durable before anyone sees its reply.
-//! 6. [`sink`] renders and delivers, with [`atomic`], which replaces a file whole or not at all.
-//! 7. [`observe`] sees every event and effect pass and makes log, metrics, health and status of them.
+//! 6. [`sink`] renders and delivers, with [`atomic`], which replaces a file whole or not at all; [`vault`] keeps the
+//!    login at a Vault or OpenBao server and writes secrets there, `kubernetes` (a cargo feature) applies Secrets.
+//! 7. [`hook`] tells others once a token is in all its sinks: a signal, a command, a POST.
+//! 8. [`observe`] sees every event and effect pass and makes log, metrics, health and status of them.
 //!
 //! [`simulator`] plays the vendors, [`cli`] is the command line, [`domain`] has the words.
 //!
-//! Who may import whom (held by `tests/architecture.rs`): `domain` and `atomic` nothing; `config` and `simulator`
-//! only `domain`; `core` `domain` and the configuration's model; `provider`, `secrets` and `sink` the same, never
-//! each other (`sink` also `atomic`); `store` `domain` and `atomic`; `observe` `domain` and `core`; `runtime` all of
+//! Who may import whom (held by `tests/architecture.rs`): `domain`, `tls` and `atomic` nothing; `config` and
+//! `simulator` only `domain`; `core` `domain` and the configuration's model; `provider`, `secrets`, `sink`, `vault`,
+//! `kubernetes` and `hook` the same, never each other (`sink` also `atomic`, who speaks HTTP also [`tls`]); `store`
+//! `domain` and `atomic`; `observe` `domain` and `core`; `runtime` all of
 //! them; `cli` everything.
 //!
 //! Invariants that hold everywhere: at most one request an account is out; an older token never follows a newer one
@@ -26,6 +29,9 @@ pub mod cli;
 pub mod config;
 pub mod core;
 pub mod domain;
+pub mod hook;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod observe;
 pub mod provider;
 pub mod runtime;
@@ -33,3 +39,5 @@ pub mod secrets;
 pub mod simulator;
 pub mod sink;
 pub mod store;
+pub mod tls;
+pub mod vault;

@@ -85,6 +85,7 @@ pub enum Operation {
     SetMode,
     Sync,
     Rename,
+    Link,
     Remove,
 }
 
@@ -153,6 +154,7 @@ impl fmt::Display for Operation {
             Self::SetMode => "set the mode of",
             Self::Sync => "sync",
             Self::Rename => "rename over",
+            Self::Link => "make the link",
             Self::Remove => "remove",
         })
     }

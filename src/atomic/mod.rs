@@ -14,14 +14,16 @@
 
 mod error;
 mod folder;
+mod links;
 mod rehearse;
 mod replace;
 mod walk;
 
 pub use error::{Error, Operation, Warning};
 pub use folder::{Folder, Found, Held, Kind};
+pub use links::Linked;
 pub use rehearse::could_locate;
-pub use replace::{Attributes, SyncLevel};
+pub use replace::{Attributes, SyncLevel, unique_suffix};
 pub use walk::{Missing, locate};
 
 /// What a temporary file's name begins with; the name of the file to be and a random suffix follow.

@@ -236,7 +236,9 @@ fn temporary_name(target: &OsStr) -> OsString {
     name
 }
 
-fn unique_suffix() -> String {
+/// Sixteen hexadecimal digits that nobody can guess: for names of what is not there yet.
+#[must_use]
+pub fn unique_suffix() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut bytes = [0; 8];
     // Uniqueness is O_EXCL's business; without randomness a stranger could merely make us try again.

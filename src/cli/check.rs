@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::report::{self, Failure};
 use super::screen::counted;
 use super::{online, out, settings};
-use crate::config::model::{Account, Config, SecretSource, Sink};
+use crate::config::model::{Account, Config, SecretSource, Sink, VaultAuth};
 use crate::domain::Secret;
 use crate::secrets;
 use crate::sink::file::SinkError;
@@ -30,9 +30,23 @@ pub(super) async fn check(args: CheckArgs, globals: &Globals) -> Result<Exit, Fa
     if args.online && !online::check(&config, globals).await {
         return Ok(Exit::Failed);
     }
-    let sinks: usize = config.accounts.values().map(|account| account.sinks.len()).sum();
-    out::print(&format!("ok: {}, {}\n", counted(config.accounts.len(), "account"), counted(sinks, "sink")))?;
+    out::print(&summary(&config))?;
     Ok(Exit::Done)
+}
+
+/// What there is, and what each template is made from.
+fn summary(config: &Config) -> String {
+    let sinks: usize = config.accounts.values().map(|account| account.sinks.len()).sum();
+    let mut text = format!("ok: {}, {}", counted(config.accounts.len(), "account"), counted(sinks, "sink"));
+    if !config.templates.is_empty() {
+        text.push_str(&format!(", {}", counted(config.templates.len(), "template")));
+    }
+    text.push('\n');
+    for template in &config.templates {
+        let names = super::suggest::listed(template.accounts.iter().map(crate::domain::AccountId::as_str));
+        text.push_str(&format!("{} is made from {names}\n", template.path.display()));
+    }
+    text
 }
 
 /// What is to be said of an account's secrets, or of names.
@@ -65,6 +79,10 @@ async fn secrets_of(config: &Config) -> Vec<Finding> {
     for account in config.accounts.values() {
         let mut values = BTreeMap::new();
         for (credential, source) in &account.credentials {
+            // Needs a login: `--online` tries it.
+            if matches!(source, SecretSource::Vault(_)) {
+                continue;
+            }
             let known =
                 commands.iter().find(|(known, _)| *known == source).map(|(_, outcome)| outcome.clone());
             let outcome = match known {
@@ -90,20 +108,61 @@ async fn secrets_of(config: &Config) -> Vec<Finding> {
         }
         findings.extend(rivals.meet(account, values));
     }
+    if let Some(vault) = &config.vault {
+        findings.extend(login(&vault.auth).await);
+    }
+    findings
+}
+
+/// The secrets and files of the login to Vault.
+async fn login(auth: &VaultAuth) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let secrets: Vec<(&str, &SecretSource)> = match auth {
+        VaultAuth::Token(token) => vec![("token", token)],
+        VaultAuth::AppRole { role_id, secret_id, .. } => {
+            [("role_id", Some(role_id)), ("secret_id", secret_id.as_ref())]
+                .into_iter()
+                .filter_map(|(name, source)| Some((name, source?)))
+                .collect()
+        }
+        VaultAuth::Kubernetes { jwt, .. } | VaultAuth::Jwt { jwt, .. } => vec![("jwt", jwt)],
+        VaultAuth::Cert { cert_file, key_file, .. } => {
+            for file in [cert_file, key_file] {
+                if let Err(error) = std::fs::File::open(file) {
+                    let message = format!("`vault.auth`: {} cannot be read: {error}", file.display());
+                    findings.push(Finding::error(message, None));
+                }
+            }
+            Vec::new()
+        }
+    };
+    for (name, source) in secrets {
+        if let Some(warning) = secrets::warning(source, &secrets::process_environment) {
+            findings.push(Finding::warning(format!("`vault.auth`: {warning}"), None));
+        }
+        if let Err(error) = secrets::resolve(source, &secrets::process_environment).await {
+            findings.push(Finding::error(format!("`vault.auth`, `{name}`: {error}"), error.hint()));
+        }
+    }
     findings
 }
 
 /// Users and groups that this machine does not know: a configuration may be for another one, so these are warnings.
 fn names_of(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let mut look = |whose: String, owner: Option<&str>, group: Option<&str>| {
+        let unknown = owner::unknown(owner, group).into_iter();
+        findings.extend(unknown.map(|error| Finding::warning(format!("{whose}: {error}"), error.hint())));
+    };
     for account in config.accounts.values() {
-        for Sink::File(sink) in &account.sinks {
-            findings.extend(owner::unknown(sink).into_iter().map(|error| {
-                let message =
-                    format!("account `{}`, sink file:{}: {error}", account.name, sink.path.display());
-                Finding::warning(message, error.hint())
-            }));
+        for sink in account.sinks.iter().filter_map(Sink::file) {
+            let whose = format!("account `{}`, sink file:{}", account.name, sink.path.display());
+            look(whose, sink.owner.as_deref(), sink.group.as_deref());
         }
+    }
+    for template in &config.templates {
+        let whose = format!("template {}", template.path.display());
+        look(whose, template.owner.as_deref(), template.group.as_deref());
     }
     let group = config.agent.socket.as_ref().and_then(|socket| socket.group.as_deref());
     if let Some(group) = group.filter(|group| owner::group_id(group).is_none()) {
@@ -147,5 +206,40 @@ impl<'a> Rivals<'a> {
             rival.name, account.name
         );
         Some(Finding::warning(message, Some("one account can have several sinks")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_says_what_each_template_is_made_from() {
+        let text = "accounts:\n  a: { provider: portone, credentials: { apiSecret: x }, sinks: [file: /run/a] }\n  \
+                    b: { provider: portone, credentials: { apiSecret: y } }\ntemplates:\n  \
+                    - { path: /run/one, inline: \"{{ accounts.b.access_token }}\" }\n  \
+                    - { path: /run/all, inline: \"{% for name in accounts %}{{ accounts[name].account }}{% endfor %}\" }\n";
+        let path = std::path::Path::new("/etc/renewd/renewd.yaml");
+        let loaded = crate::config::load_text(path, text, &|_| None, crate::provider::catalog::texts());
+        let config = loaded.unwrap_or_else(|problems| panic!("{problems}")).config;
+        insta::assert_snapshot!(summary(&config), @r#"
+        ok: 2 accounts, 1 sink, 2 templates
+        /run/one is made from b
+        /run/all is made from a, b
+        "#);
+    }
+
+    #[tokio::test]
+    async fn a_login_whose_secret_is_missing_is_an_error() {
+        let auth = VaultAuth::Cert {
+            cert_file: "/nonexistent/c.pem".into(),
+            key_file: "/nonexistent/k.pem".into(),
+            name: None,
+            mount: "cert".to_owned(),
+        };
+        assert_eq!(login(&auth).await.iter().filter(|finding| finding.is_error).count(), 2);
+        let token = VaultAuth::Token(SecretSource::File("/nonexistent/token".into()));
+        let findings = login(&token).await;
+        assert!(findings[0].is_error && findings[0].message.starts_with("`vault.auth`, `token`: "));
     }
 }

@@ -138,6 +138,24 @@ impl Agent {
         }
     }
 
+    /// The token document, as soon as its generation is another than `after`; `None` where `patience` is over before.
+    pub(super) async fn token_after(
+        &self,
+        account: &AccountId,
+        after: Option<u64>,
+        patience: Duration,
+    ) -> Result<Option<String>, Trouble> {
+        let Some(after) = after else { return self.token_text(account).await.map(Some) };
+        let path =
+            format!("/v1/accounts/{account}/token?after={after}&timeout={}", patience.as_secs().max(1));
+        let (status, body) = self.exchange(Method::GET, &path, patience.saturating_add(PATIENCE)).await?;
+        match status {
+            StatusCode::OK => Ok(Some(body)),
+            StatusCode::NOT_MODIFIED => Ok(None),
+            _ => Err(refusal(status, &body)),
+        }
+    }
+
     /// Renews the account now and waits for the outcome, `patience` at most.
     pub(super) async fn renew(&self, account: &AccountId, patience: Duration) -> Result<Renewal, Trouble> {
         #[derive(Deserialize)]

@@ -17,6 +17,8 @@ pub enum Exit {
     Unavailable,
     /// 78: the configuration cannot be used.
     Config,
+    /// The exit status of the command that `exec` ran, 128 and the number for a signal, 126 or 127 where it did not start.
+    Handed(u8),
 }
 
 impl Exit {
@@ -30,6 +32,7 @@ impl Exit {
             Self::Internal => 70,
             Self::Unavailable => 75,
             Self::Config => 78,
+            Self::Handed(status) => status,
         }
     }
 }

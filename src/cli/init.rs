@@ -82,7 +82,10 @@ fn text(definition: &Definition) -> String {
          \x20     - file: /run/renewd/{name}.token  # the bare token, mode 0600\n\
          \x20     # - file: {{ path: /run/renewd/{name}.header, content: header, mode: \"0640\", group: app }}  # for curl -H @FILE\n\
          \x20     # - file: {{ path: /run/renewd/{name}.json, content: json }}  # with expiry and generation\n\
-         \x20     # - file: {{ path: /run/renewd/{name}.env, template: \"TOKEN={{{{ access_token }}}}\\n\" }}\n\n\
+         \x20     # - file: {{ path: /run/renewd/{name}.env, template: \"TOKEN={{{{ access_token }}}}\\n\" }}\n\
+         \x20   # verify: https://api.example.com/me  # try a new token before delivering it\n\
+         \x20   # on_change:\n\
+         \x20   #   - command: [systemctl, reload, app]  # once the token is in all its sinks\n\n\
          # agent:\n\
          #   state_dir: /var/lib/renewd\n\
          #   socket: /run/renewd/renewd.sock\n\

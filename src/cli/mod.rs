@@ -6,6 +6,7 @@ mod client;
 mod completions;
 mod demo;
 mod duration;
+mod exec;
 mod exit;
 mod init;
 mod interrupt;
@@ -64,6 +65,7 @@ fn dispatch(Cli { globals, command }: Cli) -> Result<Exit, Failure> {
         Command::Renew(args) => soon(renew::renew(args, &globals)),
         Command::Token(args) => soon(token::token(args, &globals)),
         Command::Wait(args) => soon(wait::wait(args, &globals)),
+        Command::Exec(args) => soon(exec::exec(args, &globals)),
         Command::Simulator(args) => soon(simulator::simulator(args)),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Providers(args) => providers::providers(&args),

@@ -1,6 +1,7 @@
 //! `renewd plan`: what `run` would do at its start; against a running agent, what a reload would change.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::args::Globals;
 use super::client::{Agent, Trouble};
@@ -8,8 +9,9 @@ use super::exit::Exit;
 use super::report::{self, Failure};
 use super::screen::{Line, Look, Tone, counted, fit, pad, sanitise, width};
 use super::status::relative;
+use super::suggest::listed;
 use super::{out, settings, socket};
-use crate::config::model::{Account, Config};
+use crate::config::model::{Account, Config, Hook};
 use crate::core::{AccountPlan, lead};
 use crate::domain::{AccountId, Timestamp, TokenMeta};
 use crate::observe::status::{AccountStatus, Status};
@@ -29,7 +31,9 @@ pub(super) async fn plan(globals: &Globals) -> Result<Exit, Failure> {
     };
     let look = Look::of_stdout();
     out::complain(&format!("{heading}\n"));
-    let text: String = lines(&rows, look).iter().map(|line| line.render(look) + "\n").collect();
+    let mut text: String = lines(&rows, look).iter().map(|line| line.render(look) + "\n").collect();
+    text.extend(templates(&config, running.as_ref()).iter().map(|line| line.render(look) + "\n"));
+    text.extend(hooks(&config).iter().map(|line| line.render(look) + "\n"));
     out::print(&text)?;
     out::complain(&format!("{}\n", summary(&rows)));
     Ok(Exit::Done)
@@ -189,6 +193,58 @@ fn lines(rows: &[Row], look: Look) -> Vec<Line> {
     rows.iter().map(line).collect()
 }
 
+/// A line a template: what becomes of it, and what it is made from.
+fn templates(config: &Config, running: Option<&Status>) -> Vec<Line> {
+    let known =
+        |path: &Path| running.is_some_and(|status| status.templates.iter().any(|old| old.path == path));
+    let mut lines: Vec<Line> = Vec::new();
+    for template in &config.templates {
+        let names = listed(template.accounts.iter().map(AccountId::as_str));
+        let (tone, words) = match known(&template.path) {
+            true => (Tone::Dim, "= keep"),
+            false => (Tone::Good, "+ write"),
+        };
+        let words = format!("{words} template:{}, made from {names}", template.path.display());
+        lines.push(Line::new().with(tone, sanitise(&words)));
+    }
+    let gone = running.into_iter().flat_map(|status| &status.templates);
+    for old in gone.filter(|old| config.templates.iter().all(|template| template.path != old.path)) {
+        let words = format!("- leave template:{}", old.path.display());
+        lines.push(Line::new().with(Tone::Bad, sanitise(&words)));
+    }
+    lines
+}
+
+/// A line for each account and template that has hooks: whom it tells.
+fn hooks(config: &Config) -> Vec<Line> {
+    let accounts = config.accounts.values().map(|account| (account.name.to_string(), &account.on_change));
+    let templates = config
+        .templates
+        .iter()
+        .map(|template| (format!("template:{}", template.path.display()), &template.on_change));
+    let told = accounts.chain(templates).filter(|(_, hooks)| !hooks.is_empty());
+    let line = |(name, hooks): (String, &Vec<Hook>)| {
+        let whom: Vec<String> = hooks.iter().map(hook).collect();
+        Line::new().with(Tone::Dim, sanitise(&format!("! when {name} changes: {}", whom.join("; "))))
+    };
+    told.map(line).collect()
+}
+
+/// A hook without what may be secret: a program's arguments, a URL's path.
+fn hook(hook: &Hook) -> String {
+    match hook {
+        Hook::Signal { pid_file, signal } => {
+            format!(
+                "signal {} to the process of {}",
+                format!("{signal:?}").to_uppercase(),
+                pid_file.display()
+            )
+        }
+        Hook::Command { argv, .. } => format!("run {}", argv.first().map_or("", String::as_str)),
+        Hook::Webhook { url, .. } => format!("post to {}", url.origin().ascii_serialization()),
+    }
+}
+
 fn summary(rows: &[Row]) -> String {
     let count = |fates: &[Fate]| rows.iter().filter(|row| fates.contains(&row.fate)).count();
     let requests = count(&[Fate::Added, Fate::Moved, Fate::Asked]);
@@ -226,6 +282,41 @@ mod tests {
     > b  portone  api.portone.io:443                ask for a token
     "#);
         assert_eq!(summary(&rows), "2 accounts: 2 asked at once, 0 kept");
+    }
+
+    fn running_template(path: &str) -> crate::observe::status::TemplateStatus {
+        crate::observe::status::TemplateStatus {
+            path: path.into(),
+            state: crate::domain::SinkState::Written,
+            written_at: None,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn templates_and_hooks_are_listed_without_what_may_be_secret() {
+        let mut status = crate::cli::status::tests::status_of(Vec::new());
+        let hooks = "[command: [/usr/bin/reload, --key=hunter2], webhook: { url: \"https://h.example.com/hunter2\" }]";
+        let config = config(&format!(
+            "  a: {{ provider: {KIS}, on_change: {hooks} }}\n\
+             templates:\n  - {{ path: /run/x, inline: \"{{{{ accounts.a.access_token }}}}\", on_change: [signal: {{ pid_file: /run/p }}] }}\n"
+        ));
+        let told = |status: Option<&Status>| {
+            let lines = [templates(&config, status), super::hooks(&config)].concat();
+            lines.iter().map(|line| line.render(Look::plain()) + "\n").collect::<String>()
+        };
+        insta::assert_snapshot!(told(None), @r#"
+    + write template:/run/x, made from a
+    ! when a changes: run /usr/bin/reload; post to https://h.example.com
+    ! when template:/run/x changes: signal HUP to the process of /run/p
+    "#);
+        status.templates = ["/run/x", "/run/old"].map(running_template).into();
+        insta::assert_snapshot!(told(Some(&status)), @r#"
+    = keep template:/run/x, made from a
+    - leave template:/run/old
+    ! when a changes: run /usr/bin/reload; post to https://h.example.com
+    ! when template:/run/x changes: signal HUP to the process of /run/p
+    "#);
     }
 
     #[test]

@@ -126,6 +126,7 @@ fn not_started(error: &StartError) -> Failure {
                 Failure::new(if locked { Exit::Unavailable } else { Exit::Failed }, open.to_string());
             open.hint().into_iter().fold(failure, Failure::hint)
         }
+        StartError::Tls(_) => Failure::new(Exit::Internal, error.to_string()),
         StartError::Socket(_) => Failure::new(Exit::Failed, error.to_string())
             .hint("name another with agent.socket, or `socket: off`"),
     }

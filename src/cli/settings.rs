@@ -49,7 +49,32 @@ pub(super) fn reload(globals: &Globals) -> Result<Config, String> {
 }
 
 fn read(path: &Path) -> Result<Loaded, Problems> {
-    config::load(path, &environment, catalog::texts())
+    let loaded = config::load(path, &environment, catalog::texts())?;
+    #[cfg(not(feature = "kubernetes"))]
+    left_out(path, &loaded.config)?;
+    Ok(loaded)
+}
+
+/// Sinks that this build cannot serve are refused before anything runs.
+#[cfg(not(feature = "kubernetes"))]
+fn left_out(path: &Path, config: &Config) -> Result<(), Problems> {
+    use crate::config::Problem;
+    use crate::config::model::Sink;
+
+    const HINT: &str = "build it with the cargo feature `kubernetes`, which is on unless it is turned off";
+    let mut problems = Vec::new();
+    for account in config.accounts.values() {
+        let is_one = |sink: &&Sink| matches!(sink, Sink::Kubernetes(_));
+        problems.extend(account.sinks.iter().filter(is_one).map(|sink| {
+            let message = format!(
+                "account `{}`, sink {}: this renewd was built without Kubernetes",
+                account.name,
+                sink.id()
+            );
+            Problem::of_file(path, message).with_hint(HINT)
+        }));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
 fn overridden(mut config: Config, globals: &Globals) -> Config {
@@ -185,6 +210,19 @@ mod tests {
         let account = |n: u32| format!("  account-{n}: {{ provider: kis }}\n");
         let long = format!("accounts:\n{}", (0..9_000).map(account).collect::<String>());
         assert_eq!(declared(&long), Declared::Nothing, "mistakes among many accounts are not looked for");
+    }
+
+    #[cfg(not(feature = "kubernetes"))]
+    #[test]
+    fn a_build_without_kubernetes_refuses_its_sinks_by_name() {
+        let text = "accounts:\n  a: { provider: portone, credentials: { apiSecret: x }, sinks: [file: /run/a, \
+                    kubernetes: { secret: s, namespace: n }] }\n";
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let problems = read(file.path()).unwrap_err();
+        assert_eq!(problems.0.len(), 1);
+        let words = "account `a`, sink kubernetes:n/s: this renewd was built without Kubernetes";
+        assert_eq!(problems.0[0].message, words);
     }
 
     #[test]

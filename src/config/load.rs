@@ -1,19 +1,20 @@
 //! Reading files and putting a configuration together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::decode::{
-    Accounts, Catalog, Fields, Report, agent, check_provider_name, cross_check, definition, folder, limits,
+    Accounts, Catalog, Fields, Report, Sources, Whole, agent, check_provider_name, cross_check, definition,
+    folder, limits, template_files, templates, vault,
 };
 use super::definition::Definition;
 use super::include;
 use super::model::Config;
 use super::problem::{Problem, Problems};
-use super::shape::{DEFAULTS, INCLUDED, INCLUDED_FILE, MAIN, MAIN_FILE, PROVIDER_FILE};
+use super::shape::{DEFAULTS, INCLUDED, INCLUDED_FILE, MAIN, MAIN_FILE, PROVIDER_FILE, TEMPLATE_SOURCE};
 use super::tree::{Node, Origin, Place, Source, parse, render};
 
 /// The largest file that is read.
@@ -32,7 +33,7 @@ pub struct Loaded {
 /// watches it sees it mended.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Watched {
-    /// The main file and those that `include` finds, absolute.
+    /// The main file, those that `include` finds and those that templates are read from, absolute.
     pub files: Vec<PathBuf>,
     /// Folders in which a pattern of `include` may match a new file.
     pub include_folders: Vec<PathBuf>,
@@ -100,7 +101,24 @@ pub fn watched(path: &Path) -> Watched {
     if let Some(fields) = fields {
         includes(&mut report, &fields, path, &mut watched);
     }
+    let mut sources: Vec<PathBuf> =
+        root.iter().flat_map(|root| template_files(root, &folder(path))).collect();
+    for file in &watched.files[1..] {
+        let source = read(file).and_then(|bytes| Source::new(file, bytes)).ok();
+        let Some(source) = source.filter(|source| source.text.contains("templates")) else { continue };
+        let root = parse(0, &source.text, &mut report);
+        sources.extend(root.iter().flat_map(|root| template_files(root, &folder(file))));
+    }
+    watched.add(sources);
     watched
+}
+
+impl Watched {
+    /// Adds files that are not there yet.
+    fn add(&mut self, files: Vec<PathBuf>) {
+        let mut known: HashSet<PathBuf> = self.files.iter().cloned().collect();
+        self.files.extend(files.into_iter().filter(|file| known.insert(file.clone())));
+    }
 }
 
 pub(super) fn put_together(
@@ -126,7 +144,7 @@ pub(super) fn put_together(
     };
 
     let main = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut watched = Watched { files: vec![main.clone()], include_folders: Vec::new() };
+    let mut watched = Watched { files: vec![main], include_folders: Vec::new() };
     if let Some(top) = &top {
         includes(&mut report, top, path, &mut watched);
     }
@@ -140,13 +158,21 @@ pub(super) fn put_together(
         parts.extend(Fields::read(&mut report, &INCLUDED, root, root.place));
     }
 
-    let config = decode(&mut report, &parts, env, builtin, watched, main);
+    let texts = [&source].into_iter().chain(&sources).map(|source| source.text.as_str());
+    let files = watched.files.clone();
+    let mut templates = Sources::new(path, files.iter().map(PathBuf::as_path).zip(texts).collect());
+    let config = decode(&mut report, &parts, env, builtin, watched, &mut templates);
     let mut origins = vec![Origin { source: &source, root: root.as_ref(), kind: &MAIN_FILE }];
     let included = sources.iter().zip(&roots);
     origins.extend(included.map(|(source, root)| Origin {
         source,
         root: root.as_ref(),
         kind: &INCLUDED_FILE,
+    }));
+    origins.extend(templates.templates.iter().map(|template| Origin {
+        source: &template.source,
+        root: None,
+        kind: &TEMPLATE_SOURCE,
     }));
     match config {
         Some(config) if report.errors.is_empty() && unread.is_empty() => {
@@ -166,18 +192,20 @@ fn decode<'a>(
     parts: &[Fields<'a, 'a>],
     env: &dyn Fn(&str) -> Option<String>,
     builtin: &[(&str, &str)],
-    watched: Watched,
-    path: PathBuf,
+    mut watched: Watched,
+    sources: &mut Sources<'_>,
 ) -> Option<Config> {
     let top = parts.first()?;
     let agent = agent(report, top, env);
     let limits = limits(report, top);
+    let vault = vault(report, top);
     let defaults: Option<&Node<'_>> = top.entry("defaults").map(|entry| {
         Fields::read(report, &DEFAULTS, &entry.node, entry.place);
         &entry.node
     });
     let catalog = Catalog::new(own_definitions(report, parts), builtin);
-    let mut accounts = Accounts::new(&limits, defaults.filter(|node| node.entries().is_some()), catalog);
+    let defaults = defaults.filter(|node| node.entries().is_some());
+    let mut accounts = Accounts::new(&limits, defaults, catalog, env("POD_NAMESPACE"));
     let mut names: HashMap<&str, Place> = HashMap::new();
     for part in parts {
         for entry in part.map(report, "accounts") {
@@ -193,16 +221,30 @@ fn decode<'a>(
         }
     }
     accounts.finish(report);
-    cross_check(report, &accounts, &agent, &watched.files);
+    let templates = templates(report, parts, sources, &names, &accounts.resolved);
+    let read: Vec<PathBuf> = sources.templates.iter().map(|template| template.path.clone()).collect();
+    let whole = Whole {
+        accounts: &accounts,
+        templates: &templates,
+        agent: &agent,
+        vault: vault.as_deref(),
+        has_vault: top.has("vault"),
+        files: &watched.files,
+        sources: read.clone(),
+    };
+    cross_check(report, &whole);
+    watched.add(read);
     let resolved = std::mem::take(&mut accounts.resolved);
     drop(accounts);
     Some(Config {
-        path,
+        path: watched.files.first().cloned().unwrap_or_default(),
         files: watched.files,
         include_folders: watched.include_folders,
         agent,
         limits,
+        vault,
         accounts: resolved.into_iter().map(|one| (one.account.name.clone(), one.account)).collect(),
+        templates: templates.into_iter().map(|(target, _)| Arc::new(target)).collect(),
     })
 }
 

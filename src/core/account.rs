@@ -189,6 +189,12 @@ impl Account {
         self.token.as_ref().filter(|held| held.lives(now)).map(|held| held.meta)
     }
 
+    /// Whether its renewal has failed in this life of the agent, or waits for what failures of an earlier one have set.
+    pub(super) fn has_failed(&self, now: Now) -> bool {
+        let inherits = || self.next_try.is_some_and(|at| at > now.wall);
+        self.attempt > 0 && (self.finished > 0 || inherits())
+    }
+
     /// The first instant at which the provider may be asked at all.
     pub(super) fn earliest(&self, now: Now) -> Option<Deadline> {
         let bounds = [self.not_before, self.hold].into_iter().flatten().filter(|bound| !bound.reached(now));

@@ -20,7 +20,14 @@ pub(super) fn id(name: &str) -> AccountId {
 }
 
 pub(super) fn target(path: &str) -> TargetPlan {
-    TargetPlan { id: path.into(), look: 0, remove_expired: false, delete_on_remove: false }
+    TargetPlan {
+        id: path.into(),
+        look: 0,
+        remove_expired: false,
+        delete_on_remove: false,
+        server: None,
+        compare_every: None,
+    }
 }
 
 /// An engine, both clocks, and what is out.
@@ -48,7 +55,9 @@ impl Bench {
 
     fn configure(&mut self, accounts: &[(&str, AccountPlan)], restored: BTreeMap<AccountId, Restored>) {
         let accounts = accounts.iter().map(|(name, plan)| (id(name), plan.clone())).collect();
-        self.handle(Event::Configured { plan: Plan { accounts }, restored, touched: BTreeSet::new() });
+        let plan = Plan { accounts, ..Plan::default() };
+        let (touched, marks) = (BTreeSet::new(), BTreeMap::new());
+        self.handle(Event::Configured { plan, restored, touched, marks });
     }
 
     fn handle(&mut self, event: Event) {
@@ -104,7 +113,13 @@ impl Bench {
 
     fn write(&mut self, held: u64) {
         let (target, revision) = self.writes.pop().unwrap();
-        self.handle(Event::Delivered { target, revision, held: Some(Generation(held)), written: true });
+        self.handle(Event::Delivered {
+            target,
+            revision,
+            held: Some(vec![Generation(held)]),
+            written: true,
+            print: 0,
+        });
     }
 
     fn view(&self, name: &str) -> AccountView<'_> {
@@ -348,25 +363,6 @@ fn nothing_is_asked_after_shutdown_but_what_is_out_is_delivered() {
 }
 
 #[test]
-fn a_429_pauses_the_host_for_everyone_and_is_not_overridden_by_a_command() {
-    let names = ["a", "b"];
-    let mut bench = Bench::new(&names.map(|name| (name, plan())));
-    bench.grant(HOUR);
-    let issue = bench.issues.pop().unwrap();
-    let wait = Some(Duration::from_secs(90));
-    let failure =
-        FailureMeta { wait, host_pause: true, ..FailureMeta::new(ErrorClass::Throttled, String::new()) };
-    bench.handle(Event::Failed { account: issue.account, epoch: issue.epoch, failure });
-    for name in names {
-        bench.handle(Event::Asked { account: id(name) });
-    }
-    bench.pass(Duration::from_secs(89));
-    assert!(bench.issues.is_empty());
-    bench.pass(Duration::from_secs(1));
-    assert_eq!(bench.issues.len(), 2);
-}
-
-#[test]
 fn what_restarted_amid_failures_waits_no_longer_than_its_token_allows() {
     let issued_at = Timestamp::from_secs(1_700_000_000 - 3_000);
     let token = TokenMeta { generation: Generation(4), issued_at, expires_at: issued_at.plus(HOUR) };
@@ -385,14 +381,4 @@ fn what_restarted_amid_failures_waits_no_longer_than_its_token_allows() {
     let near = TokenMeta { expires_at: Timestamp::from_secs(1_700_000_030), ..token };
     let bench = Bench::restored(&[("a", plan())], [(id("a"), stored(Some(near), 9))].into());
     assert_eq!(bench.next_ask("a"), Duration::from_secs(10), "a third of what is left");
-}
-
-#[test]
-fn hosts_are_told_apart() {
-    let elsewhere = AccountPlan { host: Arc::from("other:443"), ..plan() };
-    let narrow = Limit { period: None, burst: 1, concurrency: 1 };
-    let narrow = |plan: AccountPlan| AccountPlan { limit: narrow, ..plan };
-    let bench = Bench::new(&[("a", narrow(plan())), ("b", narrow(plan())), ("c", narrow(elsewhere))]);
-    let asked: Vec<&str> = bench.issues.iter().map(|issue| issue.account.as_str()).collect();
-    assert_eq!(asked, ["a", "c"]);
 }

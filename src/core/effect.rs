@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::plan::TargetId;
+use super::plan::{SetId, TargetId};
 use crate::domain::{AccountId, ErrorClass, ErrorInfo, Generation, Timestamp};
 
 /// What is to be done.
@@ -31,12 +31,10 @@ pub enum Effect {
         /// Whose.
         account: AccountId,
     },
-    /// Bring the target to the account's current token; ends in `Delivered` or `Undelivered`.
+    /// Bring the target to its members' current tokens; ends in `Delivered` or `Undelivered`.
     Deliver {
         /// Which.
         target: TargetId,
-        /// Whose token.
-        account: AccountId,
         /// Echoed by the event.
         revision: u64,
     },
@@ -53,6 +51,24 @@ pub enum Effect {
         target: TargetId,
         /// Whether what was delivered goes too.
         delete: bool,
+    },
+    /// Run one hook of a set; ends in `Notified`.
+    Notify {
+        /// Whose hook.
+        set: SetId,
+        /// Its place in the configuration, from 0.
+        hook: usize,
+        /// Echoed by the event.
+        revision: u64,
+        /// What it is told of: a token's generation, or a template's fingerprint.
+        mark: u64,
+    },
+    /// All hooks of the set know that mark: after a restart they are not told again. To be kept durably.
+    Marked {
+        /// Whose.
+        set: SetId,
+        /// Comes back with `Event::Configured`.
+        mark: u64,
     },
     /// Something that a person may want to read.
     Say(Note),
@@ -155,12 +171,38 @@ pub enum Note {
         generation: Generation,
         healed: bool,
     },
+    Composed {
+        target: TargetId,
+        healed: bool,
+    },
     Withdrawn {
         target: TargetId,
         account: AccountId,
     },
     Undelivered {
         target: TargetId,
+        message: String,
+        next: Timestamp,
+        news: bool,
+    },
+    ServerAway {
+        server: Arc<str>,
+        message: String,
+        next: Timestamp,
+        news: bool,
+    },
+    ServerBack {
+        server: Arc<str>,
+        away: Duration,
+    },
+    HookRan {
+        set: SetId,
+        hook: usize,
+        healed: bool,
+    },
+    HookFailed {
+        set: SetId,
+        hook: usize,
         message: String,
         next: Timestamp,
         news: bool,

@@ -1,6 +1,6 @@
 //! The engine: all accounts, hosts and targets, and the way from an event to effects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +10,10 @@ use super::effect::{Effect, Issue, Note, Operation};
 use super::event::{Event, FailureMeta};
 use super::host::{Gate, Host, Place};
 use super::named::Named;
-use super::plan::TargetId;
+use super::plan::{SetId, TargetId};
 use super::schedule::renew_after;
+use super::server::Servers;
+use super::set::{Runs, Set};
 use super::target::Target;
 use super::timers::Timers;
 use crate::domain::{AccountId, BootInstant, Deadline, Now, Timestamp};
@@ -28,6 +30,15 @@ pub struct Engine {
     pub(super) accounts: Named<AccountId, Account>,
     pub(super) hosts: Named<Arc<str>, Host>,
     pub(super) targets: Named<TargetId, Target>,
+    /// Templates in the order of the configuration.
+    pub(super) templates: Vec<TargetId>,
+    /// The templates that are made from an account.
+    pub(super) templates_of: BTreeMap<AccountId, Vec<TargetId>>,
+    pub(super) servers: Servers,
+    /// Only those that have hooks.
+    pub(super) sets: BTreeMap<SetId, Set>,
+    /// Hooks that run, also those of sets that have left: at most one run a hook.
+    pub(super) runs: Runs,
     /// Requests that are out, also those of accounts that have left: at most one an account.
     pub(super) flights: Named<AccountId, Flight>,
     pub(super) timers: Timers<Key>,
@@ -67,6 +78,14 @@ pub(super) enum Key {
     Target(TargetId),
     /// The target's second thought is over.
     Retire(TargetId),
+    /// The target is compared with what we wrote.
+    Compare(TargetId),
+    /// The server that is away is tried again.
+    Server(Arc<str>),
+    /// The set's hooks are told.
+    Notify(SetId),
+    /// The set's hook of that place is tried again.
+    Hook(SetId, usize),
 }
 
 impl Engine {
@@ -78,6 +97,11 @@ impl Engine {
             accounts: Named::default(),
             hosts: Named::default(),
             targets: Named::default(),
+            templates: Vec::new(),
+            templates_of: BTreeMap::new(),
+            servers: Servers::new(),
+            sets: BTreeMap::new(),
+            runs: Runs::new(),
             flights: Named::default(),
             timers: Timers::default(),
             next_epoch: 1,
@@ -91,14 +115,19 @@ impl Engine {
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         match event {
             Event::Tick => {}
-            Event::Configured { plan, restored, touched } => self.configure(plan, restored, &touched, now),
+            Event::Configured { plan, restored, touched, marks } => {
+                self.configure(plan, restored, &touched, &marks, now);
+            }
             Event::Issued { account, epoch, meta } => self.issued(&account, epoch, meta, now),
             Event::Failed { account, epoch, failure } => self.failed(&account, epoch, failure, now),
-            Event::Delivered { target, revision, held, written } => {
-                self.delivered(&target, revision, held, written, now);
+            Event::Delivered { target, revision, held, written, print } => {
+                self.delivered(&target, revision, held, written, print, now);
             }
-            Event::Undelivered { target, revision, message } => {
-                self.undelivered(&target, revision, message, now)
+            Event::Undelivered { target, revision, message, server_away } => {
+                self.undelivered(&target, revision, message, server_away, now);
+            }
+            Event::Notified { set, hook, revision, result } => {
+                self.notified(&set, hook, revision, result, now);
             }
             Event::CredentialChanged { account, change } => self.credential_changed(&account, change, now),
             Event::Asked { account } => self.asked(&account, now),
@@ -128,10 +157,11 @@ impl Engine {
         self.timers.next(now)
     }
 
-    /// Whether a request is out or a target is being written.
+    /// Whether a request is out, a target is being written or a hook runs.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        !self.flights.is_empty() || self.targets.values().any(|target| target.in_flight)
+        let writes = || self.targets.values().any(|target| target.in_flight);
+        !self.flights.is_empty() || !self.runs.is_empty() || writes()
     }
 
     fn due(&mut self, key: Key, since: Deadline, now: Now) {
@@ -148,8 +178,15 @@ impl Engine {
                 }
             }
             Key::Host(host) => self.pump(&host, now),
-            Key::Target(target) => self.drive(&target, now),
+            Key::Target(target) => {
+                self.drive(&target, now);
+                self.publish_set_of(&target, now);
+            }
             Key::Retire(target) => self.retire(&target),
+            Key::Compare(target) => self.compare(&target, now),
+            Key::Server(server) => self.pump_server(&server, now),
+            Key::Notify(set) => self.notify(&set, now),
+            Key::Hook(set, hook) => self.run_hook(&set, hook),
         }
     }
 

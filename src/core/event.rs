@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::plan::{Plan, TargetId};
+use super::plan::{Plan, SetId, TargetId};
 use crate::config::model::Calendar;
 use crate::domain::{AccountId, ErrorClass, ErrorInfo, Generation, Timestamp, TokenMeta};
 
@@ -16,6 +16,8 @@ pub enum Event {
         restored: BTreeMap<AccountId, Restored>,
         /// Accounts of which anything at all has changed: a failing one is tried again at once.
         touched: BTreeSet<AccountId>,
+        /// What `Effect::Marked` has noted, of sets that the engine does not have yet.
+        marks: BTreeMap<SetId, u64>,
     },
     /// Time has passed.
     Tick,
@@ -43,10 +45,12 @@ pub enum Event {
         target: TargetId,
         /// From the effect.
         revision: u64,
-        /// The generation that was written; `None` after a withdrawal.
-        held: Option<Generation>,
+        /// The generations that it was made from, in its members' order; `None` after a withdrawal.
+        held: Option<Vec<Generation>>,
         /// Whether anything had to be written.
         written: bool,
+        /// A keyed fingerprint of the content, the same after a restart; 0 where it is not known. Only templates need it.
+        print: u64,
     },
     /// A target could not be written or withdrawn.
     Undelivered {
@@ -56,6 +60,19 @@ pub enum Event {
         revision: u64,
         /// Why, for people.
         message: String,
+        /// Its server is to blame (not reached, sealed, 429, 5xx, a failed login), so that the others there fare alike.
+        server_away: bool,
+    },
+    /// A hook has run, or failed.
+    Notified {
+        /// Whose.
+        set: SetId,
+        /// From the effect.
+        hook: usize,
+        /// From the effect.
+        revision: u64,
+        /// Why it failed, for people.
+        result: Result<(), String>,
     },
     /// A secret's source of that account has other content, or has come or gone.
     CredentialChanged {
@@ -88,7 +105,7 @@ pub enum Event {
         /// Which.
         target: TargetId,
     },
-    /// HUP: refused credentials are tried again at once.
+    /// HUP: refused credentials and failed targets are tried again at once, what stands on servers is compared.
     Reprieve,
     /// TERM: nothing new is asked; what is in flight ends.
     Shutdown,

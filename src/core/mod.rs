@@ -8,6 +8,8 @@ mod account;
 #[cfg(test)]
 mod behaviour;
 mod breaker;
+#[cfg(test)]
+mod deliveries;
 mod effect;
 mod engine;
 mod event;
@@ -21,9 +23,12 @@ mod properties;
 mod reload;
 mod results;
 mod retry;
+mod roster;
 #[cfg(test)]
 mod scenarios;
 mod schedule;
+mod server;
+mod set;
 pub mod simulation;
 mod tally;
 mod target;
@@ -37,6 +42,6 @@ pub use account::{Admission, admit};
 pub use effect::{Effect, Issue, Note, Operation, Schedule};
 pub use engine::Engine;
 pub use event::{CredentialChange, Event, FailureMeta, IssuedMeta, RefreshMeta, Restored};
-pub use plan::{AccountPlan, Plan, TargetId, TargetPlan};
+pub use plan::{AccountPlan, Plan, SetId, TargetId, TargetPlan, TemplatePlan};
 pub use schedule::{default_lead, lead};
-pub use view::{AccountView, TargetView};
+pub use view::{AccountView, ServerView, TargetView, TemplateView};

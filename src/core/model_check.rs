@@ -1,22 +1,23 @@
 //! Every state that a small engine can reach in a few events, breadth first: two accounts on one host, a target each,
 //! one request at a time. The invariants of [`super::watch`] hold in each.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use super::behaviour::{id, target};
 use super::plan::tests::plan;
-use super::watch::{Outcome, Watch};
-use super::{AccountPlan, CredentialChange, Event};
+use super::watch::{Outcome, Watch, Write};
+use super::{AccountPlan, CredentialChange, Event, Plan};
 use crate::config::model::Limit;
-use crate::domain::{AccountId, ErrorClass, Generation};
+use crate::domain::{ErrorClass, Generation};
 
 /// Everything that may happen next.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Answer(Outcome),
-    Write(bool),
+    Write(Write),
+    Notified(bool),
     ToWake,
     ClockBack,
     ClockAhead,
@@ -27,6 +28,7 @@ enum Step {
     Lost,
     Remove,
     Restore,
+    Enrich,
     Reload,
     Shutdown,
 }
@@ -37,17 +39,32 @@ const THROTTLED: Step = Step::Answer(Outcome::Failure(ErrorClass::Throttled, Som
 const REFUSED: Step = Step::Answer(Outcome::Failure(ErrorClass::Rejected, None));
 const UNSENT: Step = Step::Answer(Outcome::Failure(ErrorClass::Config, None));
 
-fn accounts(names: &[&str]) -> BTreeMap<AccountId, AccountPlan> {
+fn accounts(names: &[&str]) -> Plan {
     let limit = Limit { period: Some(Duration::from_secs(1)), burst: 1, concurrency: 1 };
     let targets = |name: &str| vec![super::TargetPlan { remove_expired: true, ..target(name) }];
-    names.iter().map(|name| (id(name), AccountPlan { limit, targets: targets(name), ..plan() })).collect()
+    let account = |name| AccountPlan { limit, targets: targets(name), ..plan() };
+    Plan { accounts: names.iter().map(|name| (id(name), account(name))).collect(), ..Plan::default() }
+}
+
+/// The same with a template of both, whose hook is told, and all that `a` has on a server, and a hook for it.
+fn richer(names: &[&str]) -> Plan {
+    let mut plan = accounts(names);
+    if let Some(account) = plan.accounts.get_mut(&id("a")) {
+        account.hooks = 1;
+        account.targets[0].server = Some("vault".into());
+        account.targets[0].compare_every = Some(Duration::from_secs(600));
+    }
+    let members = vec![id("a"), id("b")];
+    plan.templates.push(super::TemplatePlan { target: target("both"), members, hooks: 1 });
+    plan
 }
 
 fn play(watch: &mut Watch, step: Step) {
     let account = id("a");
     match step {
         Step::Answer(outcome) => watch.answer(0, outcome),
-        Step::Write(works) => watch.write(0, works),
+        Step::Write(how) => watch.write(0, how),
+        Step::Notified(works) => watch.notify(0, works),
         Step::ToWake => watch.pass_to_wake(),
         Step::ClockBack => watch.step_wall(-3_600),
         Step::ClockAhead => watch.step_wall(3_600),
@@ -65,6 +82,7 @@ fn play(watch: &mut Watch, step: Step) {
         Step::Lost => drop(watch.handle(Event::TargetLost { target: "a".into() })),
         Step::Remove => watch.configure(accounts(&["b"]), BTreeSet::new()),
         Step::Restore => watch.configure(accounts(&["a", "b"]), BTreeSet::new()),
+        Step::Enrich => watch.configure(richer(&["a", "b"]), BTreeSet::new()),
         Step::Reload => watch.reload(),
         Step::Shutdown => watch.shut_down(),
     }
@@ -77,9 +95,9 @@ fn fingerprint(watch: &Watch) -> u64 {
 }
 
 /// Explores what `steps` can make of the engine, up to so many states; gives the depth that was reached.
-fn explore(steps: &[Step], states: usize) -> usize {
+fn explore(plan: &Plan, steps: &[Step], states: usize) -> usize {
     let mut first = Watch::new(7);
-    first.configure(accounts(&["a", "b"]), BTreeSet::new());
+    first.configure(plan.clone(), BTreeSet::new());
     let mut seen = HashSet::from([fingerprint(&first)]);
     let mut level = vec![first];
     let mut depth = 0;
@@ -106,19 +124,28 @@ fn explore(steps: &[Step], states: usize) -> usize {
 fn the_invariants_hold_wherever_answers_and_failures_lead() {
     let steps =
         [TOKEN, Step::Answer(Outcome::Same), FAULT, THROTTLED, REFUSED, UNSENT, Step::ToWake, Step::Asked];
-    assert!(explore(&steps, 3_000) >= 5);
+    assert!(explore(&accounts(&["a", "b"]), &steps, 3_000) >= 5);
 }
 
 #[test]
 fn the_invariants_hold_wherever_writes_reloads_and_shutdown_lead() {
-    let write = [TOKEN, Step::Write(true), Step::Write(false), Step::Lost, Step::ToWake];
+    let write = [TOKEN, Step::Write(Write::Works), Step::Write(Write::Fails), Step::Lost, Step::ToWake];
     let reload = [Step::Remove, Step::Restore, Step::OtherIdentity, Step::Shutdown];
-    assert!(explore(&[&write[..], &reload].concat(), 3_000) >= 5);
+    assert!(explore(&accounts(&["a", "b"]), &[&write[..], &reload].concat(), 3_000) >= 5);
 }
 
 #[test]
 fn the_invariants_hold_wherever_clocks_and_credentials_lead() {
-    let clocks = [TOKEN, FAULT, REFUSED, Step::Write(true), Step::ToWake, Step::ClockBack, Step::ClockAhead];
+    let clocks =
+        [TOKEN, FAULT, REFUSED, Step::Write(Write::Works), Step::ToWake, Step::ClockBack, Step::ClockAhead];
     let people = [Step::Asked, Step::Invalidated, Step::NewPassword];
-    assert!(explore(&[&clocks[..], &people].concat(), 3_000) >= 5);
+    assert!(explore(&accounts(&["a", "b"]), &[&clocks[..], &people].concat(), 3_000) >= 5);
+}
+
+#[test]
+fn the_invariants_hold_wherever_templates_servers_and_hooks_lead() {
+    let (works, fails) = (Step::Write(Write::Works), Step::Write(Write::Fails));
+    let writes = [TOKEN, FAULT, works, fails, Step::Write(Write::ServerAway), Step::ToWake];
+    let hooks = [Step::Notified(true), Step::Notified(false), Step::Restore, Step::Enrich, Step::Shutdown];
+    assert!(explore(&richer(&["a", "b"]), &[&writes[..], &hooks].concat(), 2_000) >= 5);
 }

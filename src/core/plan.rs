@@ -5,14 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::definition::OldToken;
-use crate::config::model::{self, Calendar, Lead, Limit, OnRemove, Sink, WhenExpired};
+use crate::config::model::{self, Calendar, Lead, Limit, OnRemove, Sink, TemplateTarget, WhenExpired};
 use crate::domain::AccountId;
+
+/// What stands in Vault or the Kubernetes API is compared with what we wrote this often.
+const COMPARE_EVERY: Duration = Duration::from_secs(600);
 
 /// A configuration as the engine sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     /// By name.
     pub accounts: BTreeMap<AccountId, AccountPlan>,
+    /// What is made from several accounts, in the order of the configuration; ids are distinct from every sink's.
+    pub templates: Vec<TemplatePlan>,
 }
 
 /// One account as the engine sees it.
@@ -49,10 +54,32 @@ pub struct AccountPlan {
     pub single_use: bool,
     /// Where its token goes.
     pub targets: Vec<TargetPlan>,
+    /// How many hooks are told of a new token.
+    pub hooks: usize,
 }
 
-/// A target's name: `file:PATH`.
+/// One item of `templates:` as the engine sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplatePlan {
+    /// What is written.
+    pub target: TargetPlan,
+    /// The accounts that it is made from; never empty, none twice.
+    pub members: Vec<AccountId>,
+    /// How many hooks are told once it has other content.
+    pub hooks: usize,
+}
+
+/// A target's name: `file:PATH`, `template:PATH`, `vault:MOUNT/PATH`, `kubernetes:NAMESPACE/NAME`.
 pub type TargetId = Arc<str>;
+
+/// What hooks wait for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SetId {
+    /// All sinks of the account.
+    Account(AccountId),
+    /// The template.
+    Template(TargetId),
+}
 
 /// One target as the engine sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +92,10 @@ pub struct TargetPlan {
     pub remove_expired: bool,
     /// It is deleted when it leaves the configuration.
     pub delete_on_remove: bool,
+    /// The server that it stands on (`vault`, `kubernetes`): its targets wait together when that is away.
+    pub server: Option<Arc<str>>,
+    /// How often it is compared with what we wrote, where nothing tells of a change.
+    pub compare_every: Option<Duration>,
 }
 
 impl AccountPlan {
@@ -87,6 +118,7 @@ impl AccountPlan {
             can_refresh: account.provider.refresh.is_some(),
             single_use: account.provider.refresh_single_use,
             targets: account.sinks.iter().map(TargetPlan::new).collect(),
+            hooks: account.on_change.len(),
         }
     }
 }
@@ -95,12 +127,39 @@ impl TargetPlan {
     /// The engine's view of `sink`.
     #[must_use]
     pub fn new(sink: &Sink) -> Self {
-        let Sink::File(file) = sink;
+        let (remove_expired, on_remove, server) = match sink {
+            Sink::File(file) => (file.when_expired == WhenExpired::Remove, file.on_remove, None),
+            Sink::Vault(vault) => (false, vault.on_remove, Some("vault")),
+            Sink::Kubernetes(secret) => (false, secret.on_remove, Some("kubernetes")),
+        };
         Self {
             id: sink.id().into(),
-            look: hash(0, format!("{file:?}").as_bytes()),
-            remove_expired: file.when_expired == WhenExpired::Remove,
-            delete_on_remove: file.on_remove == OnRemove::Delete,
+            look: hash(0, format!("{sink:?}").as_bytes()),
+            remove_expired,
+            delete_on_remove: on_remove == OnRemove::Delete,
+            server: server.map(Arc::from),
+            compare_every: server.map(|_| COMPARE_EVERY),
+        }
+    }
+}
+
+impl TemplatePlan {
+    /// The engine's view of `template`.
+    #[must_use]
+    pub fn new(template: &TemplateTarget) -> Self {
+        let TemplateTarget { path, form, accounts, mode, owner, group, on_remove, on_change } = template;
+        let look = format!("{path:?} {form:?} {mode:?} {owner:?} {group:?}");
+        Self {
+            target: TargetPlan {
+                id: format!("template:{}", path.display()).into(),
+                look: hash(0, look.as_bytes()),
+                remove_expired: false,
+                delete_on_remove: *on_remove == OnRemove::Delete,
+                server: None,
+                compare_every: None,
+            },
+            members: accounts.clone(),
+            hooks: on_change.len(),
         }
     }
 }
@@ -154,6 +213,7 @@ pub(crate) mod tests {
             can_refresh: false,
             single_use: false,
             targets: Vec::new(),
+            hooks: 0,
         }
     }
 

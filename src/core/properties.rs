@@ -1,28 +1,29 @@
 //! Whatever happens in whatever order, the invariants of [`super::watch`] hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::behaviour::id;
 use super::plan::tests::plan;
-use super::watch::{Outcome, Watch};
-use super::{AccountPlan, CredentialChange, Event, FailureMeta, TargetPlan};
+use super::watch::{Outcome, Watch, Write};
+use super::{AccountPlan, CredentialChange, Event, FailureMeta, Plan, TargetPlan, TemplatePlan};
 use crate::config::definition::OldToken;
 use crate::config::model::{Calendar, Lead, Limit};
-use crate::domain::{AccountId, ErrorClass, Generation};
+use crate::domain::{ErrorClass, Generation};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
 /// Something that happens.
 #[derive(Debug, Clone)]
 enum Step {
-    Configure(Vec<Option<AccountPlan>>, u8),
+    Configure(Vec<Option<AccountPlan>>, Vec<TemplatePlan>, u8),
     Reload,
     Answer(usize, Outcome),
     Stale(usize, u64, bool),
-    Write(usize, bool),
+    Write(usize, Write),
+    Notified(usize, bool),
     StaleWrite(usize, u64),
     Asked(usize),
     Invalidated(usize, u64),
@@ -56,13 +57,14 @@ fn plans() -> impl Strategy<Value = AccountPlan> {
     let old_token =
         prop::sample::select(vec![OldToken::Independent, OldToken::KillsOld, OldToken::SameUntil]);
     let calls = prop::sample::select(vec![(true, false), (true, true), (false, true)]);
-    let targets = prop::collection::vec((0..2_u64, any::<bool>(), any::<bool>()), 0..3);
+    let targets = prop::collection::vec((0..2_u64, any::<bool>(), any::<bool>()), 0..4);
+    let targets = (targets, prop::sample::select(vec![0, 0, 1, 2]));
     let identity = prop::sample::select(vec![None, Some(1), Some(1), Some(2)]);
     let reuse = prop::option::weighted(0.2, secs(&[1, 60]));
     let vendor = (old_token, any::<bool>(), reuse);
     let who = (identity, prop::sample::select(vec!["x:1", "y:1"]), any::<bool>(), calls);
     (who, limit, lead, secs(&[0, 0, 60, 30_000]), vendor, targets, any::<bool>()).prop_map(
-        |((identity, host, single_use, calls), limit, lead, min_interval, vendor, targets, cron)| {
+        |((identity, host, single_use, calls), limit, lead, min_interval, vendor, (targets, hooks), cron)| {
             AccountPlan {
                 identity,
                 host: host.into(),
@@ -82,12 +84,34 @@ fn plans() -> impl Strategy<Value = AccountPlan> {
                         look,
                         remove_expired,
                         delete_on_remove,
+                        server: (number > 1).then(|| "vault".into()),
+                        compare_every: (number > 1).then_some(Duration::from_secs(600)),
                     })
                     .collect(),
+                hooks,
                 ..plan()
             }
         },
     )
+}
+
+/// Some name accounts that are not configured.
+fn templates() -> impl Strategy<Value = Vec<TemplatePlan>> {
+    let members = prop::sample::subsequence(NAMES.to_vec(), 1..4);
+    let template = (members, 0..2_u64, any::<bool>(), 0..3_usize);
+    prop::collection::vec(template, 0..3).prop_map(|templates| {
+        let made = templates.into_iter().enumerate();
+        made.map(|(number, (members, look, delete_on_remove, hooks))| TemplatePlan {
+            target: TargetPlan { look, delete_on_remove, ..super::behaviour::target(&format!("t{number}")) },
+            members: members.into_iter().map(id).collect(),
+            hooks,
+        })
+        .collect()
+    })
+}
+
+fn writes() -> impl Strategy<Value = Write> {
+    prop::sample::select(vec![Write::Works, Write::Works, Write::Works, Write::Fails, Write::ServerAway])
 }
 
 fn outcomes() -> impl Strategy<Value = Outcome> {
@@ -111,11 +135,13 @@ fn steps() -> impl Strategy<Value = Step> {
     ];
     let step = prop::sample::select(vec![-3_600, 3_600, 30, -30, 86_400 * 3_650, -86_400 * 3_650]);
     prop_oneof![
-        4 => (prop::collection::vec(prop::option::weighted(0.7, plans()), 4), any::<u8>()).prop_map(|(plans, touched)| Step::Configure(plans, touched)),
+        4 => (prop::collection::vec(prop::option::weighted(0.7, plans()), 4), templates(), any::<u8>())
+            .prop_map(|(plans, templates, touched)| Step::Configure(plans, templates, touched)),
         1 => Just(Step::Reload),
         12 => (any::<usize>(), outcomes()).prop_map(|(which, outcome)| Step::Answer(which, outcome)),
         1 => (0..4_usize, 0..9_u64, any::<bool>()).prop_map(|(who, epoch, good)| Step::Stale(who, epoch, good)),
-        8 => (any::<usize>(), prop::bool::weighted(0.7)).prop_map(|(which, works)| Step::Write(which, works)),
+        10 => (any::<usize>(), writes()).prop_map(|(which, how)| Step::Write(which, how)),
+        4 => (any::<usize>(), prop::bool::weighted(0.7)).prop_map(|(which, works)| Step::Notified(which, works)),
         1 => (0..3_usize, 0..9_u64).prop_map(|(which, revision)| Step::StaleWrite(which, revision)),
         1 => (0..4_usize).prop_map(Step::Asked),
         1 => (0..4_usize, 0..4_u64).prop_map(|(who, generation)| Step::Invalidated(who, generation)),
@@ -131,22 +157,23 @@ fn steps() -> impl Strategy<Value = Step> {
 }
 
 /// Targets are distinct over the whole configuration; some move from one account to another.
-fn distinct(plans: Vec<Option<AccountPlan>>) -> BTreeMap<AccountId, AccountPlan> {
+fn distinct(plans: Vec<Option<AccountPlan>>, templates: Vec<TemplatePlan>) -> Plan {
     let mut seen = BTreeSet::new();
     let named = NAMES.iter().zip(plans).filter_map(|(name, plan)| Some((id(name), plan?)));
-    named
+    let accounts = named
         .map(|(name, mut plan)| {
             plan.targets.retain(|target| seen.insert(target.id.clone()));
             (name, plan)
         })
-        .collect()
+        .collect();
+    Plan { accounts, templates }
 }
 
 fn play(watch: &mut Watch, step: Step) {
     match step {
-        Step::Configure(plans, touched) => {
+        Step::Configure(plans, templates, touched) => {
             let touched = (0..4).filter(|bit| touched >> bit & 1 == 1).map(|bit: usize| id(NAMES[bit]));
-            watch.configure(distinct(plans), touched.collect());
+            watch.configure(distinct(plans, templates), touched.collect());
         }
         Step::Reload => watch.reload(),
         Step::Answer(which, outcome) => watch.answer(which, outcome),
@@ -167,14 +194,15 @@ fn play(watch: &mut Watch, step: Step) {
             };
             nothing_follows(watch, event);
         }
-        Step::Write(which, works) => watch.write(which, works),
+        Step::Write(which, how) => watch.write(which, how),
+        Step::Notified(which, works) => watch.notify(which, works),
         Step::StaleWrite(which, revision) => {
             let target: super::TargetId = which.to_string().as_str().into();
             if watch.writes.iter().any(|(id, out, _)| *id == target && *out == revision) {
                 return;
             }
-            let held = Some(Generation(99));
-            nothing_follows(watch, Event::Delivered { target, revision, held, written: true });
+            let held = Some(vec![Generation(99)]);
+            nothing_follows(watch, Event::Delivered { target, revision, held, written: true, print: 0 });
         }
         Step::Asked(who) => {
             watch.handle(Event::Asked { account: id(NAMES[who]) });
@@ -223,11 +251,12 @@ proptest! {
     fn the_invariants_hold_whatever_happens(
         seed in any::<u64>(),
         first in prop::collection::vec(prop::option::weighted(0.9, plans()), 4),
+        templates in templates(),
         steps in prop::collection::vec(steps(), 1..120),
         end in prop::collection::vec(steps(), 0..20),
     ) {
         let mut watch = Watch::new(seed);
-        play(&mut watch, Step::Configure(first, 0));
+        play(&mut watch, Step::Configure(first, templates, 0));
         steps.into_iter().for_each(|step| play(&mut watch, step));
         play(&mut watch, Step::Shutdown);
         end.into_iter().for_each(|step| play(&mut watch, step));
@@ -238,10 +267,11 @@ proptest! {
     fn everything_is_fresh_and_delivered_again_once_all_works(
         seed in any::<u64>(),
         first in prop::collection::vec(prop::option::weighted(0.9, plans()), 4),
+        templates in templates(),
         steps in prop::collection::vec(steps(), 1..60),
     ) {
         let mut watch = Watch::new(seed);
-        play(&mut watch, Step::Configure(first, 0));
+        play(&mut watch, Step::Configure(first, templates, 0));
         steps.into_iter().for_each(|step| play(&mut watch, step));
         for name in NAMES {
             watch.handle(Event::CredentialChanged { account: id(name), change: CredentialChange::Secret });
@@ -252,18 +282,43 @@ proptest! {
                 watch.answer(0, Outcome::Token(Duration::from_secs(40_000)));
             }
             while !watch.writes.is_empty() {
-                watch.write(0, true);
+                watch.write(0, Write::Works);
+            }
+            while !watch.runs.is_empty() {
+                watch.notify(0, true);
             }
             let span = watch.engine.next_wake(watch.now).unwrap_or(Duration::from_secs(9_999));
             watch.pass(span.max(Duration::from_millis(1)));
         }
-        while !watch.issues.is_empty() || !watch.writes.is_empty() {
+        while watch.engine.is_busy() {
             watch.answer(0, Outcome::Token(Duration::from_secs(40_000)));
-            watch.write(0, true);
+            watch.write(0, Write::Works);
+            watch.notify(0, true);
+            watch.pass(Duration::from_millis(250)); // hooks are told
+        }
+        let on_server = |view: &super::AccountView<'_>| {
+            view.alive && view.targets.iter().any(|target| **target.id == *"2")
+        };
+        if watch.engine.views(watch.now).any(|view| on_server(&view)) {
+            prop_assert_eq!(watch.engine.servers(watch.now).count(), 0);
+        }
+        for template in watch.engine.templates(watch.now) {
+            let now = watch.now;
+            let lives = |name: &crate::domain::AccountId| {
+                watch.engine.view(name.as_str(), now).is_some_and(|view| view.alive)
+            };
+            if template.members.iter().all(lives) {
+                prop_assert_eq!(template.state, crate::domain::SinkState::Written, "{:?}", template);
+            }
+        }
+        for (id, set) in &watch.engine.sets {
+            prop_assert_eq!(set.noted, set.due.0, "{:?}", id);
         }
         for view in watch.engine.views(watch.now) {
             if watch.plan.accounts[view.name].can_issue {
                 prop_assert!(view.alive && view.error.is_none(), "{view:?}");
+                let noted = watch.engine.sets.get(&super::SetId::Account(view.name.clone())).map(|set| set.noted);
+                prop_assert!(noted.is_none_or(|noted| Some(noted) == view.token.map(|token| token.generation.0)));
                 for target in &view.targets {
                     prop_assert_eq!(target.generation, view.token.map(|token| token.generation));
                 }

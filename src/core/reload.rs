@@ -9,7 +9,8 @@ use super::effect::{Effect, Note};
 use super::engine::{Engine, Key};
 use super::event::Restored;
 use super::host::Host;
-use super::plan::{AccountPlan, Plan, TargetId};
+use super::plan::{AccountPlan, Plan, SetId};
+use super::set::hooks_of;
 use crate::config::model::Limit;
 use crate::domain::{AccountId, Now};
 
@@ -19,25 +20,18 @@ impl Engine {
         plan: Plan,
         mut restored: BTreeMap<AccountId, Restored>,
         touched: &BTreeSet<AccountId>,
+        marks: &BTreeMap<SetId, u64>,
         now: Now,
     ) {
         // Nobody leaves by half of a configuration: an account that is still to be changed might ask as it was.
         self.held_back = Some(self.plan_hosts(&plan));
         let gone: Vec<AccountId> =
             self.accounts.keys().filter(|name| !plan.accounts.contains_key(*name)).cloned().collect();
-        let kept: BTreeSet<TargetId> = plan
-            .accounts
-            .values()
-            .flat_map(|account| &account.targets)
-            .map(|target| target.id.clone())
-            .collect();
-        let left: Vec<TargetId> = self.targets.keys().filter(|id| !kept.contains(*id)).cloned().collect();
         for name in gone {
             self.remove(&name);
         }
-        for id in left {
-            self.leave_target(&id, now);
-        }
+        self.leave_targets(&plan, now);
+        let hooks = hooks_of(&plan);
         for (name, account) in plan.accounts {
             if self.accounts.contains_key(&name) {
                 self.change(&name, account, restored.remove(&name), touched.contains(&name), now);
@@ -45,6 +39,9 @@ impl Engine {
                 self.add(&name, account, restored.remove(&name).unwrap_or_default(), now);
             }
         }
+        self.plan_templates(plan.templates, now);
+        self.plan_sets(&hooks, marks, now);
+        self.forget_servers();
         for host in self.held_back.take().unwrap_or_default() {
             self.pump(&host, now);
         }
@@ -166,6 +163,7 @@ impl Engine {
         self.timers.clear(&Key::Expiry(name.clone()));
         self.effects.push(Effect::Disown { account: name.clone() });
         self.begin(name, now);
+        self.drive_targets(name, now); // those that waited for a server with the old token have nothing to write
     }
 
     /// Sets the first deadlines of an account.

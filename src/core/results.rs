@@ -176,6 +176,7 @@ impl Engine {
         if again {
             self.enqueue(name, now);
         }
+        self.drive_templates(name, now); // they wait no longer for this renewal where its token has ended
         if host_pause {
             let until = now.after(pause);
             if let Some(host) = self.hosts.get_mut(&host) {

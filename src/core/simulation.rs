@@ -200,6 +200,7 @@ impl<'a> World<'a> {
                 can_refresh: false,
                 single_use: false,
                 targets: Vec::new(),
+                hooks: 0,
             };
             plan.accounts.insert(name.clone(), account);
             let Schedule { attempt, rejected, next_try, last_request, error } = stored.schedule.clone();
@@ -216,7 +217,7 @@ impl<'a> World<'a> {
             };
             restored.insert(name, account);
         }
-        self.handle(Event::Configured { plan, restored, touched: BTreeSet::new() });
+        self.handle(Event::Configured { plan, restored, touched: BTreeSet::new(), marks: BTreeMap::new() });
     }
 
     fn handle(&mut self, event: Event) {

@@ -1,6 +1,7 @@
-//! Targets: places that a token is delivered to. Level-triggered: each is driven towards what it should hold, alone,
-//! one write in flight, so that an older write never follows a newer.
+//! Targets: what tokens are delivered to, made from one account or several. Level-triggered: each is driven towards
+//! what it should hold, alone, one write in flight, so that an older write never follows a newer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::effect::{Effect, Note};
@@ -8,148 +9,247 @@ use super::engine::{Engine, Key};
 use super::plan::{TargetId, TargetPlan, hash};
 use crate::domain::{AccountId, ErrorClass, ErrorInfo, Generation, Now, Timestamp};
 
-/// How long after its sink has left the configuration something is deleted, in case that was half an edit.
-const SECOND_THOUGHT: Duration = Duration::from_secs(10);
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) plan: TargetPlan,
-    pub(super) account: AccountId,
+    /// The accounts that it is made from: one for a sink.
+    pub(super) members: Vec<AccountId>,
+    /// It is an item of `templates:`, not a sink.
+    pub(super) template: bool,
     /// Counts its effects; an event of an older one is a no-op.
     pub(super) revision: u64,
     pub(super) holds: Holds,
     pub(super) in_flight: bool,
+    /// The server at which what is in flight has a place.
+    pub(super) via: Option<Arc<str>>,
     /// What is in flight was made for another look, or may have been undone since: it proves nothing.
     pub(super) doubted: bool,
+    /// It is to be looked at, although it should hold what it holds.
+    pub(super) checking: bool,
+    /// Its place among those that wait for its server.
+    pub(super) queued: Option<Turn>,
     pub(super) failures: u32,
+    /// Failures in a row by its server's fault.
+    pub(super) missed: u32,
+    /// The first member's generation at the last failure.
+    pub(super) failed: Generation,
     pub(super) written_at: Option<Timestamp>,
     pub(super) error: Option<ErrorInfo>,
     /// It has left the configuration.
     pub(super) leaving: bool,
 }
 
+/// Whose turn it is at a server: those that have not failed there first, then by the nearest expiry.
+pub(super) type Turn = (u32, Timestamp);
+
 /// What a target holds, as far as we know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Holds {
     Unknown,
-    Generation(Generation),
+    /// Of each member.
+    Generations(Vec<Generation>),
     Nothing,
 }
 
+/// What brings a target to where it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Deliver,
+    Withdraw,
+}
+
 impl Target {
-    pub(super) fn new(plan: TargetPlan, account: AccountId) -> Self {
+    pub(super) fn new(plan: TargetPlan, members: &[AccountId], template: bool) -> Self {
         Self {
             plan,
-            account,
+            members: members.to_vec(),
+            template,
             revision: 0,
             holds: Holds::Unknown,
             in_flight: false,
+            via: None,
             doubted: false,
+            checking: false,
+            queued: None,
             failures: 0,
+            missed: 0,
+            failed: Generation::NONE,
             written_at: None,
             error: None,
             leaving: false,
         }
     }
+
+    /// What it holds, where that is known and of its present members.
+    pub(super) fn held(&self) -> Option<&[Generation]> {
+        match &self.holds {
+            Holds::Generations(held) if held.len() == self.members.len() => Some(held),
+            Holds::Generations(_) | Holds::Unknown | Holds::Nothing => None,
+        }
+    }
 }
 
 impl Engine {
-    /// Brings every target of the account closer to what it should hold.
+    /// Brings everything that is made from the account closer to what it should hold.
     pub(super) fn drive_targets(&mut self, account: &AccountId, now: Now) {
         let Some(known) = self.accounts.get(account) else { return };
         let ids: Vec<TargetId> = known.plan.targets.iter().map(|plan| plan.id.clone()).collect();
         for id in ids {
             self.drive(&id, now);
         }
+        self.drive_templates(account, now);
+        self.publish_account(account, now);
     }
 
-    /// Starts what the target needs, unless something is in flight or waits for its retry.
+    /// The same for templates alone.
+    pub(super) fn drive_templates(&mut self, account: &AccountId, now: Now) {
+        if let Some(ids) = self.templates_of.get(account) {
+            for id in ids.clone() {
+                self.drive(&id, now);
+            }
+        }
+    }
+
+    /// Starts what the target needs, unless something is in flight, waits for its retry or for its server.
     pub(super) fn drive(&mut self, id: &TargetId, now: Now) {
-        let Some(wish) = self.wish(id, now) else { return };
-        let Some(target) = self.targets.get_mut(id) else { return };
-        if target.in_flight || self.timers.at(&Key::Target(id.clone())).is_some() {
+        let Some(target) = self.targets.get(id).filter(|target| !target.in_flight) else { return };
+        let Some(step) = self.step(target, now) else {
+            if target.queued.is_some() {
+                self.unqueue_target(id);
+            }
+            return;
+        };
+        if target.failures > 0 && self.timers.at(&Key::Target(id.clone())).is_some() {
             return;
         }
-        let effect = match wish {
-            Holds::Generation(wanted) if !matches!(target.holds, Holds::Generation(held) if held >= wanted) => {
-                Some(Effect::Deliver {
-                    target: id.clone(),
-                    account: target.account.clone(),
-                    revision: target.revision + 1,
-                })
-            }
-            Holds::Nothing if target.holds != Holds::Nothing => {
-                Some(Effect::Withdraw { target: id.clone(), revision: target.revision + 1 })
-            }
-            _ => None,
-        };
-        if let Some(effect) = effect {
-            target.revision += 1;
-            target.in_flight = true;
-            self.effects.push(effect);
+        match target.plan.server.clone() {
+            Some(server) => self.wait_at(&server, id, now),
+            None => self.take_step(id, step),
         }
+    }
+
+    pub(super) fn take_step(&mut self, id: &TargetId, step: Step) {
+        let Some(target) = self.targets.get_mut(id) else { return };
+        target.revision += 1;
+        target.in_flight = true;
+        target.checking = false;
+        let (target, revision) = (id.clone(), target.revision);
+        self.effects.push(match step {
+            Step::Deliver => Effect::Deliver { target, revision },
+            Step::Withdraw => Effect::Withdraw { target, revision },
+        });
     }
 
     pub(super) fn delivered(
         &mut self,
         id: &TargetId,
         revision: u64,
-        held: Option<Generation>,
+        held: Option<Vec<Generation>>,
         written: bool,
+        print: u64,
         now: Now,
     ) {
-        let Some(target) = self.targets.get_mut(id) else { return };
-        if !target.in_flight || target.revision != revision {
-            return;
-        }
-        let healed = target.error.is_some();
-        target.in_flight = false;
-        target.failures = 0;
-        target.error = None;
+        let Some((target, via)) = self.landed(id, revision) else { return };
+        let doubted = std::mem::take(&mut target.doubted);
+        let healed = target.error.take().is_some();
+        (target.failures, target.missed) = (0, 0);
+        let first = held.as_ref().and_then(|held| held.first().copied());
         target.holds = match held {
-            _ if std::mem::take(&mut target.doubted) => Holds::Unknown,
-            Some(generation) => Holds::Generation(generation),
+            _ if doubted => Holds::Unknown,
+            Some(generations) => Holds::Generations(generations),
             None => Holds::Nothing,
         };
-        let account = target.account.clone();
-        match held {
-            Some(generation) => {
-                if written || target.written_at.is_none() {
-                    target.written_at = Some(now.wall);
-                }
-                if written || healed {
-                    self.say(Note::Delivered { target: id.clone(), account, generation, healed });
-                }
-            }
-            None if written => self.say(Note::Withdrawn { target: id.clone(), account }),
-            None => {}
+        let (template, account) = (target.template, target.members.first().cloned());
+        if first.is_some() && (written || target.written_at.is_none()) {
+            target.written_at = Some(now.wall);
         }
-        self.after_flight(id, now);
+        match (first, account) {
+            (Some(_), _) if template && (written || healed) => {
+                self.say(Note::Composed { target: id.clone(), healed });
+            }
+            (Some(generation), Some(account)) if !template && (written || healed) => {
+                self.say(Note::Delivered { target: id.clone(), account, generation, healed });
+            }
+            (None, Some(account)) if written => self.say(Note::Withdrawn { target: id.clone(), account }),
+            _ => {}
+        }
+        if let Some(server) = &via {
+            self.server_answers(server, id, now);
+        }
+        self.after_flight(id, via.as_ref(), now);
+        if !doubted {
+            self.arrived(id, print, now);
+        }
     }
 
-    pub(super) fn undelivered(&mut self, id: &TargetId, revision: u64, message: String, now: Now) {
+    pub(super) fn undelivered(
+        &mut self,
+        id: &TargetId,
+        revision: u64,
+        message: String,
+        server_away: bool,
+        now: Now,
+    ) {
+        let Some((_, via)) = self.landed(id, revision) else { return };
         let Some(target) = self.targets.get_mut(id) else { return };
-        if !target.in_flight || target.revision != revision {
-            return;
+        let doubted = std::mem::take(&mut target.doubted);
+        let token =
+            target.members.first().and_then(|member| self.accounts.get(member)).and_then(|known| known.token);
+        target.failed = token.map_or(target.failed, |held| held.meta.generation);
+        match &via {
+            Some(server) if server_away => {
+                if doubted {
+                    target.holds = Holds::Unknown;
+                }
+                target.checking = true; // what was sent may have arrived
+                target.missed = target.missed.saturating_add(1);
+                self.server_fails(server, id, message, now);
+            }
+            _ => {
+                target.holds = Holds::Unknown;
+                self.target_fails(id, message, now);
+                if let Some(server) = &via {
+                    self.server_answers(server, id, now);
+                }
+            }
         }
-        target.in_flight = false;
-        target.doubted = false;
-        target.holds = Holds::Unknown;
+        self.after_flight(id, via.as_ref(), now);
+        self.publish_set_of(id, now);
+    }
+
+    /// The target itself cannot be written: it is tried again alone.
+    fn target_fails(&mut self, id: &TargetId, message: String, now: Now) {
+        let Some(target) = self.targets.get_mut(id) else { return };
         let news = target.error.as_ref().is_none_or(|error| error.message != message);
         let step = Duration::from_secs(1) * 2_u32.saturating_pow(target.failures.min(6));
         target.failures = target.failures.saturating_add(1);
         target.error = Some(ErrorInfo { class: ErrorClass::Config, message: message.clone(), at: now.wall });
         // Up to a tenth later, so that many targets of one full disk do not knock together.
         let tenths = hash(self.seed, id.as_bytes()) % 100;
-        let pause = step
-            .min(Duration::from_secs(60))
-            .mul_f64(1.0 + f64::from(u32::try_from(tenths).unwrap_or(0)) / 1000.0);
-        let pause = pause.min(Duration::from_secs(60));
+        let pause =
+            step.min(LONGEST_PAUSE).mul_f64(1.0 + f64::from(u32::try_from(tenths).unwrap_or(0)) / 1000.0);
+        let pause = pause.min(LONGEST_PAUSE);
         if !target.leaving {
             self.timers.set(Key::Target(id.clone()), now.after(pause));
         }
         self.say(Note::Undelivered { target: id.clone(), message, next: now.wall.plus(pause), news });
-        self.after_flight(id, now);
+    }
+
+    /// Ends the flight of that revision; `None` where the result is nobody's any more.
+    fn landed(&mut self, id: &TargetId, revision: u64) -> Option<(&mut Target, Option<Arc<str>>)> {
+        let target = self.targets.get_mut(id)?;
+        if !target.in_flight || target.revision != revision {
+            return None;
+        }
+        target.in_flight = false;
+        let via = target.via.take();
+        if let Some(server) = via.as_ref().and_then(|name| self.servers.get_mut(name)) {
+            server.in_flight = server.in_flight.saturating_sub(1);
+        }
+        Some((target, via))
     }
 
     pub(super) fn target_lost(&mut self, id: &TargetId, now: Now) {
@@ -160,69 +260,54 @@ impl Engine {
         }
     }
 
-    /// The sinks that the account's plan names are there, with their present look.
-    pub(super) fn plan_targets(&mut self, account: &AccountId, plans: &[TargetPlan], now: Now) {
-        for plan in plans {
-            match self.targets.get_mut(&plan.id) {
-                Some(target) if target.plan == *plan && target.account == *account && !target.leaving => {}
-                Some(target) => {
-                    // Another look, another account, or back within the second thought: look at it anew.
-                    target.plan = plan.clone();
-                    target.account = account.clone();
-                    target.holds = Holds::Unknown;
-                    target.doubted = target.in_flight;
-                    target.leaving = false;
-                    self.timers.clear(&Key::Retire(plan.id.clone()));
-                    self.timers.clear(&Key::Target(plan.id.clone()));
-                }
-                None => {
-                    self.targets.insert(plan.id.clone(), Target::new(plan.clone(), account.clone()));
-                }
-            }
-            self.drive(&plan.id, now);
-        }
-    }
-
-    /// The target is in the configuration no more.
-    pub(super) fn leave_target(&mut self, id: &TargetId, now: Now) {
+    /// It is time to compare the target with what we wrote, unless it is being written anyhow.
+    pub(super) fn compare(&mut self, id: &TargetId, now: Now) {
         let Some(target) = self.targets.get_mut(id).filter(|target| !target.leaving) else { return };
-        target.leaving = true;
-        self.timers.clear(&Key::Target(id.clone()));
-        if target.plan.delete_on_remove {
-            self.timers.set(Key::Retire(id.clone()), now.after(SECOND_THOUGHT));
-        } else {
-            self.retire(id);
+        let Some(every) = target.plan.compare_every else { return };
+        self.timers.set(Key::Compare(id.clone()), now.after(every));
+        if !self.stopping && !target.in_flight {
+            target.checking = true;
+            self.drive(id, now);
         }
     }
 
-    /// The second thought is over.
-    pub(super) fn retire(&mut self, id: &TargetId) {
-        let Some(target) = self.targets.get(id).filter(|target| target.leaving) else { return };
-        if target.in_flight {
-            return; // comes again when the write has ended
-        }
-        let delete = target.plan.delete_on_remove;
-        self.targets.remove(id);
-        self.effects.push(Effect::Retire { target: id.clone(), delete });
-    }
-
-    fn after_flight(&mut self, id: &TargetId, now: Now) {
-        let leaves = self.targets.get(id).is_some_and(|target| target.leaving);
+    /// `via`: the server at which it had its place, which may not be its plan's any more.
+    fn after_flight(&mut self, id: &TargetId, via: Option<&Arc<str>>, now: Now) {
+        let Some(target) = self.targets.get(id) else { return };
+        let moved = via.is_some() && target.plan.server.as_ref() != via;
+        let leaves = target.leaving;
         if leaves && self.timers.at(&Key::Retire(id.clone())).is_none() {
             self.retire(id);
         } else if !leaves {
             self.drive(id, now);
         }
+        if moved {
+            self.forget_servers();
+        }
     }
 
-    /// What the target should hold; `None`: it is well as it is.
-    fn wish(&self, id: &TargetId, now: Now) -> Option<Holds> {
-        let target = self.targets.get(id).filter(|target| !target.leaving)?;
-        let account = self.accounts.get(&target.account)?;
-        match (account.live_token(now), account.token) {
-            (Some(token), _) => Some(Holds::Generation(token.generation)),
-            (None, Some(_)) if target.plan.remove_expired => Some(Holds::Nothing),
-            (None, _) => None,
+    /// What the target needs; `None`: it is well as it is, or nothing better can be made.
+    ///
+    /// It is written when a member's token is newer than what it holds, every member has one, at least one of them
+    /// lives, and the renewal of each ended one has failed in this life of the agent: until then a good one is near.
+    pub(super) fn step(&self, target: &Target, now: Now) -> Option<Step> {
+        if target.leaving {
+            return None;
+        }
+        let held = target.held().filter(|_| !target.checking);
+        let (mut newer, mut alive, mut hopes) = (held.is_none(), false, false);
+        for (place, member) in target.members.iter().enumerate() {
+            let account = self.accounts.get(member)?;
+            let token = account.token?;
+            let lives = token.lives(now);
+            alive |= lives;
+            hopes |= !lives && !account.has_failed(now);
+            newer |= held.is_some_and(|held| held[place] < token.meta.generation);
+        }
+        match alive {
+            true if newer && !hopes => Some(Step::Deliver),
+            false if target.plan.remove_expired && target.holds != Holds::Nothing => Some(Step::Withdraw),
+            _ => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::account::{Account, Phase};
 use super::engine::{Engine, Key};
 use super::plan::TargetId;
 use super::schedule::lead;
-use super::target::{Holds, Target};
+use super::target::Target;
 use crate::config::model::Calendar;
 use crate::domain::{AccountId, Deadline, ErrorClass, ErrorInfo, Generation, Now, Timestamp, TokenMeta};
 use crate::domain::{AccountState, SinkState, Waiting, WaitsFor};
@@ -53,6 +53,33 @@ pub struct TargetView<'a> {
     pub error: Option<&'a ErrorInfo>,
 }
 
+/// One template, seen from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the status document")]
+pub struct TemplateView<'a> {
+    pub id: &'a TargetId,
+    pub state: SinkState,
+    pub written_at: Option<Timestamp>,
+    pub error: Option<&'a ErrorInfo>,
+    /// The accounts that it is made from.
+    pub members: &'a [AccountId],
+    /// What it holds of each, in the same order.
+    pub generations: Option<&'a [Generation]>,
+}
+
+/// A server that cannot be delivered to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerView<'a> {
+    /// `vault` or `kubernetes`.
+    pub name: &'a str,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it is tried next; in the past where nothing waits for it.
+    pub until: Timestamp,
+    /// The last failure.
+    pub error: &'a ErrorInfo,
+}
+
 impl Engine {
     /// Every account in order of name.
     pub fn views(&self, now: Now) -> impl Iterator<Item = AccountView<'_>> {
@@ -63,6 +90,27 @@ impl Engine {
     #[must_use]
     pub fn view(&self, name: &str, now: Now) -> Option<AccountView<'_>> {
         self.accounts.get_key_value(name).map(|(name, account)| self.view_of(name, account, now))
+    }
+
+    /// Every template in the order of the configuration.
+    pub fn templates(&self, now: Now) -> impl Iterator<Item = TemplateView<'_>> {
+        let known = self.templates.iter().filter_map(|id| self.targets.get_key_value(id));
+        known.map(move |(id, target)| TemplateView {
+            id,
+            state: self.target_state(target, target.error.as_ref(), now),
+            written_at: target.written_at,
+            error: target.error.as_ref(),
+            members: &target.members,
+            generations: target.held(),
+        })
+    }
+
+    /// The servers that are away.
+    pub fn servers(&self, now: Now) -> impl Iterator<Item = ServerView<'_>> {
+        self.servers.iter().filter_map(move |(name, server)| {
+            let away = server.away.as_ref()?;
+            Some(ServerView { name, since: away.since, until: visible(away.until, now), error: &away.error })
+        })
     }
 
     /// The names of the accounts.
@@ -91,8 +139,36 @@ impl Engine {
             lead: account
                 .token
                 .map_or(Duration::ZERO, |held| lead(self.seed, name, &account.plan, &held.meta).0),
-            targets: targets.map(|(id, target)| target_view(id, target, account, now)).collect(),
+            targets: targets.map(|(id, target)| self.target_view(id, target, now)).collect(),
         }
+    }
+
+    fn target_view<'a>(&'a self, id: &'a TargetId, target: &'a Target, now: Now) -> TargetView<'a> {
+        let away = target.plan.server.as_ref().and_then(|name| self.servers.get(name)?.away.as_ref());
+        let error = target.error.as_ref();
+        let waits = away.filter(|_| error.is_none() && !self.is_current(target, now));
+        let error = error.or(waits.map(|away| &away.error));
+        let generation = target.held().and_then(|held| held.first().copied());
+        let (state, written_at) = (self.target_state(target, error, now), target.written_at);
+        TargetView { id, state, generation, written_at, error }
+    }
+
+    fn target_state(&self, target: &Target, error: Option<&ErrorInfo>, now: Now) -> SinkState {
+        match error {
+            Some(_) => SinkState::Failed,
+            None if self.is_current(target, now) => SinkState::Written,
+            None => SinkState::Unwritten,
+        }
+    }
+
+    /// Whether it holds the living token of each member; of an ended one nothing better is there to be held.
+    fn is_current(&self, target: &Target, now: Now) -> bool {
+        let Some(held) = target.held() else { return false };
+        let mut members = target.members.iter().zip(held);
+        members.all(|(member, held)| {
+            let token = self.accounts.get(member).and_then(|account| account.token);
+            token.is_none_or(|token| !token.lives(now) || *held == token.meta.generation)
+        })
     }
 
     fn renew_at(&self, name: &AccountId, account: &Account, now: Now) -> Option<Timestamp> {
@@ -140,19 +216,4 @@ fn state(account: &Account, now: Now) -> AccountState {
         (Some(_), true, true) => AccountState::Retrying,
         (None, true, true) => AccountState::Fresh,
     }
-}
-
-fn target_view<'a>(id: &'a TargetId, target: &'a Target, account: &Account, now: Now) -> TargetView<'a> {
-    let generation = match target.holds {
-        Holds::Generation(generation) => Some(generation),
-        Holds::Unknown | Holds::Nothing => None,
-    };
-    let current = account.token.map(|held| held.meta.generation);
-    let expired = account.live_token(now).is_none();
-    let state = match generation {
-        _ if target.error.is_some() => SinkState::Failed,
-        Some(held) if expired || Some(held) == current => SinkState::Written,
-        _ => SinkState::Unwritten,
-    };
-    TargetView { id, state, generation, written_at: target.written_at, error: target.error.as_ref() }
 }

@@ -1,12 +1,13 @@
 //! An engine under watch, for tests: after every event each invariant of the engine is looked at.
 
+mod delivery;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::account::Phase;
 use super::engine::{Engine, Key};
-use super::plan::{AccountPlan, Plan, TargetId};
-use super::target::Holds;
+use super::plan::{Plan, SetId, TargetId};
 use super::{
     Admission, Effect, Event, FailureMeta, Issue, IssuedMeta, Operation, RefreshMeta, Restored, Schedule,
 };
@@ -21,13 +22,26 @@ pub(super) struct Watch {
     pub(super) engine: Engine,
     pub(super) now: Now,
     pub(super) issues: Vec<(Issue, Now)>,
-    /// Target, revision, whose, and whether it takes the token away.
-    pub(super) writes: Vec<(TargetId, u64, Option<AccountId>)>,
+    /// Target, revision, and of whom; of nobody where it takes the token away.
+    pub(super) writes: Vec<(TargetId, u64, Vec<AccountId>)>,
+    /// Hooks that run: set, place, revision, mark.
+    pub(super) runs: Vec<(SetId, usize, u64, u64)>,
+    /// What each hook knows, unless it has failed since.
+    told: BTreeMap<(SetId, usize), u64>,
+    noted: BTreeMap<SetId, u64>,
     pub(super) plan: Plan,
     pub(super) stopped: bool,
     pub(super) store: BTreeMap<AccountId, Stored>,
-    /// What each target holds: whose, of which identity, and the generation.
-    sinks: BTreeMap<TargetId, (AccountId, Option<u128>, Generation)>,
+    /// What each target holds: of each member whose, of which identity, and the generation.
+    sinks: BTreeMap<TargetId, Vec<(AccountId, Option<u128>, Generation)>>,
+}
+
+/// How a write ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Write {
+    Works,
+    Fails,
+    ServerAway,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,6 +72,9 @@ impl Watch {
             now: Now { wall: Timestamp::from_secs(1_700_000_000), boot: BootInstant(50_000_000) },
             issues: Vec::new(),
             writes: Vec::new(),
+            runs: Vec::new(),
+            told: BTreeMap::new(),
+            noted: BTreeMap::new(),
             plan: Plan::default(),
             stopped: false,
             store: BTreeMap::new(),
@@ -76,12 +93,8 @@ impl Watch {
         count
     }
 
-    pub(super) fn configure(
-        &mut self,
-        accounts: BTreeMap<AccountId, AccountPlan>,
-        touched: BTreeSet<AccountId>,
-    ) {
-        let restored = accounts.iter().filter_map(|(name, plan)| {
+    pub(super) fn configure(&mut self, plan: Plan, touched: BTreeSet<AccountId>) {
+        let restored = plan.accounts.iter().filter_map(|(name, plan)| {
             let stored = self.store.get(name)?;
             let ours = self.plan.accounts.get(name).is_none_or(|old| old.identity == plan.identity);
             let Schedule { attempt, rejected, next_try, last_request, error } = stored.schedule.clone();
@@ -93,8 +106,11 @@ impl Watch {
             ))
         });
         let restored = restored.collect();
-        self.plan = Plan { accounts };
-        self.handle(Event::Configured { plan: self.plan.clone(), restored, touched });
+        let hooks = super::set::hooks_of(&plan);
+        self.told.retain(|(set, hook), _| hooks.get(set).is_some_and(|count| hook < count));
+        self.plan = plan.clone();
+        let marks = self.noted.clone();
+        self.handle(Event::Configured { plan, restored, touched, marks });
     }
 
     /// The same plan once more is no event at all.
@@ -102,7 +118,11 @@ impl Watch {
         self.handle(Event::Tick);
         let before = self.engine.clone();
         let (plan, restored, touched) = (self.plan.clone(), BTreeMap::new(), BTreeSet::new());
-        assert_eq!(self.handle(Event::Configured { plan, restored, touched }), 0, "effects of the same plan");
+        assert_eq!(
+            self.handle(Event::Configured { plan, restored, touched, marks: BTreeMap::new() }),
+            0,
+            "effects of the same plan"
+        );
         let mut after = self.engine.clone();
         for (name, host) in before.hosts.iter().filter(|(_, host)| host.is_idle(self.now)) {
             after.hosts.insert(name.clone(), host.clone());
@@ -182,35 +202,6 @@ impl Watch {
         IssuedMeta { token, admission, refresh: Some(RefreshMeta { expires_at: None }) }
     }
 
-    /// A write that is out ends.
-    pub(super) fn write(&mut self, which: usize, works: bool) {
-        if self.writes.is_empty() {
-            return;
-        }
-        let (target, revision, account) = self.writes.remove(which % self.writes.len());
-        if !works {
-            self.handle(Event::Undelivered { target, revision, message: "disk full".into() });
-            return;
-        }
-        let token = account.as_ref().and_then(|name| self.store.get(name)?.token);
-        let held = token.map(|token| token.generation);
-        match (account, held) {
-            (Some(name), Some(generation)) => {
-                let identity = self.plan.accounts.get(&name).and_then(|plan| plan.identity);
-                let new = (name, identity, generation);
-                if let Some(old) = self.sinks.insert(target.clone(), new.clone())
-                    && (&old.0, old.1) == (&new.0, new.1)
-                {
-                    assert!(old.2 <= generation, "a target's generation never falls");
-                }
-            }
-            _ => {
-                self.sinks.remove(&target);
-            }
-        }
-        self.handle(Event::Delivered { target, revision, held, written: true });
-    }
-
     /// Both clocks go on.
     pub(super) fn pass(&mut self, span: Duration) {
         self.now = self.now.after(span).into();
@@ -261,13 +252,34 @@ impl Watch {
                 (stored.token, stored.refresh) = (None, None);
             }
             Effect::DropRefresh { account } => self.store.entry(account).or_default().refresh = None,
-            Effect::Deliver { target, account, revision } => {
+            Effect::Deliver { target, revision } => {
                 assert!(!self.writes.iter().any(|(other, ..)| *other == target), "one write a target");
-                self.writes.push((target, revision, Some(account)));
+                let members = self.engine.targets.get(&target).unwrap().members.clone();
+                assert!(!members.is_empty());
+                self.writes.push((target, revision, members));
             }
             Effect::Withdraw { target, revision } => {
                 assert!(!self.writes.iter().any(|(other, ..)| *other == target), "one write a target");
-                self.writes.push((target, revision, None));
+                assert!(!self.engine.targets.get(&target).unwrap().template);
+                self.writes.push((target, revision, Vec::new()));
+            }
+            Effect::Notify { set, hook, revision, mark } => {
+                assert!(!self.stopped, "no hook runs after shutdown");
+                assert!(self.plan_of(&set).is_some_and(|count| hook < count), "only hooks of the plan run");
+                let runs = |(other, place, ..): &(SetId, usize, u64, u64)| (other, *place) == (&set, hook);
+                assert!(!self.runs.iter().any(runs), "one run a hook");
+                let again = self.engine.sets[&set].due.1 > 0; // a target has come late
+                let known = self.told.remove(&(set.clone(), hook));
+                assert!(mark != 0 && (known != Some(mark) || again), "{set:?} {hook} is told {mark} twice");
+                self.runs.push((set, hook, revision, mark));
+            }
+            Effect::Marked { set, mark } => {
+                for hook in 0..self.plan_of(&set).unwrap() {
+                    let known = self.told.get(&(set.clone(), hook));
+                    // A hook that was added to a noted set has nothing to learn.
+                    assert!(known.is_none_or(|known| *known == mark), "{set:?} {hook} knows {known:?}");
+                }
+                assert_ne!(self.noted.insert(set, mark), Some(mark), "noted once");
             }
             Effect::Retire { target, .. } => {
                 assert!(before.targets.contains_key(&target) && !self.engine.targets.contains_key(&target));
@@ -286,7 +298,8 @@ impl Watch {
         };
         assert_eq!(engine.flights.keys().cloned().collect::<BTreeSet<_>>(), names(&self.issues), "flights");
         assert!(engine.accounts.keys().eq(self.plan.accounts.keys()));
-        assert_eq!(engine.is_busy(), !self.issues.is_empty() || !self.writes.is_empty());
+        let busy = [self.issues.is_empty(), self.writes.is_empty(), self.runs.is_empty()].contains(&false);
+        assert_eq!(engine.is_busy(), busy);
         assert_ne!(engine.next_wake(self.now), Some(Duration::ZERO), "what is due has been done");
         engine.accounts.keys().for_each(|name| self.check_account(name));
         engine.targets.keys().for_each(|target| self.check_target(target));
@@ -304,6 +317,8 @@ impl Watch {
                 assert!(timer || flights().next().is_some(), "a queue that nobody looks at: {name}");
             }
         }
+        self.check_servers();
+        self.check_sets();
         for key in engine.timers.keys() {
             let known = match key {
                 Key::Ask(name) => engine
@@ -315,6 +330,10 @@ impl Watch {
                 Key::Host(name) => engine.hosts.contains_key(name),
                 Key::Target(id) => engine.targets.get(id).is_some_and(|target| !target.leaving),
                 Key::Retire(id) => engine.targets.get(id).is_some_and(|target| target.leaving),
+                Key::Compare(id) => engine.targets.get(id).is_some_and(|target| !target.leaving),
+                Key::Server(name) => engine.servers.get(name).is_some_and(|server| server.away.is_some()),
+                Key::Notify(set) => engine.sets.contains_key(set),
+                Key::Hook(set, hook) => engine.sets.get(set).is_some_and(|set| *hook < set.hooks.len()),
             };
             assert!(known, "a timer of nothing: {key:?}");
         }
@@ -348,23 +367,5 @@ impl Watch {
             }
         }
         assert!(account.token.is_none_or(|held| held.meta.generation <= account.generation));
-    }
-
-    fn check_target(&self, id: &TargetId) {
-        let engine = &self.engine;
-        let target = engine.targets.get(id).unwrap();
-        assert_eq!(target.in_flight, self.writes.iter().any(|(other, ..)| other == id));
-        let retry = engine.timers.at(&Key::Target(id.clone()));
-        assert!(retry.is_none_or(|deadline| deadline.left(self.now) <= Duration::from_secs(60)));
-        if target.leaving {
-            let retire = engine.timers.at(&Key::Retire(id.clone())).is_some();
-            assert!(retire || target.in_flight, "{id} never leaves");
-            return;
-        }
-        let live = engine.accounts.get(&target.account).and_then(|account| account.live_token(self.now));
-        if let Some(token) = live {
-            let holds = matches!(target.holds, Holds::Generation(held) if held >= token.generation);
-            assert!(holds || target.in_flight || retry.is_some(), "{id} is left behind");
-        }
     }
 }

@@ -34,8 +34,21 @@ pub struct Token {
     pub extra: Vec<(String, serde_json::Value)>,
 }
 
+impl Token {
+    /// What an `Authorization` header begins with (RFC 9110, section 11.1); `None` where the type is not one word.
+    /// Many providers answer `bearer` and then want to see `Bearer`.
+    #[must_use]
+    pub fn scheme(&self) -> Option<&str> {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        match self.token_type.as_str() {
+            bearer if bearer.eq_ignore_ascii_case("bearer") => Some("Bearer"),
+            other => (!other.is_empty() && other.bytes().all(word)).then_some(other),
+        }
+    }
+}
+
 /// The token document of the contract: `json` files, templates, the socket.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct TokenDocument<'a> {
     /// Whose token it is.
     pub account: &'a AccountId,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::core::{AccountView, TargetView};
+use crate::core::{AccountView, TargetView, TemplateView};
 use crate::domain::{AccountId, BootInstant, Now, SinkState, human_duration};
 
 /// The loop sleeps 15 s at most. Not having turned for this long, it is stalled.
@@ -43,11 +43,19 @@ pub struct Liveness {
 }
 
 impl Readiness {
-    /// Of these accounts. Without accounts it is ready; without a configuration (`loaded`) it is not.
+    /// Of these accounts and the templates that are made from them. Without accounts it is ready; without a
+    /// configuration (`loaded`) it is not.
     #[must_use]
-    pub fn of<'a>(views: impl Iterator<Item = AccountView<'a>>, loaded: bool, now: Now) -> Self {
+    pub fn of<'a>(
+        views: impl Iterator<Item = AccountView<'a>>,
+        templates: impl Iterator<Item = TemplateView<'a>>,
+        loaded: bool,
+        now: Now,
+    ) -> Self {
         let agent = (!loaded).then(|| Reason::agent("no configuration has been loaded yet"));
-        let reasons: Vec<Reason> = agent.into_iter().chain(views.flat_map(|view| of(&view, now))).collect();
+        let accounts = views.flat_map(|view| of(&view, now));
+        let templates = templates.filter_map(|view| template_reason(&view));
+        let reasons: Vec<Reason> = agent.into_iter().chain(accounts).chain(templates).collect();
         Self { ready: reasons.is_empty(), reasons }
     }
 
@@ -112,6 +120,20 @@ fn token_reason(view: &AccountView<'_>) -> Option<String> {
         }
         Some(_) => None,
     }
+}
+
+/// One that is only late is late for an account's sake, which says why.
+fn template_reason(view: &TemplateView<'_>) -> Option<Reason> {
+    let reason = match (view.state, view.error) {
+        (SinkState::Written, _) => return None,
+        (_, Some(error)) => format!("{} cannot be written: {}", view.id, error.message),
+        (SinkState::Failed, None) => format!("{} cannot be written", view.id),
+        (SinkState::Unwritten, None) if view.generations.is_none() => {
+            format!("{} is not written yet", view.id)
+        }
+        (SinkState::Unwritten, None) => return None,
+    };
+    Some(Reason::agent(&reason))
 }
 
 fn sink_reason(view: &AccountView<'_>, target: &TargetView<'_>, now: Now) -> Option<String> {

@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, fmt, reload};
 
-use crate::core::Note;
+use crate::core::{Note, SetId};
 use crate::domain::{ErrorClass, human_duration};
 
 /// The least severity that is written: `error`, `warn`, `info`, `debug` or `trace`.
@@ -78,7 +78,8 @@ impl Display for Printable<'_> {
 
 /// Libraries that hold secrets in their messages stay silent at every level.
 fn filter(level: &Level) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(format!("warn,renewd={level}"))
+    const SILENT: &str = "vaultrs=off,rustify=off,kube_client=off,kube_core=off";
+    EnvFilter::try_new(format!("warn,{SILENT},renewd={level}"))
 }
 
 /// Gives the note its sentence.
@@ -113,6 +114,10 @@ pub(super) fn say(note: &Note) {
             let words = if *healed { "written, after failures" } else { "written" };
             tracing::info!(event = "sink_written", sink = %target, %account, generation = generation.0, "{words}");
         }
+        Note::Composed { target, healed } => {
+            let words = if *healed { "written, after failures" } else { "written" };
+            tracing::info!(event = "template_written", template = %target, "{words}");
+        }
         Note::Withdrawn { target, account } => {
             tracing::warn!(event = "sink_withdrawn", sink = %target, %account, "removed, as the token has expired");
         }
@@ -121,6 +126,25 @@ pub(super) fn say(note: &Note) {
         }
         Note::Undelivered { target, message, next, news: false } => {
             tracing::debug!(event = "sink_failed", sink = %target, error = message, %next, "still cannot be written");
+        }
+        Note::ServerAway { server, message, next, news: true } => {
+            tracing::error!(event = "server_away", %server, error = message, %next, "cannot be delivered to");
+        }
+        Note::ServerAway { server, message, next, news: false } => {
+            tracing::debug!(event = "server_away", %server, error = message, %next, "still cannot be delivered to");
+        }
+        Note::ServerBack { server, away } => tracing::info!(
+            event = "server_back", %server, "can be delivered to again, after {}", human_duration(*away)
+        ),
+        Note::HookRan { set, hook, healed } => {
+            let words = if *healed { "a hook has run, after failures" } else { "a hook has run" };
+            tracing::info!(event = "hook_ran", set = name(set), hook, "{words}");
+        }
+        Note::HookFailed { set, hook, message, next, news: true } => {
+            tracing::error!(event = "hook_failed", set = name(set), hook, error = message, %next, "a hook has failed");
+        }
+        Note::HookFailed { set, hook, message, next, news: false } => {
+            tracing::debug!(event = "hook_failed", set = name(set), hook, error = message, %next, "a hook still fails");
         }
         Note::HostPaused { host, until } => {
             tracing::warn!(event = "host_paused", %host, %until, "the provider asks all accounts of this host to wait");
@@ -132,6 +156,14 @@ pub(super) fn say(note: &Note) {
             tracing::debug!(event = "host_down", %host, %until, "the host still fails");
         }
         Note::HostBack { host } => tracing::info!(event = "host_back", %host, "the host answers again"),
+    }
+}
+
+/// Whose hooks, in the log.
+fn name(set: &SetId) -> &str {
+    match set {
+        SetId::Account(account) => account.as_str(),
+        SetId::Template(target) => target,
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Observer {
     warned: BTreeMap<TargetId, Vec<String>>,
     /// Accounts whose state cannot be written: said once.
     unsaved: BTreeMap<AccountId, String>,
+    /// Why the login at Vault cannot be renewed: said once.
+    login_trouble: Option<String>,
     recorder: Recorder,
 }
 
@@ -76,13 +78,49 @@ impl Observer {
 
     /// A delivery worked, but not as it should.
     pub fn warnings(&mut self, target: &TargetId, warnings: &[String]) {
-        let known = self.warned.entry(target.clone()).or_default();
-        if known != warnings {
+        if warnings.is_empty() {
+            self.warned.remove(target);
+        } else if self.warned.get(target).is_none_or(|known| known != warnings) {
             for warning in warnings {
                 tracing::warn!(event = "sink_warning", sink = %target, "{warning}");
             }
-            *known = warnings.to_vec();
+            self.warned.insert(target.clone(), warnings.to_vec());
         }
+    }
+
+    /// What had been delivered was not there any more as it was, and is again.
+    pub fn mended(&mut self, target: &TargetId) {
+        tracing::warn!(
+            event = "sink_mended",
+            sink = %target,
+            "was removed or changed by someone else, and is written again"
+        );
+    }
+
+    /// A hook of that kind has run, or failed.
+    pub fn hook_ran(&mut self, kind: &'static str, ok: bool) {
+        self.recorder.hook_run(kind, ok);
+    }
+
+    /// The login at Vault was renewed or made anew, or could not be: said once.
+    pub fn maintained(&mut self, result: &Result<(), String>) {
+        let error = result.as_ref().err();
+        if self.login_trouble.as_ref() != error {
+            match error {
+                Some(error) => tracing::error!(
+                    event = "vault_login_failing",
+                    error,
+                    "the login at Vault cannot be renewed"
+                ),
+                None => tracing::info!(event = "vault_login_back", "the login at Vault is renewed again"),
+            }
+            self.login_trouble = error.cloned();
+        }
+    }
+
+    /// What hooks were told could not be kept: after a restart they may be told again.
+    pub fn not_marked(&mut self, error: &str) {
+        tracing::warn!(event = "marks_not_saved", error, "what hooks were told could not be noted");
     }
 
     /// What was delivered to a target that has left the configuration was deleted, or was not.

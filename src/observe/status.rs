@@ -20,6 +20,9 @@ pub struct Status {
     pub accounts: Vec<AccountStatus>,
     /// In the configuration's order.
     pub templates: Vec<TemplateStatus>,
+    /// Servers that cannot be delivered to; empty where all is well.
+    #[serde(default)]
+    pub servers: Vec<ServerStatus>,
 }
 
 /// The configuration that the agent runs.
@@ -89,4 +92,25 @@ pub struct TemplateStatus {
     pub written_at: Option<Timestamp>,
     /// The last failure, `None` once healed.
     pub error: Option<ErrorInfo>,
+}
+
+/// A server that sinks stand on, and that is away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// `vault` or `kubernetes`.
+    pub name: String,
+    /// Where it stands.
+    pub state: ServerState,
+    /// Since when.
+    pub since: Timestamp,
+    /// The last failure.
+    pub error: ErrorInfo,
+}
+
+/// Where a server stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerState {
+    /// It is not reached, is sealed, or refuses the login: all that stands on it waits.
+    Away,
 }

@@ -118,7 +118,7 @@ impl Clients {
         response::read(&reading, &reply)
     }
 
-    fn client(&self, http: &Http, idle_timeout: Duration) -> Result<reqwest::Client, Failure> {
+    pub(super) fn client(&self, http: &Http, idle_timeout: Duration) -> Result<reqwest::Client, Failure> {
         let connect_timeout = CONNECT_TIMEOUT.min(http.timeout * 2 / 3);
         let transport = (Http { timeout: connect_timeout, ..http.clone() }, idle_timeout);
         let stamps = stamps(http);
@@ -226,7 +226,7 @@ fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
 }
 
 /// Credentials go over TLS, or stay on this host.
-fn private(url: &Url) -> Result<(), Failure> {
+pub(super) fn private(url: &Url) -> Result<(), Failure> {
     let local = match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

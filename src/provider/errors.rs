@@ -9,7 +9,7 @@ use crate::config::definition::{BodyTest, ErrorRule, Unit, WaitHint};
 use crate::domain::{ErrorClass, Secret, Timestamp};
 
 /// No provider's wish to wait is obeyed for longer.
-const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 
 /// Why an exchange brought no token, in words that hold no secret, body or URL.
 #[derive(Debug, Clone, PartialEq, Eq)]

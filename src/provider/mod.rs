@@ -18,8 +18,10 @@ mod response;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod verify;
 
 pub use client::{Call, Clients};
 pub use errors::Failure;
 pub use response::{Issued, OperationKind, RawReply, Reading, read};
 pub use tls::config as tls_config;
+pub use verify::Unverified;

@@ -2,9 +2,12 @@
 //! effects go out as tasks. No state is shared and no lock is held across an await.
 
 mod answers;
+mod chores;
+mod effects;
 mod reload;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,25 +17,25 @@ use tokio::time::sleep;
 
 use self::reload::{Broken, Reloading};
 use super::calendar::Calendars;
+use super::clock;
 use super::credentials::Probe;
+use super::deliver::{Delivered, Outlet};
+use super::drift::{Drift, Lookout, Suspicions};
 use super::handle::{Heartbeat, Request};
-use super::issue::{self, Exchange};
+use super::issue::Exchange;
 use super::restore::{self, Prepared, Running};
+use super::servers::Servers;
 use super::shared::Shared;
 use super::signals::Signal;
 use super::watch::{Change, Watch};
-use super::{clock, deliver};
 use crate::config::Watched;
-use crate::config::model::{Account, Calendar, Config, Sink};
-use crate::core::{Effect, Engine, Event, FailureMeta, TargetId};
-use crate::domain::{AccountId, BootInstant, ErrorClass, Timestamp};
-use crate::observe::{self, Observer};
-use crate::store::Durability;
+use crate::config::model::{Calendar, Config};
+use crate::core::{Effect, Engine, Event, TargetId};
+use crate::domain::{AccountId, BootInstant, Timestamp};
+use crate::observe::Observer;
 
 /// Deadlines are looked at least this often: monotonic time stops in suspend, and the wall clock may jump.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
-/// State that could not be written is tried again this often.
-const FLUSH_PAUSE: Duration = Duration::from_secs(5);
 /// State of accounts that have left the configuration is kept this long.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -52,7 +55,11 @@ pub(crate) struct Agent {
     pub(super) generation: u64,
     pub(super) loaded_at: Timestamp,
     pub(super) config_error: Option<String>,
-    sinks: HashMap<TargetId, Arc<Sink>>,
+    outlets: HashMap<TargetId, Outlet>,
+    servers: Servers,
+    looked_into_vault: BootInstant,
+    /// The login at Vault is being renewed.
+    maintaining: bool,
     tasks: JoinSet<Done>,
     /// What each task is about, for the case that it panics.
     about: HashMap<Id, Effect>,
@@ -60,6 +67,9 @@ pub(crate) struct Agent {
     firings: mpsc::Receiver<Calendar>,
     watch: Watch,
     changes: mpsc::Receiver<Change>,
+    drift: Drift,
+    lookout: Lookout,
+    touched: mpsc::Receiver<BTreeSet<PathBuf>>,
     reloading: Reloading,
     flushing: bool,
     looked_for_dirt: BootInstant,
@@ -71,8 +81,15 @@ pub(crate) struct Agent {
 /// What a task brings back.
 enum Done {
     Exchange(Exchange),
-    Delivery(Event, Vec<String>),
+    Delivery(Delivered),
+    /// A look at delivered files; whether at all of them.
+    Looked(Suspicions, bool),
     Deleted(TargetId, Result<bool, String>),
+    /// A hook's kind, and how it ended.
+    Notified(&'static str, Event),
+    Marked(Result<(), String>),
+    /// The login at Vault was looked after.
+    Maintained(Result<(), String>),
     Saved(AccountId, Result<(), String>),
     Flushed(Vec<String>),
     Purged(Result<Vec<AccountId>, String>),
@@ -89,12 +106,15 @@ pub(crate) struct Inbox {
 impl Agent {
     pub(crate) fn new(
         shared: Shared,
+        servers: Servers,
         loader: Loader,
         revisions: watch::Sender<u64>,
         observer: Observer,
     ) -> Self {
         let (calendars, firings) = Calendars::new();
         let (watch, changes) = Watch::start();
+        let (lookout, touched) = Lookout::start();
+        let boot = clock::now().boot;
         Self {
             engine: Engine::new(shared.store.seed()),
             shared: Arc::new(shared),
@@ -103,19 +123,25 @@ impl Agent {
             generation: 0,
             loaded_at: clock::wall(),
             config_error: None,
-            sinks: HashMap::new(),
+            outlets: HashMap::new(),
+            servers,
+            looked_into_vault: boot,
+            maintaining: false,
             tasks: JoinSet::new(),
             about: HashMap::new(),
             calendars,
             firings,
             watch,
             changes,
+            drift: Drift::new(boot),
+            lookout,
+            touched,
             reloading: Reloading::default(),
             flushing: false,
-            looked_for_dirt: clock::now().boot,
+            looked_for_dirt: boot,
             observer,
             revisions,
-            heartbeat: Heartbeat::new(clock::now().boot),
+            heartbeat: Heartbeat::new(boot),
         }
     }
 
@@ -146,10 +172,15 @@ impl Agent {
             Some(request) = inbox.requests.recv() => self.answer(request),
             Some(change) = self.changes.recv() => self.changed(change),
             Some(calendar) = self.firings.recv() => self.fired(calendar).await,
+            Some(paths) = self.touched.recv() => self.look_at(self.drift.touched(&paths), false),
             () = sleep(nap) => self.tick(),
         }
+        let now = clock::now().boot;
+        if let Some(folders) = self.drift.new_folders(now) {
+            self.lookout.set(folders);
+        }
         self.revisions.send_modify(|revision| *revision += 1);
-        self.heartbeat.beat(clock::now().boot);
+        self.heartbeat.beat(now);
         taken
     }
 
@@ -184,153 +215,13 @@ impl Agent {
         }
     }
 
-    fn tick(&mut self) {
-        self.apply(Event::Tick);
-        let now = clock::now().boot;
-        if self.flushing || now.since(self.looked_for_dirt) < FLUSH_PAUSE {
-            return;
-        }
-        self.looked_for_dirt = now;
-        if !self.shared.store.dirty().is_empty() {
-            self.flushing = true;
-            let store = self.shared.store.clone();
-            self.tasks.spawn_blocking(move || {
-                let failed = store.flush_dirty().err().unwrap_or_default();
-                Done::Flushed(failed.iter().map(ToString::to_string).collect())
-            });
-        }
-    }
-
     /// The choke point: each event is observed, decided on, and its effects are observed and begun.
-    fn apply(&mut self, event: Event) {
+    pub(super) fn apply(&mut self, event: Event) {
         let now = clock::now();
         self.observer.event(&event, now);
         for effect in self.engine.handle(event, now) {
             self.observer.effect(&effect, now);
             self.begin_effect(effect);
-        }
-    }
-
-    fn begin_effect(&mut self, effect: Effect) {
-        let shared = Arc::clone(&self.shared);
-        match effect.clone() {
-            Effect::Issue(order) => {
-                let Some(account) = self.account(&order.account) else { return };
-                let task = self
-                    .tasks
-                    .spawn(async move { Done::Exchange(issue::issue(shared, account, order).await) });
-                self.about.insert(task.id(), effect);
-            }
-            Effect::Deliver { target, account, revision } => {
-                let Some(sink) = self.sinks.get(&target).cloned() else { return };
-                let task = self.tasks.spawn(async move {
-                    let (event, warnings) = deliver::deliver(shared, sink, account, target, revision).await;
-                    Done::Delivery(event, warnings)
-                });
-                self.about.insert(task.id(), effect);
-            }
-            Effect::Withdraw { target, revision } => {
-                let Some(sink) = self.sinks.get(&target).cloned() else { return };
-                let task = self.tasks.spawn(async move {
-                    Done::Delivery(deliver::withdraw(shared, sink, target, revision).await, Vec::new())
-                });
-                self.about.insert(task.id(), effect);
-            }
-            Effect::Retire { target, delete } => {
-                let Some(sink) = self.sinks.remove(&target).filter(|_| delete) else { return };
-                self.tasks.spawn(async move { Done::Deleted(target, deliver::delete(shared, sink).await) });
-            }
-            Effect::Remember { account, schedule } => {
-                self.save(account, move |record| record.schedule = restore::schedule(schedule));
-            }
-            Effect::Forget { account } => {
-                let now = clock::wall();
-                self.save(account, move |record| record.removed_at = Some(now));
-            }
-            Effect::Disown { account } => {
-                let identity = self.running.probes.get(&account).and_then(|probe| probe.identity);
-                self.save(account, move |record| {
-                    restore::disown(record);
-                    record.identity = identity.unwrap_or(record.identity);
-                });
-            }
-            Effect::DropRefresh { account } => self.save(account, |record| record.refresh = None),
-            Effect::Say(_) => {}
-        }
-    }
-
-    fn save(&mut self, account: AccountId, change: impl FnOnce(&mut crate::store::Record)) {
-        if self.shared.store.latest(&account).is_none() {
-            return; // nothing was ever stored: there is nothing to keep
-        }
-        let saving = self.shared.store.update(&account, Durability::Cached, change);
-        self.tasks
-            .spawn(async move { Done::Saved(account, saving.await.map_err(|error| error.to_string())) });
-    }
-
-    fn account(&self, name: &AccountId) -> Option<Arc<Account>> {
-        self.running.config.as_ref()?.accounts.get(name).cloned()
-    }
-
-    async fn done(&mut self, done: Result<(Id, Done), tokio::task::JoinError>) {
-        let (id, done) = match done {
-            Ok(done) => done,
-            Err(error) => return self.failed_task(error.id()),
-        };
-        self.about.remove(&id);
-        match done {
-            Done::Exchange(exchange) => {
-                self.exchanged(&exchange);
-                self.apply(exchange.event);
-            }
-            Done::Delivery(event, warnings) => {
-                if let Event::Delivered { target, .. } | Event::Undelivered { target, .. } = &event {
-                    self.observer.warnings(target, &warnings);
-                }
-                self.apply(event);
-            }
-            Done::Deleted(target, result) => self.observer.deleted(&target, &result),
-            Done::Saved(account, Err(error)) => self.observer.not_saved(&account, &error),
-            Done::Saved(_, Ok(())) => {}
-            Done::Flushed(errors) => {
-                self.flushing = false;
-                self.observer.flushed(&errors);
-            }
-            Done::Purged(result) => self.observer.purged(&result),
-            Done::Loaded(result, since) => self.loaded(*result, since).await,
-            Done::Probed(account, probe) => self.probed(account, probe),
-        }
-    }
-
-    fn exchanged(&mut self, exchange: &Exchange) {
-        let (account, outcome) = match &exchange.event {
-            Event::Issued { account, .. } => (account, Ok(())),
-            Event::Failed { account, failure, .. } => (account, Err(failure.class)),
-            _ => return,
-        };
-        let seen = observe::Exchange {
-            account,
-            asked: exchange.asked,
-            status: exchange.status,
-            outcome,
-            clock_offset_ms: exchange.clock_offset_ms,
-            warnings: &exchange.warnings,
-        };
-        self.observer.exchange(&seen, clock::now());
-    }
-
-    /// A task has panicked or was cancelled: its account or target goes on as after any other failure.
-    fn failed_task(&mut self, id: Id) {
-        let message = "internal fault, see the log".to_owned();
-        match self.about.remove(&id) {
-            Some(Effect::Issue(order)) => {
-                let failure = FailureMeta::new(ErrorClass::Transient, message);
-                self.apply(Event::Failed { account: order.account, epoch: order.epoch, failure });
-            }
-            Some(Effect::Deliver { target, revision, .. } | Effect::Withdraw { target, revision }) => {
-                self.apply(Event::Undelivered { target, revision, message });
-            }
-            _ => tracing::error!(event = "internal_fault", "a task has failed"),
         }
     }
 }

@@ -24,6 +24,9 @@ use crate::sink::owner;
 /// The longest that a caller of `renew` is kept waiting unless it says otherwise.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The longest that a caller who waits for another token is kept waiting unless it says otherwise.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer {
@@ -164,13 +167,28 @@ async fn status(State(shared): State<Shared>) -> Response {
     }
 }
 
+/// With `after`, a generation, the answer waits for another one: 304 where there is none in time.
+#[derive(Deserialize)]
+struct TokenQuery {
+    after: Option<u64>,
+    timeout: Option<u64>,
+}
+
 async fn token(
-    State(shared): State<Shared>,
+    State(mut shared): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Segment(name): Segment<String>,
+    Query(query): Query<TokenQuery>,
 ) -> Response {
     if let Some(refusal) = shared.refuses(peer) {
         return refusal;
+    }
+    if let Some(after) = query.after {
+        let limit = query.timeout.map_or(TOKEN_TIMEOUT, Duration::from_secs).min(Duration::from_secs(3600));
+        let other = shared.handle.until(&name, |now| now.generation.0 != after);
+        if tokio::time::timeout(limit, other).await.is_err() {
+            return StatusCode::NOT_MODIFIED.into_response();
+        }
     }
     match shared.handle.ask(|reply| Request::Token(name.clone(), reply)).await {
         Some(TokenReply::Document(document)) => Json(document).into_response(),

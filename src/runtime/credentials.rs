@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::keys::{Keys, NotRead};
 use crate::config::model::{Account, SecretSource};
 use crate::domain::Secret;
 use crate::secrets;
@@ -32,13 +33,20 @@ pub(crate) struct Probe {
     pub(crate) seed: Option<Fingerprint>,
     /// The first source that is missing, in words.
     pub(crate) missing: Option<String>,
+    /// Vault could not be asked: this says nothing of what stands there.
+    pub(crate) away: bool,
 }
 
-/// Reads all of them.
-pub(crate) async fn resolve(account: &Account, store: &Store) -> Result<Credentials, String> {
+/// Reads all of them; hurries, as a place at the provider's host waits meanwhile.
+pub(crate) async fn resolve(
+    account: &Account,
+    store: &Store,
+    vault: Option<&Keys>,
+) -> Result<Credentials, String> {
     let mut values = BTreeMap::new();
     for (name, source) in &account.credentials {
-        values.insert(name.clone(), read(name, source).await?);
+        let secret = read(source, vault, true).await.map_err(|error| worded(name, &error))?;
+        values.insert(name.clone(), secret);
     }
     let seed = account.provider.credentials.iter().find(|credential| credential.refresh_seed);
     let seed = seed
@@ -52,27 +60,34 @@ pub(crate) async fn resolve(account: &Account, store: &Store) -> Result<Credenti
     })
 }
 
-/// Looks at them as far as that costs nothing.
-pub(crate) async fn probe(account: &Account, store: &Store) -> Probe {
+/// Looks at them as far as that costs nothing: without `vault`, what stands there is not known yet.
+pub(crate) async fn probe(account: &Account, store: &Store, vault: Option<&Keys>) -> Probe {
     let (mut values, mut missing, mut whole) = (BTreeMap::new(), None, true);
     let is = |name: &str, test: fn(&crate::config::definition::Credential) -> bool| {
         account.provider.credential(name).is_some_and(test)
     };
-    let mut identity_known = true;
+    let (mut identity_known, mut away) = (true, false);
     for (name, source) in &account.credentials {
         let identifies = is(name, |credential| credential.identity);
-        if matches!(source, SecretSource::Command(_)) && !identifies {
+        let costs = match source {
+            SecretSource::Command(_) => !identifies,
+            SecretSource::Vault(_) => vault.is_none(),
+            _ => false,
+        };
+        if costs {
             whole = false;
+            identity_known &= !identifies;
             continue;
         }
-        match read(name, source).await {
+        match read(source, vault, false).await {
             Ok(secret) => {
                 values.insert(name.clone(), secret);
             }
-            Err(message) => {
+            Err(error) => {
                 whole = false;
                 identity_known &= !identifies;
-                missing = missing.or(Some(message));
+                away |= error.away;
+                missing = missing.or_else(|| (!error.away).then(|| worded(name, &error)));
             }
         }
     }
@@ -82,14 +97,28 @@ pub(crate) async fn probe(account: &Account, store: &Store) -> Probe {
         content: whole.then(|| content(&values, store)),
         seed: seed.map(|(_, secret)| seed_fingerprint(store, secret)),
         missing,
+        away,
     }
 }
 
-async fn read(name: &str, source: &SecretSource) -> Result<Secret, String> {
-    secrets::resolve(source, &secrets::process_environment).await.map_err(|error| match error.hint() {
-        Some(hint) => format!("credential `{name}`: {error}; hint: {hint}"),
-        None => format!("credential `{name}`: {error}"),
-    })
+/// From Vault, `soon` or as long as it takes; from anywhere else as it is.
+async fn read(source: &SecretSource, vault: Option<&Keys>, soon: bool) -> Result<Secret, NotRead> {
+    match (source, vault) {
+        (SecretSource::Vault(key), Some(keys)) if soon => keys.read_soon(key).await,
+        (SecretSource::Vault(key), Some(keys)) => keys.read(key).await,
+        _ => secrets::resolve(source, &secrets::process_environment).await.map_err(|error| NotRead {
+            message: error.to_string(),
+            hint: error.hint().map(str::to_owned),
+            away: false,
+        }),
+    }
+}
+
+fn worded(name: &str, NotRead { message, hint, .. }: &NotRead) -> String {
+    match hint {
+        Some(hint) => format!("credential `{name}`: {message}; hint: {hint}"),
+        None => format!("credential `{name}`: {message}"),
+    }
 }
 
 fn identity(account: &Account, values: &BTreeMap<String, Secret>, store: &Store) -> Fingerprint {

@@ -1,64 +1,210 @@
 //! The effects that bring tokens to their targets. File system calls run on the blocking pool; one that hangs keeps
-//! its thread, and after two seconds nobody else waits for it.
+//! its thread, and after two seconds nobody else waits for it. Servers have no place here to take: the engine bounds
+//! how much is asked of each.
 
+mod served;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::drift::{self, Look};
+use super::servers::Servers;
 use super::shared::Shared;
-use crate::config::model::{FileSink, Sink};
+use crate::config::model::{FileSink, Sink, TemplateForm, TemplateTarget};
 use crate::core::{Event, TargetId};
-use crate::domain::{AccountId, TokenDocument};
-use crate::sink::{content, file};
+use crate::domain::{AccountId, Generation, Token, TokenDocument};
+use crate::sink::{Member, compose, content, directory, file};
+use crate::store::Record;
 
 /// A write that takes longer gives its place to the next.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Brings the target to the account's current token.
+/// What stands behind a target.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Outlet {
+    /// A sink of that account.
+    Sink(AccountId, Arc<Sink>),
+    /// A template of several.
+    Template(Arc<TemplateTarget>),
+}
+
+impl Outlet {
+    /// Whether it is a secret in Vault.
+    pub(crate) fn stands_in_vault(&self) -> bool {
+        matches!(self, Self::Sink(_, sink) if matches!(**sink, Sink::Vault(_)))
+    }
+}
+
+/// What came of a delivery.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    /// For the engine.
+    pub(crate) event: Event,
+    /// What works but should not stay so.
+    pub(crate) warnings: Vec<String>,
+    /// Of a file: where it stands and what it looked like right after.
+    pub(crate) look: Option<(PathBuf, Look)>,
+}
+
+/// A delivery that worked.
+struct Done {
+    held: Vec<Generation>,
+    written: bool,
+    print: u64,
+    warnings: Vec<String>,
+    look: Option<(PathBuf, Look)>,
+}
+
+/// Why one did not, in words.
+struct Trouble {
+    message: String,
+    server_away: bool,
+}
+
+impl From<String> for Trouble {
+    fn from(message: String) -> Self {
+        Self { message, server_away: false }
+    }
+}
+
+impl From<Event> for Delivered {
+    fn from(event: Event) -> Self {
+        Self { event, warnings: Vec::new(), look: None }
+    }
+}
+
+/// Brings the target to its members' current tokens.
 pub(crate) async fn deliver(
     shared: Arc<Shared>,
-    sink: Arc<Sink>,
-    account: AccountId,
+    servers: Servers,
+    outlet: Outlet,
     target: TargetId,
     revision: u64,
-) -> (Event, Vec<String>) {
-    let Sink::File(file) = sink.as_ref().clone();
-    let Some(record) = shared.store.snapshot(&account) else {
-        return (undelivered(target, revision, "no token is stored"), Vec::new());
+) -> Delivered {
+    let done = match &outlet {
+        Outlet::Template(template) => composed(&shared, Arc::clone(template)).await,
+        Outlet::Sink(account, sink) => match (shared.store.snapshot(account), sink.as_ref()) {
+            (None, _) => Err(no_token(account).into()),
+            (Some(record), Sink::File(sink)) => filed(&shared, sink.clone(), record).await,
+            (Some(record), Sink::Vault(sink)) => served::vault(&servers, sink, &record).await,
+            (Some(record), Sink::Kubernetes(sink)) => served::kubernetes(&servers, sink, &record).await,
+        },
     };
-    let work = move || {
-        let Some(token) = &record.current else { return Err("no token is stored".to_owned()) };
-        let document = TokenDocument { account: &record.account, provider: &record.provider, token };
-        let bytes = content::render(&file, &document).map_err(|error| error.to_string())?;
-        let put = file::put(&file, &bytes).map_err(|error| worded(&error))?;
-        Ok((token.meta.generation, put))
-    };
-    match patiently(&shared, work).await {
-        Ok((generation, put)) => {
-            let written = put.outcome == file::Outcome::Written;
-            let warnings = put.warnings.iter().map(ToString::to_string).collect();
-            (Event::Delivered { target, revision, held: Some(generation), written }, warnings)
+    match done {
+        Ok(Done { held, written, print, warnings, look }) => {
+            let event = Event::Delivered { target, revision, held: Some(held), written, print };
+            Delivered { event, warnings, look }
         }
-        Err(message) => (undelivered(target, revision, &message), Vec::new()),
+        Err(Trouble { message, server_away }) => {
+            Event::Undelivered { target, revision, message, server_away }.into()
+        }
     }
 }
 
 /// Takes an expired token away.
-pub(crate) async fn withdraw(shared: Arc<Shared>, sink: Arc<Sink>, target: TargetId, revision: u64) -> Event {
-    match remove(&shared, &sink).await {
-        Ok(written) => Event::Delivered { target, revision, held: None, written },
-        Err(message) => undelivered(target, revision, &message),
-    }
+pub(crate) async fn withdraw(
+    shared: Arc<Shared>,
+    servers: Servers,
+    outlet: Outlet,
+    target: TargetId,
+    revision: u64,
+) -> Delivered {
+    let event = match remove(&shared, &servers, &outlet).await {
+        Ok(written) => Event::Delivered { target, revision, held: None, written, print: 0 },
+        Err(Trouble { message, server_away }) => {
+            Event::Undelivered { target, revision, message, server_away }
+        }
+    };
+    event.into()
 }
 
 /// Deletes what a target that has left the configuration was given. Nobody retries: it says what stays behind.
-pub(crate) async fn delete(shared: Arc<Shared>, sink: Arc<Sink>) -> Result<bool, String> {
-    remove(&shared, &sink).await
+pub(crate) async fn delete(shared: Arc<Shared>, servers: Servers, outlet: Outlet) -> Result<bool, String> {
+    remove(&shared, &servers, &outlet).await.map_err(|trouble| trouble.message)
 }
 
-async fn remove(shared: &Shared, sink: &Sink) -> Result<bool, String> {
-    let Sink::File(sink) = sink;
-    let sink: FileSink = sink.clone();
-    patiently(shared, move || file::remove(&sink).map_err(|error| worded(&error))).await
+async fn remove(shared: &Shared, servers: &Servers, outlet: &Outlet) -> Result<bool, Trouble> {
+    match outlet {
+        Outlet::Sink(_, sink) => match sink.as_ref() {
+            Sink::File(sink) => remove_file(shared, sink.clone()).await,
+            Sink::Vault(sink) => served::delete_from_vault(servers, sink).await,
+            Sink::Kubernetes(secret) => {
+                let Outlet::Sink(account, _) = outlet else { return Ok(false) };
+                served::delete_from_kubernetes(servers, secret, account).await
+            }
+        },
+        Outlet::Template(template) => match compose::file_of(template) {
+            Some(sink) => remove_file(shared, sink).await,
+            None => {
+                let template = Arc::clone(template);
+                let work = move || directory::remove(&template).map_err(|error| worded(&error));
+                Ok(patiently(shared, work).await?)
+            }
+        },
+    }
+}
+
+async fn remove_file(shared: &Shared, sink: FileSink) -> Result<bool, Trouble> {
+    Ok(patiently(shared, move || file::remove(&sink).map_err(|error| worded(&error))).await?)
+}
+
+async fn filed(shared: &Shared, sink: FileSink, record: Arc<Record>) -> Result<Done, Trouble> {
+    let work = move || {
+        let (token, member) = member(&record)?;
+        let held = vec![token.meta.generation];
+        let bytes = content::render(&sink, member).map_err(|error| error.to_string())?;
+        let put = file::put(&sink, &bytes).map_err(|error| worded(&error))?;
+        Ok(done(held, 0, put, sink.path))
+    };
+    Ok(patiently(shared, work).await?)
+}
+
+async fn composed(shared: &Shared, template: Arc<TemplateTarget>) -> Result<Done, Trouble> {
+    // One snapshot of each, taken together.
+    let records: Option<Vec<Arc<Record>>> =
+        template.accounts.iter().map(|account| shared.store.snapshot(account)).collect();
+    let Some(records) = records else {
+        return Err("an account that the template names has no token yet".to_owned().into());
+    };
+    let store = shared.store.clone();
+    let work = move || {
+        let (mut held, mut members) = (Vec::with_capacity(records.len()), BTreeMap::new());
+        for record in &records {
+            let (token, member) = member(record)?;
+            held.push(token.meta.generation);
+            members.insert(&record.account, member);
+        }
+        let files = compose::render_all(&template, &members).map_err(|error| error.to_string())?;
+        let named = files.iter().flat_map(|(name, content)| [name.as_bytes(), content.as_slice()]);
+        let parts: Vec<&[u8]> = std::iter::once(&b"template"[..]).chain(named).collect();
+        let print = store.fingerprint(&parts).as_u64();
+        let put = match (&template.form, compose::file_of(&template)) {
+            (TemplateForm::File { .. }, Some(sink)) => {
+                let content = files.values().next().map_or(&[][..], |content| content.as_slice());
+                file::put(&sink, content)
+            }
+            _ => directory::put(&template, &files),
+        };
+        let put = put.map_err(|error| worded(&error))?;
+        Ok(done(held, print, put, template.path.clone()))
+    };
+    Ok(patiently(shared, work).await?)
+}
+
+fn done(held: Vec<Generation>, print: u64, put: file::Put, path: PathBuf) -> Done {
+    let look = drift::look(&path).map(|look| (path, look));
+    let warnings = put.warnings.iter().map(ToString::to_string).collect();
+    Done { held, written: put.outcome == file::Outcome::Written, print, warnings, look }
+}
+
+/// What a record's current token is to whoever renders it.
+fn member(record: &Record) -> Result<(&Token, Member<'_>), String> {
+    let token = record.current.as_ref().ok_or_else(|| no_token(&record.account))?;
+    let document = TokenDocument { account: &record.account, provider: &record.provider, token };
+    let refresh_token = record.refresh.as_ref().map(|slot| &slot.token);
+    Ok((token, Member { document, refresh_token }))
 }
 
 /// Runs blocking work with one of the few places, which it loses when it takes too long.
@@ -78,8 +224,8 @@ async fn patiently<T: Send + 'static>(
     done.unwrap_or_else(|_| Err("internal fault while writing".to_owned()))
 }
 
-fn undelivered(target: TargetId, revision: u64, message: &str) -> Event {
-    Event::Undelivered { target, revision, message: message.to_owned() }
+fn no_token(account: &AccountId) -> String {
+    format!("no token of `{account}` is stored")
 }
 
 fn worded(error: &file::SinkError) -> String {

@@ -1,16 +1,19 @@
 //! The effect `Issue`: from credentials over the provider's reply to the durable record. One straight line.
 
+mod intent;
+
 use std::sync::Arc;
 
-use super::clock;
+use self::intent::{intend, stale};
 use super::credentials::{self, Credentials};
+use super::servers::Servers;
 use super::shared::Shared;
-use crate::config::definition::Definition;
+use super::{clock, verify};
 use crate::config::model::Account;
 use crate::core::{self, Admission, Event, FailureMeta, IssuedMeta, Operation, RefreshMeta};
 use crate::domain::{ErrorClass, Secret, Timestamp, Token, TokenMeta};
 use crate::provider::{Call, Failure, Issued, OperationKind};
-use crate::store::{Durability, Fingerprint, Intent, IntentKind, Record, RefreshSlot};
+use crate::store::{Durability, Fingerprint, Record, RefreshSlot};
 
 /// What came of it, for the engine and for the metrics.
 #[derive(Debug)]
@@ -28,8 +31,13 @@ pub(crate) struct Exchange {
 }
 
 /// Asks the provider once.
-pub(crate) async fn issue(shared: Arc<Shared>, account: Arc<Account>, order: core::Issue) -> Exchange {
-    match attempt(&shared, &account, &order).await {
+pub(crate) async fn issue(
+    shared: Arc<Shared>,
+    servers: Servers,
+    account: Arc<Account>,
+    order: core::Issue,
+) -> Exchange {
+    match attempt(&shared, &servers, &account, &order).await {
         Ok((meta, reply)) => Exchange {
             event: Event::Issued { account: order.account, epoch: order.epoch, meta },
             status: reply.status,
@@ -40,6 +48,7 @@ pub(crate) async fn issue(shared: Arc<Shared>, account: Arc<Account>, order: cor
         Err(refusal) => {
             let (failure, asked, status) = match refusal {
                 Refusal::Ours(message) => (FailureMeta::config(message), false, None),
+                Refusal::Unverified(failure, reply) => (theirs(failure), reply.asked, reply.status),
                 Refusal::Theirs(failure) => {
                     let status = failure.status;
                     (theirs(failure), true, status)
@@ -73,32 +82,38 @@ pub(crate) fn seeded(account: &Account) -> bool {
         .any(|credential| credential.refresh_seed && account.credentials.contains_key(&credential.name))
 }
 
-enum Refusal {
+pub(super) enum Refusal {
     /// Something on our side; nothing was sent.
     Ours(String),
     /// The provider's reply, or none.
     Theirs(Failure),
+    /// The provider gave a token, now or before, that is not known to work.
+    Unverified(Failure, Remarks),
 }
 
-struct Remarks {
-    status: Option<u16>,
-    asked: bool,
-    clock_offset_ms: Option<i64>,
-    warnings: Vec<String>,
+/// What else is to be said of an exchange.
+#[derive(Default)]
+pub(super) struct Remarks {
+    pub(super) status: Option<u16>,
+    pub(super) asked: bool,
+    pub(super) clock_offset_ms: Option<i64>,
+    pub(super) warnings: Vec<String>,
 }
 
 async fn attempt(
     shared: &Shared,
+    servers: &Servers,
     account: &Account,
     order: &core::Issue,
 ) -> Result<(IssuedMeta, Remarks), Refusal> {
     if let Some(meta) = rescued(shared, order).await? {
-        return Ok((
-            meta,
-            Remarks { status: None, asked: false, clock_offset_ms: None, warnings: Vec::new() },
-        ));
+        return Ok((meta, Remarks::default()));
     }
-    let credentials = credentials::resolve(account, &shared.store).await.map_err(Refusal::Ours)?;
+    if verify::has_candidate(shared, order) {
+        return verify::decide(shared, account, order, Remarks::default()).await;
+    }
+    let credentials = credentials::resolve(account, &shared.store, servers.keys.as_deref()).await;
+    let credentials = credentials.map_err(Refusal::Ours)?;
     let before = shared.store.latest(&order.account);
     let spent = match order.operation {
         Operation::Refresh => Some(refresh_token(before.as_deref(), &credentials, &order.account)?),
@@ -175,75 +190,6 @@ fn refresh_token(
     }
 }
 
-/// A whole reply to a repeated login that makes no sense is the stored reply of the first one, whose token has ended
-/// since, and would come again for ever: that login is over, and the next one has a key of its own. (A repeated refresh
-/// needs no such care: what it brings is the next refresh token, and spending that is another request.)
-fn stale(failure: Failure) -> Failure {
-    let whole = failure.class == ErrorClass::Malformed && failure.status.is_some();
-    Failure { ambiguous: failure.ambiguous && !whole, ..failure }
-}
-
-/// Whether the provider can tell a repeated request. Without a key on its way it sees one like any other, and its reply is
-/// a new one.
-fn is_keyed(provider: &Definition, operation: Operation) -> bool {
-    let operation = match operation {
-        Operation::Issue => &provider.issue,
-        Operation::Refresh => &provider.refresh,
-    };
-    operation.as_ref().is_some_and(|operation| operation.request.sends_idempotency_key())
-}
-
-/// Notes what is about to be done, and whether that repeats, by its key, a request whose end is not known; durable where a
-/// refresh token is spent.
-async fn intend(
-    shared: &Shared,
-    account: &Account,
-    order: &core::Issue,
-    credentials: &Credentials,
-    refresh: Option<Fingerprint>,
-) -> Result<(Intent, bool), Refusal> {
-    let open = shared.store.latest(&order.account).and_then(|record| record.intent.clone());
-    let operation = match order.operation {
-        Operation::Issue => IntentKind::Issue,
-        Operation::Refresh => IntentKind::Refresh,
-    };
-    // A stored reply of long ago would bring a token that is over.
-    let recent =
-        |intent: &Intent| account.provider.life.is_none_or(|life| intent.at.plus(life) > clock::wall());
-    let same =
-        open.filter(|intent| intent.operation == operation && intent.refresh == refresh).filter(recent);
-    let repeated = same.is_some() && is_keyed(&account.provider, order.operation);
-    let at = same.as_ref().map_or_else(clock::wall, |intent| intent.at);
-    let intent = Intent {
-        attempt: order.intent.attempt,
-        operation,
-        refresh,
-        idempotency_key: same.map_or_else(|| shared.unique(), |intent| intent.idempotency_key),
-        at,
-    };
-    let spends = order.operation == Operation::Refresh && account.provider.refresh_single_use;
-    let durability = if spends { Durability::Durable } else { Durability::Cached };
-    let (noted, schedule) = (intent.clone(), order.intent.clone());
-    let (provider, identity) = (account.provider.name.clone(), credentials.identity);
-    let content = credentials.content;
-    let saved = shared.store.update(&order.account, durability, move |record| {
-        record.provider = provider;
-        record.identity = identity;
-        record.credentials = Some(content);
-        record.intent = Some(noted);
-        record.schedule = super::restore::schedule(schedule);
-        record.removed_at = None;
-    });
-    match saved.await {
-        Ok(()) => Ok((intent, repeated)),
-        // What can be asked for again needs no state on disk; the store says that it is dirty.
-        Err(_) if !spends => Ok((intent, repeated)),
-        Err(error) => Err(Refusal::Ours(format!(
-            "the refresh token is not spent, because that cannot be noted: {error}"
-        ))),
-    }
-}
-
 async fn keep(
     shared: &Shared,
     account: &Account,
@@ -275,6 +221,7 @@ async fn keep(
     let slot =
         refresh_token.map(|token| RefreshSlot { token, issued_at: t0, expires_at: refresh_expires_at, seed });
     let identity = credentials.identity;
+    let to_verify = account.verify.is_some() && admission == Admission::Promoted;
     let saved = shared.store.update(
         &order.account,
         if precious { Durability::Precious } else { Durability::Cached },
@@ -286,9 +233,15 @@ async fn keep(
                 record.refresh = slot;
             }
             if admission == Admission::Promoted {
-                record.current = Some(Token { meta, access_token, token_type, extra });
+                let token = Token { meta, access_token, token_type, extra };
+                match to_verify {
+                    true => record.candidate = Some(token),
+                    false => (record.current, record.candidate) = (Some(token), None),
+                }
             }
-            record.generation = record.generation.max(meta.generation);
+            if !to_verify {
+                record.generation = record.generation.max(meta.generation);
+            }
             record.intent = None;
             record.schedule = crate::store::Schedule { last_request: Some(t0), ..Default::default() };
         },
@@ -297,6 +250,7 @@ async fn keep(
         Err(error) if precious => Err(Refusal::Ours(format!(
             "a new refresh token came but cannot be made durable: {error}; the old token stays in use meanwhile"
         ))),
+        _ if to_verify => verify::decide(shared, account, order, remarks).await,
         _ => {
             let refresh = shared.store.latest(&order.account).and_then(|record| refresh_meta(&record));
             let refresh = refresh.or(seeded(account).then_some(RefreshMeta { expires_at: None }));
@@ -354,43 +308,5 @@ fn theirs(failure: Failure) -> FailureMeta {
         host_fault: failure.host_fault,
         host_pause: failure.host_pause,
         refresh: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn built_in(name: &str) -> Definition {
-        let texts = crate::provider::catalog::texts();
-        let (name, text) = texts.iter().find(|(known, _)| *known == name).unwrap();
-        crate::config::parse_definition(name, name, text).unwrap()
-    }
-
-    #[test]
-    fn only_a_vendor_that_is_sent_a_key_is_taken_to_answer_from_a_store() {
-        for operation in [Operation::Issue, Operation::Refresh] {
-            assert!(is_keyed(&built_in("portone"), operation), "{operation:?}");
-            assert!(!is_keyed(&built_in("bizppurio-rcs"), operation), "{operation:?}");
-        }
-        assert!(!is_keyed(&built_in("bizppurio"), Operation::Issue));
-        assert!(!is_keyed(&built_in("bizppurio"), Operation::Refresh), "it has none");
-    }
-
-    #[test]
-    fn a_repeated_login_is_given_up_by_a_whole_reply_that_makes_no_sense_and_by_nothing_else() {
-        let failure = |class, status| Failure {
-            class,
-            message: String::new(),
-            wait: None,
-            status,
-            host_fault: false,
-            host_pause: false,
-            ambiguous: true,
-            refresh_token: None,
-        };
-        assert!(!stale(failure(ErrorClass::Malformed, Some(200))).ambiguous);
-        assert!(stale(failure(ErrorClass::Malformed, None)).ambiguous, "no whole reply");
-        assert!(stale(failure(ErrorClass::Transient, Some(503))).ambiguous, "it may have been done yet");
     }
 }

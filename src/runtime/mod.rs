@@ -7,21 +7,28 @@ pub mod clock;
 mod control;
 mod credentials;
 mod deliver;
+mod drift;
+mod folders;
 mod handle;
 mod issue;
+mod keys;
 mod listen;
+mod notify;
 mod progress;
 mod report;
 mod restore;
 mod run;
+mod servers;
 mod shared;
 mod signals;
+mod verify;
 mod watch;
 
 use std::path::PathBuf;
 
 pub(crate) use control::could_bind;
 pub use run::{Once, Options, Outcome, StartError, level_name, once, run};
+pub(crate) use servers::vault_client;
 pub use signals::{Signal, take as take_signals};
 
 use crate::config::model::Account;

@@ -2,9 +2,11 @@
 
 use super::agent::Agent;
 use super::calendar;
-use crate::core::{AccountView, TargetView};
+use crate::core::{AccountView, ServerView, TargetView, TemplateView};
 use crate::domain::Now;
-use crate::observe::status::{AccountStatus, ConfigStatus, SinkStatus, Status};
+use crate::observe::status::{
+    AccountStatus, ConfigStatus, ServerState, ServerStatus, SinkStatus, Status, TemplateStatus,
+};
 
 /// How everything stands.
 pub(crate) fn status(agent: &Agent, now: Now) -> Status {
@@ -19,7 +21,23 @@ pub(crate) fn status(agent: &Agent, now: Now) -> Status {
             error: agent.config_error.clone(),
         },
         accounts: agent.engine.views(now).map(|view| account(view, now)).collect(),
-        templates: Vec::new(),
+        templates: agent.engine.templates(now).map(template).collect(),
+        servers: agent.engine.servers(now).map(server).collect(),
+    }
+}
+
+fn server(view: ServerView<'_>) -> ServerStatus {
+    let ServerView { name, since, error, .. } = view;
+    ServerStatus { name: name.to_owned(), state: ServerState::Away, since, error: error.clone() }
+}
+
+fn template(view: TemplateView<'_>) -> TemplateStatus {
+    let path = view.id.strip_prefix("template:").unwrap_or(view.id);
+    TemplateStatus {
+        path: path.into(),
+        state: view.state,
+        written_at: view.written_at,
+        error: view.error.cloned(),
     }
 }
 

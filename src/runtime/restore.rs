@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::credentials::{self, Probe};
 use super::issue::{refresh_meta, seeded};
 use crate::config::model::{Account, Config};
-use crate::core::{AccountPlan, Plan, RefreshMeta, Restored};
+use crate::core::{AccountPlan, Plan, RefreshMeta, Restored, TemplatePlan};
 use crate::domain::AccountId;
 use crate::store::{Durability, Record, Schedule, Store};
 
@@ -31,6 +31,8 @@ pub(crate) struct Running {
 }
 
 /// Looks at secrets' sources and at stored state of all that is new or has changed.
+///
+/// What stands in Vault is looked at afterwards: a server that is away must not hold up the configuration.
 pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store) -> Prepared {
     let (mut plan, mut restored, mut touched) = (Plan::default(), BTreeMap::new(), BTreeSet::new());
     let (mut probes, mut remarks) = (BTreeMap::new(), Vec::new());
@@ -46,7 +48,7 @@ pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store)
             }
             _ => {
                 touched.insert(name.clone());
-                credentials::probe(account, store).await
+                credentials::probe(account, store, None).await
             }
         };
         let known = running.probes.get(name).filter(|_| before.is_some()).and_then(|probe| probe.identity);
@@ -64,6 +66,7 @@ pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store)
         plan.accounts.insert(name.clone(), planned);
         probes.insert(name.clone(), probe);
     }
+    plan.templates = config.templates.iter().map(|template| TemplatePlan::new(template)).collect();
     Prepared { config: Arc::new(config), plan, restored, touched, probes, remarks }
 }
 

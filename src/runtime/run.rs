@@ -10,15 +10,16 @@ use super::agent::{Agent, Inbox, Loader};
 use super::handle::Handle;
 use super::listen::Listening;
 use super::progress::{self, Progress};
+use super::servers::Servers;
 use super::shared::Shared;
 use super::signals::Signal;
 use super::{clock, control};
 use crate::config::Watched;
-use crate::config::model::{Config, LogLevel};
+use crate::config::model::{Config, FileSink, LogLevel, Sink};
 use crate::domain::{AccountState, ErrorClass, SinkState};
 use crate::observe::{LevelHandle, Observer};
 use crate::provider::Clients;
-use crate::sink::file;
+use crate::sink::{compose, directory, file};
 use crate::store::{OpenError, Store};
 
 /// What the command line brings along.
@@ -40,6 +41,9 @@ pub enum StartError {
     /// The control socket.
     #[error("{0}")]
     Socket(String),
+    /// TLS.
+    #[error("{0}")]
+    Tls(String),
 }
 
 /// How the agent ended.
@@ -153,16 +157,16 @@ async fn start(
     revisions: tokio::sync::watch::Sender<u64>,
 ) -> Result<Agent, StartError> {
     let state_dir = config.agent.state_dir.clone();
-    let folders: Vec<PathBuf> = config
-        .accounts
-        .values()
-        .flat_map(|account| &account.sinks)
-        .flat_map(|crate::config::model::Sink::File(sink)| file::folders_of(sink))
-        .collect();
+    let sinks = config.accounts.values().flat_map(|account| &account.sinks).filter_map(Sink::file);
+    let templates = config.templates.clone();
+    let composed: Vec<FileSink> =
+        templates.iter().filter_map(|template| compose::file_of(template)).collect();
+    let folders: Vec<PathBuf> = sinks.chain(&composed).flat_map(file::folders_of).collect();
     let opened = tokio::task::spawn_blocking(move || {
         let store = Store::open(&state_dir)?;
         let folders: Vec<_> = folders.iter().map(PathBuf::as_path).collect();
-        Ok::<_, OpenError>((store, file::clean_leftovers(&folders)))
+        let sets = directory::clean(templates.iter().map(AsRef::as_ref));
+        Ok::<_, OpenError>((store, file::clean_leftovers(&folders) + sets))
     });
     let (store, leftovers) = match opened.await {
         Ok(opened) => opened?,
@@ -179,13 +183,16 @@ async fn start(
         );
     }
     let loader = Loader { load: Arc::clone(&options.loader), watched: Arc::clone(&options.watched) };
-    Ok(Agent::new(Shared::new(store, Clients::new()), loader, revisions, Observer::new()))
+    let servers = Servers::new().map_err(StartError::Tls)?;
+    Ok(Agent::new(Shared::new(store, Clients::new()), servers, loader, revisions, Observer::new()))
 }
 
 /// Whether `once` has nothing left to hope for: all is done, or what is not needs a person.
 fn settled(agent: &Agent) -> bool {
     let now = clock::now();
     !agent.is_busy()
+        && !agent.engine.owes_hooks()
+        && agent.templates_are_settled(now)
         && agent.engine.views(now).all(|view| {
             let hopeless = view.error.is_some_and(|error| {
                 matches!(error.class, ErrorClass::Rejected | ErrorClass::Relogin | ErrorClass::Config)
@@ -208,6 +215,13 @@ fn verdict(agent: &Agent, in_time: bool) -> Once {
             (None, None) => {}
         }
     }
+    for view in agent.engine.templates(clock::now()) {
+        match (view.state, view.error) {
+            (SinkState::Written, _) => {}
+            (_, Some(error)) => failed.push(format!("{}: {}", view.id, error.message)),
+            (_, None) => late.push(format!("{}: not written", view.id)),
+        }
+    }
     match (failed.is_empty(), late.is_empty() && in_time) {
         (false, _) => Once::Failed(failed),
         (true, false) if !late.is_empty() => Once::TimedOut(late),
@@ -221,6 +235,7 @@ fn fresh(agent: &Agent) -> Once {
         *if view.finished > 0 { &mut issued } else { &mut kept } += 1;
         sinks += view.targets.len();
     }
+    sinks += agent.engine.templates(clock::now()).count();
     Once::Fresh { issued, kept, sinks }
 }
 

@@ -4,15 +4,15 @@
 //! not to be had (the system's limit of watches): watching is only an optimisation.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use super::folders::Folders;
 use crate::domain::Timestamp;
 
 /// Silence that ends a burst of events.
@@ -69,13 +69,13 @@ async fn run(
     mut new_interests: mpsc::UnboundedReceiver<(Interest, Timestamp)>,
     changes: mpsc::Sender<Change>,
 ) {
-    let (events, mut happened) = mpsc::channel::<OsString>(1024);
-    let mut armed = Armed::new(events);
+    let (events, mut happened) = mpsc::channel::<PathBuf>(1024);
+    let mut folders = Folders::new(events);
     let mut interest = Interest::default();
     let mut seen = Seen::default();
     let mut said = false;
     loop {
-        let problem = armed.arm(&interest);
+        let problem = folders.arm(&interest.watched_folders());
         if let Some(problem) = problem.as_ref().filter(|_| !said) {
             said = true;
             if changes.send(Change::Polling(problem.clone())).await.is_err() {
@@ -91,14 +91,11 @@ async fn run(
                     seen = Seen::look(&new).doubting(since).keeping(seen);
                     interest = new;
                     // First the watches, then the look: nothing falls in between.
-                    let _ = armed.arm(&interest);
+                    let _ = folders.arm(&interest.watched_folders());
                 }
                 None => return,
             },
-            name = happened.recv() => match name {
-                Some(name) if interesting(&name, &names) => settle(&mut happened).await,
-                _ => continue,
-            },
+            () = one_of_ours(&mut happened, &names) => settle(&mut happened).await,
             () = sleep(pause) => {}
         }
         let now = Seen::look(&interest);
@@ -111,22 +108,32 @@ async fn run(
     }
 }
 
+/// Waits for an event that concerns us.
+async fn one_of_ours(happened: &mut mpsc::Receiver<PathBuf>, names: &BTreeSet<OsString>) {
+    while let Some(path) = happened.recv().await {
+        if interesting(path.file_name().unwrap_or_default(), names) {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
 /// Waits until the burst of events is over.
-async fn settle(happened: &mut mpsc::Receiver<OsString>) {
+async fn settle(happened: &mut mpsc::Receiver<PathBuf>) {
     let quiet = async { while let Ok(Some(_)) = timeout(QUIET, happened.recv()).await {} };
     let _ = timeout(BURST, quiet).await;
 }
 
 /// A kubelet swaps `..data`; everything else is known by name. The folder may also hold sinks, state and logs.
-fn interesting(name: &OsString, names: &BTreeSet<OsString>) -> bool {
-    let any_yaml = names.contains(std::ffi::OsStr::new("*"));
+fn interesting(name: &OsStr, names: &BTreeSet<OsString>) -> bool {
+    let any_yaml = names.contains(OsStr::new("*"));
     name.is_empty()
         || name.to_string_lossy().starts_with("..")
         || names.contains(name)
         || (any_yaml && is_yaml(name))
 }
 
-fn is_yaml(name: &OsString) -> bool {
+fn is_yaml(name: &OsStr) -> bool {
     matches!(Path::new(name).extension().and_then(|ending| ending.to_str()), Some("yaml" | "yml"))
 }
 
@@ -151,65 +158,6 @@ impl Interest {
         let targets = self.files().filter_map(|path| std::fs::canonicalize(path).ok());
         let targets = targets.filter_map(|path| path.parent().map(Path::to_path_buf));
         parents.chain(targets).chain(self.folders.iter().cloned()).collect()
-    }
-}
-
-struct Armed {
-    watcher: Option<RecommendedWatcher>,
-    folders: BTreeSet<PathBuf>,
-    events: mpsc::Sender<OsString>,
-}
-
-impl Armed {
-    fn new(events: mpsc::Sender<OsString>) -> Self {
-        Self { watcher: None, folders: BTreeSet::new(), events }
-    }
-
-    /// Watches the folders of `interest`; says why where that is not possible for all that exist.
-    fn arm(&mut self, interest: &Interest) -> Option<String> {
-        let wanted: BTreeSet<PathBuf> =
-            interest.watched_folders().into_iter().filter(|folder| folder.is_dir()).collect();
-        if self.watcher.is_none() {
-            self.folders.clear();
-            match self.watcher() {
-                Ok(watcher) => self.watcher = Some(watcher),
-                Err(error) => return Some(error.to_string()),
-            }
-        }
-        let watcher = self.watcher.as_mut()?;
-        let mut problem = None;
-        for gone in self.folders.difference(&wanted) {
-            let _ = watcher.unwatch(gone); // it may have vanished
-        }
-        let known: BTreeSet<PathBuf> = self.folders.intersection(&wanted).cloned().collect();
-        let mut armed = known.clone();
-        for folder in wanted.difference(&known) {
-            match watcher.watch(folder, RecursiveMode::NonRecursive) {
-                Ok(()) => {
-                    armed.insert(folder.clone());
-                }
-                Err(error) => problem = Some(error.to_string()),
-            }
-        }
-        self.folders = armed;
-        problem
-    }
-
-    fn watcher(&self) -> notify::Result<RecommendedWatcher> {
-        let events = self.events.clone();
-        notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let Ok(event) = event else { return };
-            if matches!(event.kind, EventKind::Access(_)) {
-                return; // our own reading makes these
-            }
-            if event.need_rescan() {
-                let _ = events.try_send(OsString::new());
-            }
-            for name in event.paths.iter().filter_map(|path| path.file_name()) {
-                // A full channel is full of reasons to look.
-                let _ = events.try_send(name.to_owned());
-            }
-        })
     }
 }
 
@@ -293,7 +241,7 @@ fn signature(path: &Path) -> Option<Signature> {
 
 fn yaml_names(folder: &Path) -> BTreeSet<OsString> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    entries.map(|entry| entry.file_name()).filter(is_yaml).collect()
+    entries.map(|entry| entry.file_name()).filter(|name| is_yaml(name)).collect()
 }
 
 #[cfg(test)]

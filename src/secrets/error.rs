@@ -28,6 +28,8 @@ pub enum Place {
     Credential(String),
     /// A command, by its program.
     Command(String),
+    /// A key in Vault: `MOUNT/PATH` and the key.
+    Vault(String, String),
 }
 
 /// What is wrong with a source; reads on after its place.
@@ -51,6 +53,7 @@ pub enum Problem {
     Killed(i32),
     TooSlow,
     Interrupted,
+    Elsewhere,
 }
 
 impl SecretError {
@@ -94,6 +97,7 @@ impl fmt::Display for Place {
             Self::File(path) => write!(f, "the secret file `{}`", path.display()),
             Self::Credential(name) => write!(f, "the systemd credential `{name}`"),
             Self::Command(program) => write!(f, "the secret's command `{program}`"),
+            Self::Vault(path, key) => write!(f, "the key `{key}` of `{path}` in Vault"),
         }
     }
 }
@@ -122,6 +126,7 @@ impl fmt::Display for Problem {
             Self::Killed(signal) => write!(f, "was killed by signal {signal}"),
             Self::TooSlow => write!(f, "took longer than {} s", super::command::TIMEOUT.as_secs()),
             Self::Interrupted => f.write_str("was not read: the agent is ending"),
+            Self::Elsewhere => f.write_str("is only read by a running agent"),
         }
     }
 }

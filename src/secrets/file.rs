@@ -69,7 +69,10 @@ pub(super) fn path_of(source: &SecretSource, environment: &Environment) -> Optio
     match source {
         SecretSource::File(path) => Some(path.clone()),
         SecretSource::Credential(name) => credential(name, environment).ok(),
-        SecretSource::Inline(_) | SecretSource::Env(_) | SecretSource::Command(_) => None,
+        SecretSource::Inline(_)
+        | SecretSource::Env(_)
+        | SecretSource::Command(_)
+        | SecretSource::Vault(_) => None,
     }
 }
 

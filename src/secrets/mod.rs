@@ -65,6 +65,10 @@ pub async fn resolve(source: &SecretSource, environment: &Environment) -> Result
             let output = output.map_err(|problem| place().with(problem))?;
             accept(without_newline(&output)).map_err(|problem| place().with(problem))
         }
+        // Only the runtime has a client.
+        SecretSource::Vault(key) => {
+            Err(Place::Vault(format!("{}/{}", key.mount, key.path), key.key.clone()).with(Problem::Elsewhere))
+        }
     }
 }
 

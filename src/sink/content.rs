@@ -2,9 +2,10 @@
 
 use zeroize::Zeroizing;
 
+use super::context::Member;
 use super::template::{Template, TemplateError};
 use crate::config::model::{Content, FileSink};
-use crate::domain::{Token, TokenDocument};
+use crate::domain::{AccountId, Token, TokenDocument};
 
 /// Why a token has no content for a file. Holds nothing of the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +13,17 @@ pub enum RenderError {
     /// In the template.
     #[error("template, {0}")]
     Template(#[from] TemplateError),
+    /// In the template that this names.
+    #[error("{place}, {error}")]
+    In {
+        /// The file that the template was read from, or what is made from it.
+        place: String,
+        /// What is wrong there.
+        error: TemplateError,
+    },
+    /// A member of the template has no token.
+    #[error("the account `{0}` has no token yet")]
+    Missing(AccountId),
     /// The provider's token type is not what an HTTP header can begin with.
     #[error("the provider's token type is not one word, so there is no header to write")]
     TokenType,
@@ -31,27 +43,28 @@ pub enum RenderError {
 ///
 /// # Errors
 /// [`RenderError`].
-pub fn render(sink: &FileSink, document: &TokenDocument<'_>) -> Result<Zeroizing<Vec<u8>>, RenderError> {
-    let token = document.token.access_token.expose();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(RenderError::Unprintable);
-    }
+pub fn render<'a>(sink: &FileSink, member: impl Into<Member<'a>>) -> Result<Zeroizing<Vec<u8>>, RenderError> {
+    let member = member.into();
+    let document = member.document;
+    printable(document)?;
     match &sink.content {
-        Content::Token => Ok(Zeroizing::new(token.as_bytes().to_vec())),
+        Content::Token => Ok(Zeroizing::new(document.token.access_token.expose().as_bytes().to_vec())),
         Content::Header => header(document.token),
-        Content::Json => Ok(json(document)),
-        Content::Template(source) => Ok(Template::for_path(source, &sink.path)?.render(&document.to_json())?),
+        Content::Json => Ok(json(&document)),
+        Content::Template(source) => {
+            Ok(Template::for_path(source, &sink.path)?.render(&member.context(source))?)
+        }
     }
 }
 
+pub(super) fn printable(document: TokenDocument<'_>) -> Result<(), RenderError> {
+    let token = document.token.access_token.expose();
+    let is_printable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_printable { Ok(()) } else { Err(RenderError::Unprintable) }
+}
+
 fn header(token: &Token) -> Result<Zeroizing<Vec<u8>>, RenderError> {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    // Many providers answer `bearer` and then want to see `Bearer`.
-    let scheme = match token.token_type.as_str() {
-        bearer if bearer.eq_ignore_ascii_case("bearer") => "Bearer",
-        other if !other.is_empty() && other.bytes().all(word) => other,
-        _ => return Err(RenderError::TokenType),
-    };
+    let scheme = token.scheme().ok_or(RenderError::TokenType)?;
     let parts = ["Authorization: ", scheme, " ", token.access_token.expose()];
     let mut line = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
     parts.iter().for_each(|part| line.extend_from_slice(part.as_bytes()));

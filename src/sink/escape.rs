@@ -8,7 +8,8 @@ use std::path::Path;
 pub enum Escape {
     /// Any other ending: values stand as they are; one with a line break or control character is refused.
     Text,
-    /// `.env`: as `sh`, systemd's `EnvironmentFile=`, docker compose and dotenv all read it.
+    /// `.env`: as `sh` and systemd's `EnvironmentFile=` both read it, and most dotenv libraries most of the time
+    /// (docs/templates.md).
     Env,
     /// `.sh`: a word of a POSIX shell.
     Shell,

@@ -44,6 +44,20 @@ pub enum SinkError {
         /// The name.
         name: String,
     },
+    /// A file of a set has a name that its folder has other use for.
+    #[error("`{0}` cannot be the name of a file in a set: it is empty, begins with a dot or has a slash")]
+    FileName(String),
+    /// Something that we did not put there stands where a link to the current set belongs.
+    #[error("`{}` is a {kind} where a link to the current set belongs", .path.display())]
+    Occupied {
+        /// Where it stands.
+        path: PathBuf,
+        /// What it is, in words.
+        kind: &'static str,
+    },
+    /// `..data` leads to somebody else's set.
+    #[error("`{}` leads to a set of files that somebody else keeps", .0.display())]
+    ForeignSet(PathBuf),
     /// The file system refuses, or the place is not safe.
     #[error(transparent)]
     Files(#[from] atomic::Error),
@@ -57,6 +71,9 @@ impl SinkError {
             Self::UnknownName { .. } => {
                 Some("only /etc/passwd and /etc/group are read; a number works without them")
             }
+            Self::FileName(_) => Some("use a plain name, such as `token` or `app.env`"),
+            Self::Occupied { .. } => Some("move it away, or name a folder of its own for the set"),
+            Self::ForeignSet(_) => Some("name a folder of its own for the set, or remove the link `..data`"),
             Self::Files(error) => error.hint(),
         }
     }
@@ -70,7 +87,7 @@ impl SinkError {
 /// # Errors
 /// [`SinkError`]; the old file then stays as it was (an in-place write that fails half-way excepted).
 pub fn put(sink: &FileSink, content: &[u8]) -> Result<Put, SinkError> {
-    let attributes = owner::attributes(sink)?;
+    let attributes = owner::attributes(sink.mode, sink.owner.as_deref(), sink.group.as_deref())?;
     let (folder, name) = locate(&sink.path, Missing::Create(0o755))?;
     let warnings = folder.warning().into_iter().collect();
     if is_right(&folder, &name, content, attributes) {
@@ -89,7 +106,7 @@ pub fn put(sink: &FileSink, content: &[u8]) -> Result<Put, SinkError> {
 /// # Errors
 /// All of them; never an empty list.
 pub fn could_put(sink: &FileSink) -> Result<Vec<Warning>, Vec<SinkError>> {
-    let mut obstacles = owner::unknown(sink);
+    let mut obstacles = owner::unknown(sink.owner.as_deref(), sink.group.as_deref());
     let warnings = place(sink).map_err(|error| obstacles.push(error.into())).unwrap_or_default();
     if obstacles.is_empty() { Ok(warnings) } else { Err(obstacles) }
 }
@@ -139,7 +156,7 @@ fn place(sink: &FileSink) -> Result<Vec<Warning>, atomic::Error> {
         WriteMode::Replace => folder.could_replace(&name)?,
         WriteMode::InPlace => {
             // An owner that is unknown is told as such.
-            let attributes = owner::attributes(sink).ok();
+            let attributes = owner::attributes(sink.mode, sink.owner.as_deref(), sink.group.as_deref()).ok();
             let nobody = Attributes { mode: sink.mode, uid: None, gid: None };
             folder.could_write_in_place(&name, attributes.unwrap_or(nobody))?;
         }
@@ -148,7 +165,7 @@ fn place(sink: &FileSink) -> Result<Vec<Warning>, atomic::Error> {
 }
 
 /// Whether the file is what it should be. What cannot be told counts as no: the write will say why.
-fn is_right(folder: &Folder, name: &OsStr, content: &[u8], wanted: Attributes) -> bool {
+pub(super) fn is_right(folder: &Folder, name: &OsStr, content: &[u8], wanted: Attributes) -> bool {
     let Ok(Some(held)) = folder.read(name, content.len()) else { return false };
     let found = held.found;
     let us = rustix::process::geteuid().as_raw();

@@ -3,13 +3,19 @@
 //! Everything here blocks on the file system (never on a FIFO or another process): the runtime calls it on its
 //! blocking pool.
 
+pub mod compose;
 pub mod content;
+pub mod context;
+pub mod directory;
+pub mod fields;
 pub mod file;
+pub mod filters;
 pub mod owner;
 pub mod template;
 
 mod escape;
 
+pub use context::{Member, names_refresh_token};
 pub use escape::{Escape, Refusal};
 
 #[cfg(test)]

@@ -5,29 +5,33 @@ use std::path::Path;
 
 use super::file::SinkError;
 use crate::atomic::Attributes;
-use crate::config::model::FileSink;
 
 const USERS: &str = "/etc/passwd";
 const GROUPS: &str = "/etc/group";
 
-/// The mode, owner and group that the sink asks for.
-pub(super) fn attributes(sink: &FileSink) -> Result<Attributes, SinkError> {
-    let [uid, gid] = numbers(sink);
-    Ok(Attributes { mode: sink.mode, uid: uid?, gid: gid? })
+/// The mode, owner and group that a sink or template asks for.
+pub(super) fn attributes(
+    mode: u32,
+    owner: Option<&str>,
+    group: Option<&str>,
+) -> Result<Attributes, SinkError> {
+    let [uid, gid] = numbers(owner, group);
+    Ok(Attributes { mode, uid: uid?, gid: gid? })
 }
 
-/// Each of `owner:` and `group:` that this machine does not know. Another machine, which the configuration is for, may.
+/// Each of an `owner:` and a `group:` that this machine does not know. Another machine, which the configuration is for,
+/// may.
 #[must_use]
-pub fn unknown(sink: &FileSink) -> Vec<SinkError> {
-    numbers(sink).into_iter().filter_map(Result::err).collect()
+pub fn unknown(owner: Option<&str>, group: Option<&str>) -> Vec<SinkError> {
+    numbers(owner, group).into_iter().filter_map(Result::err).collect()
 }
 
 /// Owner and group, where they are asked for.
-fn numbers(sink: &FileSink) -> [Result<Option<u32>, SinkError>; 2] {
-    let both = [("user", &sink.owner, USERS), ("group", &sink.group, GROUPS)];
+fn numbers(owner: Option<&str>, group: Option<&str>) -> [Result<Option<u32>, SinkError>; 2] {
+    let both = [("user", owner, USERS), ("group", group, GROUPS)];
     both.map(|(kind, name, database)| {
         let Some(name) = name else { return Ok(None) };
-        let unknown = || SinkError::UnknownName { kind, name: name.clone() };
+        let unknown = || SinkError::UnknownName { kind, name: name.to_owned() };
         number(name, database).map(Some).ok_or_else(unknown)
     })
 }

@@ -1,21 +1,18 @@
 //! Jinja templates whose values are escaped for the target: see [`Escape`].
 //!
-//! Strict about undefined names; fuel bounds the work. The filters `b64encode`, `json`, `sh`, `env`, `sha256` and
-//! `datetime(format, timezone)` give plain text, which is then escaped like any value, except where the filter is
-//! the target's own way to write it (`json` in `.json` and `.yaml`, `sh` and `env` in `.env` and `.sh`).
+//! Strict about undefined names; fuel bounds the work; [`filters`] has the filters.
 //! The engine's own copies of values are not cleared from memory; the rendered result is.
 
 use std::borrow::Cow;
 use std::path::Path;
 
-use base64::Engine;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Serde, Value, ValueKind};
+use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior};
-use ring::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
 use super::escape::{Escape, Refusal, yaml_from_json};
+use super::filters;
 
 /// The most instructions that one rendering may take.
 const FUEL: u64 = 200_000;
@@ -63,16 +60,15 @@ impl Template {
         Self::parse(source, Escape::for_path(path))
     }
 
-    /// Renders it with the names of `context`, a JSON object.
+    /// Renders it with the names of `context`: see [`context`](super::context).
     ///
     /// # Errors
     /// [`TemplateError`]: an undefined name, a value that the target cannot hold, too much work or output.
-    pub fn render(&self, context: &serde_json::Value) -> Result<Zeroizing<Vec<u8>>, TemplateError> {
+    pub(super) fn render(&self, context: &Value) -> Result<Zeroizing<Vec<u8>>, TemplateError> {
         let explain = |error| explain(&error, Some((self, context)));
         let template = self.engine.get_template(NAME).map_err(explain)?;
         let mut result = Limited(Zeroizing::new(Vec::with_capacity(4096)));
-        let values = Value::from(Serde(context));
-        template.render_captured_to(values, &mut result).map_err(explain)?;
+        template.render_captured_to(context.clone(), &mut result).map_err(explain)?;
         Ok(result.0)
     }
 
@@ -131,36 +127,12 @@ fn engine(escape: Escape) -> Environment<'static> {
     // Custom for every target, so that captured blocks count as already escaped.
     engine.set_auto_escape_callback(move |_| AutoEscape::Custom("target".into()));
     engine.set_formatter(move |out, state, value| write_value(target(escape, state), out, value));
-    engine.add_filter("b64encode", |value: Cow<'_, str>| {
-        base64::engine::general_purpose::STANDARD.encode(value.as_bytes())
-    });
-    engine.add_filter("sha256", |value: Cow<'_, str>| {
-        digest(&SHA256, value.as_bytes())
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    });
-    engine.add_filter("json", move |state: &State<'_, '_>, value: Value| {
-        let text = json(&value)?;
-        Ok::<_, minijinja::Error>(match target(escape, state) {
-            Escape::Json => Value::from_safe_string(text),
-            Escape::Yaml => Value::from_safe_string(yaml_from_json(&text)),
-            Escape::Text | Escape::Env | Escape::Shell => Value::from(text),
-        })
-    });
-    engine.add_filter("sh", move |state: &State<'_, '_>, value: Value| {
-        quote_for(Escape::Shell, target(escape, state), &value)
-    });
-    engine.add_filter("env", move |state: &State<'_, '_>, value: Value| {
-        quote_for(Escape::Env, target(escape, state), &value)
-    });
-    engine.add_filter("datetime", datetime);
+    filters::add(&mut engine, escape);
     engine
 }
 
 /// `{% autoescape false %}` switches quoting off, never the refusal of line breaks.
-fn target(escape: Escape, state: &State<'_, '_>) -> Escape {
+pub(super) fn target(escape: Escape, state: &State<'_, '_>) -> Escape {
     if matches!(state.auto_escape(), AutoEscape::Custom(_)) { escape } else { Escape::Text }
 }
 
@@ -180,27 +152,12 @@ fn write_value(target: Escape, out: &mut Output<'_>, value: &Value) -> Result<()
     out.write_str(&text).map_err(failed)
 }
 
-/// `sh` and `env`: quoted, and final where that is how the target (or a target without a way of its own) writes it.
-fn quote_for(filter: Escape, target: Escape, value: &Value) -> Result<Value, minijinja::Error> {
-    let text = text_of(value)?;
-    Ok(match target {
-        // Of the two only a shell script can hold a line break within quotes.
-        Escape::Shell => Value::from_safe_string(quote(filter, &text)?),
-        Escape::Env => Value::from_safe_string(quote(Escape::Env, &text)?),
-        Escape::Text => {
-            quote(Escape::Text, &text)?;
-            Value::from_safe_string(quote(filter, &text)?)
-        }
-        Escape::Json | Escape::Yaml => Value::from(quote(filter, &text)?),
-    })
-}
-
-fn quote(escape: Escape, text: &str) -> Result<String, minijinja::Error> {
+pub(super) fn quote(escape: Escape, text: &str) -> Result<String, minijinja::Error> {
     escape.quote(text).map_err(refuse)
 }
 
 /// The value as text: a string's own, nothing for `none`, JSON for what is composed.
-fn text_of(value: &Value) -> Result<Cow<'_, str>, minijinja::Error> {
+pub(super) fn text_of(value: &Value) -> Result<Cow<'_, str>, minijinja::Error> {
     match value.kind() {
         ValueKind::Undefined => Err(ErrorKind::UndefinedError.into()),
         ValueKind::None => Ok("".into()),
@@ -210,30 +167,19 @@ fn text_of(value: &Value) -> Result<Cow<'_, str>, minijinja::Error> {
     }
 }
 
-fn json(value: &Value) -> Result<String, minijinja::Error> {
+pub(super) fn json(value: &Value) -> Result<String, minijinja::Error> {
     if value.is_undefined() {
         return Err(ErrorKind::UndefinedError.into());
     }
     serde_json::to_string(value).map_err(|_| refuse(Refusal::NotJson))
 }
 
-fn datetime(value: Value, format: Option<&str>, timezone: Option<&str>) -> Result<String, minijinja::Error> {
-    let instant = match value.as_i64() {
-        Some(seconds) => jiff::Timestamp::from_second(seconds).ok(),
-        None => value.as_str().and_then(|text| text.parse().ok()),
-    };
-    let instant: jiff::Timestamp = instant.ok_or_else(|| refuse(Refusal::NotATime))?;
-    let zoned = instant.in_tz(timezone.unwrap_or("UTC")).map_err(|_| refuse(Refusal::UnknownZone))?;
-    let format = format.unwrap_or("%Y-%m-%dT%H:%M:%S%:z");
-    jiff::fmt::strtime::format(format, &zoned).map_err(|_| refuse(Refusal::BadFormat))
-}
-
-fn refuse(refusal: Refusal) -> minijinja::Error {
+pub(super) fn refuse(refusal: Refusal) -> minijinja::Error {
     minijinja::Error::new(ErrorKind::InvalidOperation, "refused").with_source(refusal)
 }
 
 /// The engine's error without its details, some of which carry values.
-fn explain(error: &minijinja::Error, rendered: Option<(&Template, &serde_json::Value)>) -> TemplateError {
+fn explain(error: &minijinja::Error, rendered: Option<(&Template, &Value)>) -> TemplateError {
     let refusal = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Refusal>());
     let detail = error.detail().unwrap_or("it cannot be parsed");
     let what = match error.kind() {
@@ -245,6 +191,9 @@ fn explain(error: &minijinja::Error, rendered: Option<(&Template, &serde_json::V
         | ErrorKind::UnknownFunction => detail.to_owned(),
         ErrorKind::UndefinedError => match rendered.and_then(|(template, context)| template.missing(context))
         {
+            Some(name) if name.ends_with("refresh_token") => {
+                format!("`{name}` is not defined: the provider gave no refresh token with this token")
+            }
             Some(name) => format!("`{name}` is not defined"),
             None => "a name is not defined".to_owned(),
         },
@@ -257,8 +206,9 @@ fn explain(error: &minijinja::Error, rendered: Option<(&Template, &serde_json::V
 
 impl Template {
     /// The first of its names that `context` lacks.
-    fn missing(&self, context: &serde_json::Value) -> Option<String> {
-        let is_missing = |name: &String| name.split('.').try_fold(context, |at, key| at.get(key)).is_none();
+    fn missing(&self, context: &Value) -> Option<String> {
+        let look = |at: Value, key: &str| at.get_attr(key).ok().filter(|found| !found.is_undefined());
+        let is_missing = |name: &String| name.split('.').try_fold(context.clone(), look).is_none();
         self.names().into_iter().find(is_missing)
     }
 }

@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, OFlags, flock, ftruncate};
 use rustix::io::{Errno, pwrite};
 use zeroize::Zeroizing;
 
+use super::marks::Marks;
 use super::wire::{self, Broken};
 use super::{Fingerprint, Notice, OpenError, Record, StoreError, Unreadable};
 use crate::atomic::{Attributes, Error, Folder, Operation, SyncLevel};
@@ -24,7 +25,7 @@ const CORRUPT_KEPT: u64 = 3;
 const INSTALLATION: &str = "installation";
 const ACCOUNTS: &str = "accounts";
 
-const PRIVATE: Attributes = Attributes { mode: 0o600, uid: None, gid: None };
+pub(super) const PRIVATE: Attributes = Attributes { mode: 0o600, uid: None, gid: None };
 
 /// The state directory on disk.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(super) struct Directory {
     pub(super) path: PathBuf,
     pub(super) installation: Installation,
     pub(super) notices: Vec<Notice>,
+    pub(super) marks: Marks,
     accounts: Folder,
     /// Holds the lock as long as it lives.
     _lock: OwnedFd,
@@ -50,7 +52,8 @@ impl Directory {
         notices.extend((leftovers > 0).then_some(Notice::LeftoversRemoved(leftovers)));
         let (installation, notice) = Installation::open(&folder)?;
         notices.extend(notice);
-        Ok(Self { path: path.to_owned(), installation, notices, accounts, _lock: lock })
+        let marks = Marks::open(folder);
+        Ok(Self { path: path.to_owned(), installation, notices, marks, accounts, _lock: lock })
     }
 
     /// Whether [`Directory::open`] would find what it needs, making nothing. The lock is another matter: an agent that

@@ -14,6 +14,13 @@ impl Fingerprint {
         u128::from_be_bytes(self.0)
     }
 
+    /// The first half of it.
+    #[must_use]
+    pub fn as_u64(self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// The mark of `parts` under `key`; each part is preceded by its length.
     pub(super) fn of(key: &hmac::Key, parts: &[&[u8]]) -> Self {
         let mut context = hmac::Context::with_key(key);

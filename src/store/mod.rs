@@ -6,6 +6,7 @@
 //!   lock                  held by the one agent that owns the directory; its process id as text
 //!   installation          random id and HMAC key, made once
 //!   accounts/<name>.json  0600, see `Record`
+//!   marks.json            what the hooks of templates were last told
 //! ```
 //!
 //! **Invariant:** [`Store::snapshot`] never shows a change that was asked to be durable and is not so yet. A sink
@@ -18,10 +19,11 @@ mod account;
 mod directory;
 mod error;
 mod fingerprint;
+mod marks;
 mod record;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -29,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::atomic;
 use crate::domain::{AccountId, Timestamp};
 use account::Slot;
 use directory::Directory;
@@ -228,6 +231,30 @@ impl Store {
             }
         }
         failed.map_or(Ok(purged), Err)
+    }
+
+    /// What the hooks of templates were last told, by the template's name; a cache.
+    #[must_use]
+    pub fn marks(&self) -> BTreeMap<String, u64> {
+        self.inner.directory.marks.all()
+    }
+
+    /// Notes what all hooks of a template know now. Blocks; may be lost with the power, which costs a run of each.
+    ///
+    /// # Errors
+    /// What the system says; it is kept in memory and goes with the next write.
+    pub fn mark(&self, template: &str, mark: u64) -> Result<(), atomic::Error> {
+        self.inner.directory.marks.set(template, mark);
+        self.inner.directory.marks.write()
+    }
+
+    /// Forgets the marks of all other templates. Blocks.
+    ///
+    /// # Errors
+    /// As [`Store::mark`].
+    pub fn keep_marks(&self, wanted: impl Fn(&str) -> bool) -> Result<(), atomic::Error> {
+        self.inner.directory.marks.retain(wanted);
+        self.inner.directory.marks.write()
     }
 
     /// Where an account's state is kept; for messages.

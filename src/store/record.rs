@@ -26,6 +26,8 @@ pub struct Record {
     pub generation: Generation,
     /// A request that was about to be sent and whose end is not known.
     pub intent: Option<Intent>,
+    /// The last token that all hooks of the account know of, as the engine's mark.
+    pub notified: Option<u64>,
     /// When the account left the configuration.
     pub removed_at: Option<Timestamp>,
 }
@@ -103,6 +105,7 @@ impl Record {
             current: None,
             generation: Generation::NONE,
             intent: None,
+            notified: None,
             removed_at: None,
         }
     }

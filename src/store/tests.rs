@@ -115,10 +115,7 @@ fn a_strangers_directory_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::os::unix::fs::chown(folder.path(), Some(12_345), None).unwrap();
     let error = Store::open(folder.path()).unwrap_err();
-    assert!(
-        matches!(error, OpenError::Files(crate::atomic::Error::ForeignFolder { uid: 12_345, .. })),
-        "{error}"
-    );
+    assert!(matches!(error, OpenError::Files(atomic::Error::ForeignFolder { uid: 12_345, .. })), "{error}");
     assert!(error.hint().unwrap().contains("as the user that owns it"));
 }
 

@@ -56,6 +56,14 @@ pub(super) fn decode(content: &[u8], account: &AccountId) -> Result<Record, Brok
     Ok(stored.into_record())
 }
 
+/// A document without secrets, with its checksum.
+pub(super) fn sealed(document: &impl Serialize) -> Zeroizing<Vec<u8>> {
+    // What only has text as keys does not fail; an empty file would be found corrupt.
+    let mut content = Zeroizing::new(serde_json::to_vec(document).unwrap_or_default());
+    seal(&mut content);
+    content
+}
+
 pub(super) fn encode_installation(id: [u8; 16], key: &[u8; 32]) -> Zeroizing<Vec<u8>> {
     let key = Zeroizing::new(hex(key));
     let text = format!(r#"{{"schema":{SCHEMA},"id":"{}","key":"{}"}}"#, hex(&id), *key);
@@ -95,6 +103,8 @@ struct StoredRecord<'a> {
     generation: Generation,
     #[serde(default)]
     intent: Option<Cow<'a, Intent>>,
+    #[serde(default)]
+    notified: Option<u64>,
     #[serde(default)]
     removed_at: Option<Timestamp>,
 }
@@ -139,15 +149,16 @@ impl<'a> StoredRecord<'a> {
             current: record.current.as_ref().map(StoredToken::of),
             generation: record.generation,
             intent: record.intent.as_ref().map(Cow::Borrowed),
+            notified: record.notified,
             removed_at: record.removed_at,
         }
     }
 
     fn into_record(self) -> Record {
-        let generation = [&self.candidate, &self.current].into_iter().flatten().map(|token| token.generation);
+        let current = self.current.as_ref().map_or(Generation::NONE, |token| token.generation);
         Record {
-            // A number is never given twice, whatever the file says.
-            generation: generation.fold(self.generation, Generation::max),
+            // A number is never given twice, whatever the file says. (Nobody has seen a candidate's.)
+            generation: self.generation.max(current),
             account: self.account.into_owned(),
             provider: self.provider.into_owned(),
             identity: self.identity,
@@ -162,6 +173,7 @@ impl<'a> StoredRecord<'a> {
             candidate: self.candidate.map(StoredToken::into_token),
             current: self.current.map(StoredToken::into_token),
             intent: self.intent.map(Cow::into_owned),
+            notified: self.notified,
             removed_at: self.removed_at,
         }
     }
@@ -208,7 +220,7 @@ fn seal(content: &mut Zeroizing<Vec<u8>>) {
 }
 
 /// Checks and decodes a document, migrating an older one.
-fn open<T: serde::de::DeserializeOwned>(content: &[u8]) -> Result<T, Broken> {
+pub(super) fn open<T: serde::de::DeserializeOwned>(content: &[u8]) -> Result<T, Broken> {
     open_with(content, OLDEST, MIGRATIONS)
 }
 

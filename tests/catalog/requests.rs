@@ -87,7 +87,9 @@ fn account(definition: Definition, base: &str, kind: OperationKind, params: &[(&
             client_identity: None,
             source_address: None,
         },
+        verify: None,
         sinks: vec![],
+        on_change: vec![],
     }
 }
 

@@ -21,6 +21,7 @@ macro_rules! room {
 }
 
 mod agent;
+mod consumers;
 mod http;
 mod oauth2_mock_server;
 mod oidc_provider;

@@ -70,7 +70,7 @@ impl Drop for Room {
     }
 }
 
-fn skip(test: &str, reason: &str) {
+pub(crate) fn skip(test: &str, reason: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} may not be skipped: {reason}");
     eprintln!("skipped: {test}: {reason}");
     if let Some(list) = std::env::var_os("RENEWD_TEST_SKIPS") {

@@ -74,6 +74,16 @@ Examples:
   renewd wait --timeout 1m
   renewd wait messaging payments && exec my-app";
 
+pub(super) const EXEC: &str = "\
+The command keeps the terminal, gets the signals that renewd exec gets, and its exit status is handed through
+(128 and the number for a signal; 126 or 127 where it cannot be run; 75 without a token in time).
+A running process's environment does not change: after a renewal take --on-change restart, or --files.
+
+Examples:
+  renewd exec --account messaging -- ./send.sh                   # $MESSAGING_ACCESS_TOKEN
+  renewd exec --env API_TOKEN=messaging.access_token --on-change restart -- ./worker
+  renewd exec --account messaging --files /dev/shm/app --on-change signal:HUP -- nginx -g 'daemon off;'";
+
 pub(super) const PROVIDERS: &str = "\
 The definitions are data: copy one under `providers:` and change it to describe a token API of your own.
 

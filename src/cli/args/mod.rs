@@ -2,6 +2,7 @@
 
 mod help;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::OsStringValueParser, builder::TypedValueParser};
 
 use super::duration::parse_duration;
+use super::exec::{OnChange, Variable};
 use crate::config::model::LogLevel;
 use crate::domain::AccountId;
 use crate::simulator::FaultRule;
@@ -85,6 +87,9 @@ pub(super) enum Command {
     /// Return once accounts are fresh and delivered
     #[command(after_help = help::WAIT)]
     Wait(WaitArgs),
+    /// Run a command with tokens in its environment or in files; signal or restart it when they are renewed
+    #[command(after_help = help::EXEC)]
+    Exec(ExecArgs),
     /// List the providers, or print one's definition
     #[command(after_help = help::PROVIDERS)]
     Providers(ProvidersArgs),
@@ -179,6 +184,32 @@ pub(super) struct WaitArgs {
     /// Give up after that long, with exit status 75
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub(super) timeout: Duration,
+}
+
+/// Options of `exec`.
+#[derive(Debug, Args)]
+pub(super) struct ExecArgs {
+    /// Whose token goes into `ACCOUNT_ACCESS_TOKEN` (upper case, `_` for the rest); may be given again
+    #[arg(long = "account", value_name = "ACCOUNT", required_unless_present = "variables", value_parser = AccountId::new)]
+    pub(super) accounts: Vec<AccountId>,
+    /// A variable of that name with that field of the token document; may be given again
+    #[arg(long = "env", value_name = "NAME=ACCOUNT.FIELD", id = "variables")]
+    pub(super) variables: Vec<Variable>,
+    /// Put the tokens of --account into this private folder, their paths into `ACCOUNT_TOKEN_FILE`, and keep them fresh
+    #[arg(long, value_name = "FOLDER", requires = "accounts", value_parser = path())]
+    pub(super) files: Option<PathBuf>,
+    /// When a token is renewed: `signal:HUP` (or another), or `restart` [default: the command is left alone]
+    #[arg(long, value_name = "ACTION")]
+    pub(super) on_change: Option<OnChange>,
+    /// Wait that long for the agent and the tokens, then exit with status 75
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub(super) timeout: Duration,
+    /// How long a command that is restarted may take to end before it is killed
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub(super) stop_timeout: Duration,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(super) command: Vec<OsString>,
 }
 
 /// Options of `providers`.

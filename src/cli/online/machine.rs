@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::cli::args::Globals;
 use crate::cli::{client, out, report};
-use crate::config::model::{Config, Sink};
+use crate::config::model::{Config, Content, FileSink, Sink, TemplateTarget, WhenExpired, WriteMode};
 use crate::observe::status::Status;
 use crate::runtime;
-use crate::sink::file;
+use crate::sink::{compose, file};
 use crate::store::Store;
 
 /// For the answer of whoever has the port.
@@ -57,9 +57,13 @@ impl Obstacle {
 
 fn sinks(config: &Config) -> Vec<Obstacle> {
     let mut obstacles = Vec::new();
-    for Sink::File(sink) in config.accounts.values().flat_map(|account| &account.sinks) {
-        let name = format!("sink file:{}", sink.path.display());
-        match file::could_put(sink) {
+    let sinks = config.accounts.values().flat_map(|account| &account.sinks).filter_map(Sink::file);
+    let sinks = sinks.map(|sink| (format!("sink file:{}", sink.path.display()), sink.clone()));
+    let templates = config.templates.iter();
+    let templates =
+        templates.map(|template| (format!("template {}", template.path.display()), file_of(template)));
+    for (name, sink) in sinks.chain(templates) {
+        match file::could_put(&sink) {
             Ok(warnings) => warnings
                 .iter()
                 .for_each(|warning| report::finding(false, &format!("{name}: {warning}"), None)),
@@ -69,6 +73,20 @@ fn sinks(config: &Config) -> Vec<Obstacle> {
         }
     }
     obstacles
+}
+
+/// The file that a template writes; of a folder, one that stands for what is made below it.
+fn file_of(template: &TemplateTarget) -> FileSink {
+    compose::file_of(template).unwrap_or_else(|| FileSink {
+        path: template.path.join("..data"),
+        content: Content::Token,
+        mode: template.mode,
+        owner: template.owner.clone(),
+        group: template.group.clone(),
+        write: WriteMode::Replace,
+        when_expired: WhenExpired::Keep,
+        on_remove: template.on_remove,
+    })
 }
 
 /// Whether the port is free or has a running renewd on it.

@@ -1,7 +1,10 @@
-//! `renewd check --online`: names, connections and TLS of the hosts, and what this machine has to give. Not one request
-//! to a provider, and nothing is made.
+//! `renewd check --online`: names, connections and TLS of the hosts, the login at Vault and what stands there, Kubernetes
+//! Secrets, and what this machine has to give. Not one request to a provider, and nothing is made.
 
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod machine;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -45,7 +48,10 @@ pub(super) async fn check(config: &Config, globals: &Globals) -> bool {
             }
         }
     }
-    machine::check(config, globals).await && well
+    let vault = vault::check(config).await;
+    #[cfg(feature = "kubernetes")]
+    let well = kubernetes::check(config).await && well;
+    machine::check(config, globals).await && vault && well
 }
 
 /// What is connected to.

@@ -76,6 +76,12 @@ pub(super) fn overview(status: &Status, look: Look) -> Vec<Line> {
         lines.push(Line::new().with(Tone::Dim, if look.is_terminal() { "  TEMPLATE" } else { "TEMPLATE" }));
         lines.extend(templates.into_iter().flat_map(|block| block.lines));
     }
+    if !look.is_terminal() {
+        // Elsewhere they stand in the header.
+        let servers = table::servers(&status.servers, status.now, look);
+        lines.extend((!servers.is_empty()).then(Line::new));
+        lines.extend(servers);
+    }
     lines
 }
 

@@ -50,7 +50,8 @@ pub(in crate::cli) fn status_of(accounts: Vec<AccountStatus>) -> Status {
         loaded_at: at(-7200),
         error: None,
     };
-    Status { version: "0.1.0".to_owned(), now: at(0), config, accounts, templates: Vec::new() }
+    let (templates, servers) = (Vec::new(), Vec::new());
+    Status { version: "0.1.0".to_owned(), now: at(0), config, accounts, templates, servers }
 }
 
 pub(super) fn mixed() -> Status {
@@ -119,7 +120,7 @@ pub(super) fn terminal(columns: usize) -> Look {
     Look { width: Some(columns), ..Look::plain() }
 }
 
-fn picture(status: &Status, look: Look) -> String {
+pub(super) fn picture(status: &Status, look: Look) -> String {
     let lines = overview(status, look);
     for line in &lines {
         assert!(line.width() <= look.width.unwrap_or(usize::MAX), "too wide: {}", line.render(Look::plain()));

@@ -8,9 +8,9 @@ use super::catalog::{Catalog, Found};
 use super::endpoint::Endpoints;
 use super::renew::{Calendars, is_duration, renew};
 use super::template::Templates;
-use super::{Fields, Report, http, scalar, secret, sink, urls};
+use super::{Fields, Report, hook, http, scalar, secret, sink, urls};
 use crate::config::definition::{Definition, ExpiryRule};
-use crate::config::model::{Account, Limits, SecretSource, Sink};
+use crate::config::model::{Account, Limits, SecretSource, Sink, VaultKey};
 use crate::config::shape::ACCOUNT;
 use crate::config::tree::{Entry, Node, Place, Value, overlay};
 use crate::config::words;
@@ -27,10 +27,34 @@ pub(crate) struct Accounts<'a> {
     /// Where the entries of `defaults` stand that some account's provider knows, and those that none did so far.
     fitting: HashSet<Place>,
     misfits: BTreeMap<Place, (String, String)>,
+    /// `$POD_NAMESPACE`.
+    pod_namespace: Option<String>,
     /// Every sink, also of accounts with errors: for the checks across accounts.
-    pub(crate) sinks: Vec<(AccountId, PathBuf, Place)>,
+    pub(crate) sinks: Vec<Written>,
+    /// Every secret that comes from Vault, with its place.
+    pub(crate) vault_keys: Vec<(VaultKey, Place)>,
     /// The accounts without errors.
     pub(crate) resolved: Vec<Resolved>,
+}
+
+/// What a sink writes.
+pub(crate) struct Written {
+    /// Whose sink it is.
+    pub(crate) account: AccountId,
+    /// Where to.
+    pub(crate) target: Target,
+    /// Where that stands.
+    pub(crate) place: Place,
+}
+
+/// Where a sink writes.
+pub(crate) enum Target {
+    /// A file.
+    File(PathBuf),
+    /// A secret in Vault, by the sink's id.
+    Vault(String),
+    /// A Kubernetes Secret, by the sink's id.
+    Kubernetes(String),
 }
 
 /// An account without errors.
@@ -43,7 +67,12 @@ pub(crate) struct Resolved {
 
 impl<'a> Accounts<'a> {
     /// Before the first account.
-    pub(crate) fn new(limits: &'a Limits, defaults: Option<&'a Node<'a>>, catalog: Catalog<'a>) -> Self {
+    pub(crate) fn new(
+        limits: &'a Limits,
+        defaults: Option<&'a Node<'a>>,
+        catalog: Catalog<'a>,
+        pod_namespace: Option<String>,
+    ) -> Self {
         Self {
             limits,
             defaults,
@@ -53,7 +82,9 @@ impl<'a> Accounts<'a> {
             endpoints: Endpoints::default(),
             fitting: HashSet::new(),
             misfits: BTreeMap::new(),
+            pod_namespace,
             sinks: Vec::new(),
+            vault_keys: Vec::new(),
             resolved: Vec::new(),
         }
     }
@@ -85,19 +116,26 @@ impl<'a> Accounts<'a> {
         }
     }
 
-    /// The account on top of the defaults. An account's `environment` sets aside the defaults' `base_url`.
+    /// The account on top of the defaults. An account's `environment` sets aside the defaults' `base_url`, its
+    /// `verify` all of the defaults'.
     fn merged<'n>(&self, own: &Node<'n>) -> Node<'n>
     where
         'a: 'n,
     {
         let Some(defaults) = self.defaults else { return own.clone() };
-        let merged = overlay(defaults, own, 2);
+        let mut merged = overlay(defaults, own, 2);
         let Value::Mapping(entries) = &merged.value else { return merged };
-        if own.entry("base_url").is_some() || own.entry("environment").is_none() {
-            return merged;
+        let own_place = own.entry("base_url").is_none() && own.entry("environment").is_some();
+        let own_verify = own.entry("verify").filter(|_| defaults.entry("verify").is_some());
+        if own_place || own_verify.is_some() {
+            let stays = |entry: &&Entry<'n>| !own_place || &*entry.key != "base_url";
+            let whole = |entry: &Entry<'n>| match own_verify {
+                Some(own) if *entry.key == *own.key => own.clone(),
+                _ => entry.clone(),
+            };
+            merged.value = Value::Mapping(entries.iter().filter(stays).map(whole).collect());
         }
-        let stays = |entry: &&Entry<'n>| &*entry.key != "base_url";
-        Node { place: merged.place, value: Value::Mapping(entries.iter().filter(stays).cloned().collect()) }
+        merged
     }
 
     fn decode(
@@ -118,9 +156,16 @@ impl<'a> Accounts<'a> {
         let inherited = move |place: Place| within(defaults, place);
         let renew = renew(report, &fields, known, &mut self.calendars, &inherited);
         let http = http::http(report, &fields);
-        let sinks = sink::sinks(report, &fields, &mut self.templates);
-        for (Sink::File(file), place) in &sinks {
-            self.sinks.push((name.clone(), file.path.clone(), *place));
+        let verify = hook::verify(report, &fields);
+        let on_change = hook::hooks(report, &fields);
+        let sinks = sink::sinks(report, &fields, &mut self.templates, self.pod_namespace.as_deref());
+        for (sink, place) in &sinks {
+            let target = match sink {
+                Sink::File(file) => Target::File(file.path.clone()),
+                Sink::Vault(_) => Target::Vault(sink.id()),
+                Sink::Kubernetes(_) => Target::Kubernetes(sink.id()),
+            };
+            self.sinks.push(Written { account: name.clone(), target, place: *place });
         }
 
         let provider = definition.clone()?;
@@ -142,7 +187,9 @@ impl<'a> Accounts<'a> {
             params,
             renew,
             http,
+            verify,
             sinks: sinks.into_iter().map(|(sink, _)| sink).collect(),
+            on_change,
             provider,
         })
     }
@@ -179,8 +226,11 @@ impl<'a> Accounts<'a> {
             let Some(definition) = definition else { continue };
             let Some(known) = definition.credential(&entry.key) else {
                 let names = definition.credentials.iter().map(|known| known.name.as_str());
-                let message = format!("`{}` has no credential {}", definition.name, words::echo(&entry.key));
                 let near = words::nearest(&entry.key, names.clone());
+                // A lone word may be a secret that has lost its key.
+                let lone = entry.node.is_null() && near.is_none();
+                let word = if lone { "this one".to_owned() } else { words::echo(&entry.key) };
+                let message = format!("`{}` has no credential {word}", definition.name);
                 let hint = words::suggest(&entry.key, names, "its credentials are");
                 let is_told = self.unknown(report, entry.place, message, hint);
                 misspelt.extend(near.filter(|_| is_told));
@@ -191,6 +241,9 @@ impl<'a> Accounts<'a> {
                 && secret.expose().chars().count() > most
             {
                 report.error(entry.node.place, format!("`{}` has {most} characters at most", known.name));
+            }
+            if let Some(SecretSource::Vault(key)) = &source {
+                self.vault_keys.push((key.clone(), entry.node.place));
             }
             if let Some(source) = source {
                 credentials.insert(known.name.clone(), source);

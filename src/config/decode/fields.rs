@@ -13,6 +13,8 @@ pub(crate) struct Fields<'t, 's> {
     /// Where the mapping, or its key, stands.
     pub(crate) place: Place,
     found: Vec<Option<&'t Entry<'s>>>,
+    /// It had a key that the shape has not; reported.
+    foreign: bool,
     /// Keys of the shape that a misspelt one was meant to be: what follows from their absence need not be said.
     meant: Vec<&'static str>,
 }
@@ -33,6 +35,7 @@ impl<'t, 's> Fields<'t, 's> {
             return None;
         };
         let mut found = vec![None; shape.fields.len()];
+        let mut foreign = false;
         let mut meant = Vec::new();
         for entry in entries {
             match shape.index(&entry.key) {
@@ -42,7 +45,10 @@ impl<'t, 's> Fields<'t, 's> {
                     }
                     _ => found[index] = Some(entry),
                 },
-                None => meant.extend(unknown(report, shape, entry)),
+                None => {
+                    foreign = true;
+                    meant.extend(unknown(report, shape, entry));
+                }
             }
         }
         for (field, entry) in shape.fields.iter().zip(&found) {
@@ -55,7 +61,7 @@ impl<'t, 's> Fields<'t, 's> {
                     .hint(format!("add `{}`: {doc}", field.key));
             }
         }
-        Some(Self { shape, place, found, meant })
+        Some(Self { shape, place, found, foreign, meant })
     }
 
     /// The entry of a key of the shape.
@@ -63,6 +69,24 @@ impl<'t, 's> Fields<'t, 's> {
         let index = self.shape.index(key);
         debug_assert!(index.is_some(), "{key} is not a key of {}", self.shape.name);
         index.and_then(|index| self.found[index])
+    }
+
+    /// Whether a key was misspelt: then what is missing may be that one.
+    pub(super) fn has_foreign_keys(&self) -> bool {
+        self.foreign
+    }
+
+    /// The only key that was given; `message` where it is none or several. A key that is no such was reported before.
+    pub(super) fn only(&self, report: &mut Report, message: &str) -> Option<&'static str> {
+        let mut given = self.shape.fields.iter().zip(&self.found).filter(|(_, entry)| entry.is_some());
+        match (given.next(), given.next()) {
+            (Some((field, _)), None) => Some(field.key),
+            (None, _) if self.foreign => None,
+            _ => {
+                report.error(self.place, message);
+                None
+            }
+        }
     }
 
     /// The value of a key of the shape.
@@ -179,9 +203,7 @@ impl<'t, 's> Fields<'t, 's> {
 
     /// The items of a list of single values.
     pub(crate) fn texts(&self, report: &mut Report, key: &str) -> Vec<(&'t str, &'t Node<'s>)> {
-        let Some(Field { kind: Kind::List(item) | Kind::OneOrList(item), .. }) = self.field(key) else {
-            return Vec::new();
-        };
+        let Some(item) = self.field(key).and_then(|field| item_kind(&field.kind)) else { return Vec::new() };
         let items = self.items(report, key);
         items.iter().filter_map(|node| text(report, node, item).map(|text| (text, node))).collect()
     }
@@ -219,6 +241,15 @@ impl<'t, 's> Fields<'t, 's> {
 
     fn field(&self, key: &str) -> Option<&'static Field> {
         self.shape.field(key)
+    }
+}
+
+/// What a list of that kind holds.
+fn item_kind(kind: &'static Kind) -> Option<&'static Kind> {
+    match kind {
+        Kind::List(item) | Kind::OneOrList(item) => Some(item),
+        Kind::Either(kinds) => kinds.iter().find_map(item_kind),
+        _ => None,
     }
 }
 

@@ -6,7 +6,9 @@ mod catalog;
 mod cross;
 mod endpoint;
 mod fields;
+mod hook;
 mod http;
+mod jinja;
 mod operation;
 mod paths;
 mod provider;
@@ -14,18 +16,25 @@ mod renew;
 mod response;
 mod scalar;
 mod secret;
+mod server;
 mod sink;
+mod sources;
 mod template;
+mod templates;
 mod urls;
+mod vault;
 
 use super::tree::Place;
 
 pub(crate) use account::{Accounts, Resolved};
 pub(crate) use agent::{agent, folder, limits};
 pub(crate) use catalog::Catalog;
-pub(crate) use cross::check as cross_check;
+pub(crate) use cross::{Whole, check as cross_check};
 pub(crate) use fields::Fields;
 pub(crate) use provider::{check_name as check_provider_name, definition};
+pub(crate) use sources::{Sources, template_files};
+pub(crate) use templates::templates;
+pub(crate) use vault::vault;
 
 /// What was found so far.
 #[derive(Debug, Default)]

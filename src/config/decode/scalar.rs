@@ -6,7 +6,7 @@ use crate::config::definition::StatusPattern;
 use crate::config::model::Lead;
 
 /// Why a value was not taken; without a message: "expected ...", as the table says.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) message: Option<String>,
     pub(crate) hint: Option<String>,

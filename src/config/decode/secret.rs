@@ -2,7 +2,7 @@
 
 use super::fields::{Fields, wrong_type};
 use super::scalar::Refusal;
-use super::{Report, paths};
+use super::{Report, paths, vault};
 use crate::config::model::SecretSource;
 use crate::config::shape::{Kind, SECRET};
 use crate::config::tree::{Entry, Value};
@@ -31,7 +31,7 @@ pub(super) fn secret(report: &mut Report, entry: &Entry<'_>) -> Option<SecretSou
         Value::Mapping(entries) => {
             let unknown = entries.iter().find(|entry| SECRET.field(&entry.key).is_none());
             if let Some(unknown) = unknown {
-                let known = SECRET.fields.iter().map(|field| field.key).filter(|key| *key != "vault");
+                let known = SECRET.fields.iter().map(|field| field.key);
                 report.error(unknown.place, "an unknown source of a secret").hint(words::suggest(
                     &unknown.key,
                     known,
@@ -46,12 +46,12 @@ pub(super) fn secret(report: &mut Report, entry: &Entry<'_>) -> Option<SecretSou
 }
 
 fn source(report: &mut Report, fields: &Fields<'_, '_>) -> Option<SecretSource> {
-    let given = ["env", "file", "credential", "command"].iter().filter(|key| fields.has(key)).count();
+    let given = SECRET.fields.iter().filter(|field| fields.has(field.key)).count();
     if given != 1 {
-        if given > 1 || report.errors.last().is_none_or(|last| !last.message.starts_with("`vault`")) {
-            report
-                .error(fields.place, "a secret has exactly one of `env`, `file`, `credential` and `command`");
-        }
+        report.error(
+            fields.place,
+            "a secret has exactly one of `env`, `file`, `credential`, `command` and `vault`",
+        );
         return None;
     }
     if fields.has("env") {
@@ -63,16 +63,23 @@ fn source(report: &mut Report, fields: &Fields<'_, '_>) -> Option<SecretSource> 
     if fields.has("credential") {
         return fields.parsed(report, "credential", credential).map(SecretSource::Credential);
     }
-    command(report, fields).map(SecretSource::Command)
+    if fields.has("vault") {
+        return vault::key(report, fields).map(SecretSource::Vault);
+    }
+    argv(report, fields, "command").map(SecretSource::Command)
 }
 
-fn command(report: &mut Report, fields: &Fields<'_, '_>) -> Option<Vec<String>> {
-    let argv: Vec<String> =
-        fields.texts(report, "command").into_iter().map(|(text, _)| text.to_owned()).collect();
-    let place = fields.place_of("command");
+/// A program and its arguments, as the list under `key`.
+pub(super) fn argv(report: &mut Report, fields: &Fields<'_, '_>, key: &str) -> Option<Vec<String>> {
+    let errors = report.errors.len();
+    let argv: Vec<String> = fields.texts(report, key).into_iter().map(|(text, _)| text.to_owned()).collect();
+    if report.errors.len() > errors {
+        return None;
+    }
+    let place = fields.place_of(key);
     let program = match argv.first() {
         None => {
-            if fields.node("command").is_some_and(|node| node.items().is_some()) {
+            if fields.node(key).is_some_and(|node| node.items().is_some()) {
                 report.error(place, "an empty command");
             }
             return None;

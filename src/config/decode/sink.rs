@@ -3,16 +3,17 @@
 use std::path::Path;
 
 use super::template::Templates;
-use super::{Fields, Report, paths, scalar};
+use super::{Fields, Report, paths, scalar, server};
 use crate::config::model::{Content, FileSink, OnRemove, Sink, WhenExpired, WriteMode};
 use crate::config::shape::{FILE, SINK};
 use crate::config::tree::{Node, Place, Value};
 
-/// Where the token goes, each with the place of its path.
+/// Where the token goes, each with the place of its path or name.
 pub(super) fn sinks(
     report: &mut Report,
     account: &Fields<'_, '_>,
     templates: &mut Templates,
+    pod_namespace: Option<&str>,
 ) -> Vec<(Sink, Place)> {
     let Some(node) = account.node("sinks") else { return Vec::new() };
     let Some(items) = node.items() else {
@@ -21,27 +22,39 @@ pub(super) fn sinks(
             .hint("write each sink as an item: `- file: /run/renewd/NAME.token`");
         return Vec::new();
     };
-    items.iter().filter_map(|item| sink(report, item, templates)).collect()
+    items.iter().filter_map(|item| sink(report, item, templates, pod_namespace)).collect()
 }
 
-fn sink(report: &mut Report, item: &Node<'_>, templates: &mut Templates) -> Option<(Sink, Place)> {
+fn sink(
+    report: &mut Report,
+    item: &Node<'_>,
+    templates: &mut Templates,
+    pod_namespace: Option<&str>,
+) -> Option<(Sink, Place)> {
     if item.scalar().is_some() {
         report
             .error(item.place, format!("expected a mapping, found {}", item.what()))
             .hint("write `- file: PATH`");
         return None;
     }
-    let errors = report.errors.len();
     let fields = Fields::read(report, &SINK, item, item.place)?;
-    let Some(entry) = fields.entry("file") else {
-        if report.errors.len() == errors {
-            report.error(item.place, "a sink without a target").hint("write `- file: PATH`");
-        }
+    if item.entries().is_some_and(<[_]>::is_empty) {
+        report.error(item.place, "a sink without a target").hint("write `- file: PATH`");
         return None;
-    };
-    if item.entries().is_some_and(|entries| entries.len() > 1) && report.errors.len() == errors {
-        report.error(item.place, "a sink has exactly one target");
     }
+    match fields.only(report, "a sink has exactly one target")? {
+        "file" => file_sink(report, &fields, templates),
+        "vault" => server::in_vault(report, &fields, templates),
+        _ => server::in_kubernetes(report, &fields, templates, pod_namespace),
+    }
+}
+
+fn file_sink(
+    report: &mut Report,
+    fields: &Fields<'_, '_>,
+    templates: &mut Templates,
+) -> Option<(Sink, Place)> {
+    let entry = fields.entry("file")?;
     match &entry.node.value {
         Value::Scalar(_) => {
             let path = fields.parsed(report, "file", paths::absolute)?;
@@ -75,6 +88,24 @@ fn file(report: &mut Report, fields: &Fields<'_, '_>, templates: &mut Templates)
     let path = fields.parsed(report, "path", paths::absolute);
     let content = content(report, fields, path.as_deref(), templates);
     let mode = mode(report, fields);
+    let write = write_mode(report, fields);
+    let sink = FileSink {
+        path: path?,
+        content,
+        mode,
+        owner: fields.parsed(report, "owner", scalar::principal),
+        group: fields.parsed(report, "group", scalar::principal),
+        write,
+        when_expired: fields
+            .choice(report, "when_expired", &[("keep", WhenExpired::Keep), ("remove", WhenExpired::Remove)])
+            .unwrap_or(WhenExpired::Keep),
+        on_remove: on_remove(report, fields),
+    };
+    Some(sink)
+}
+
+/// `write:`; a doubtful one is warned of.
+pub(super) fn write_mode(report: &mut Report, fields: &Fields<'_, '_>) -> WriteMode {
     let write = fields
         .choice(report, "write", &[("replace", WriteMode::Replace), ("in-place", WriteMode::InPlace)])
         .unwrap_or(WriteMode::Replace);
@@ -86,21 +117,14 @@ fn file(report: &mut Report, fields: &Fields<'_, '_>, templates: &mut Templates)
             )
             .hint("use `replace` unless the file itself is a mount point");
     }
-    let sink = FileSink {
-        path: path?,
-        content,
-        mode,
-        owner: fields.parsed(report, "owner", scalar::principal),
-        group: fields.parsed(report, "group", scalar::principal),
-        write,
-        when_expired: fields
-            .choice(report, "when_expired", &[("keep", WhenExpired::Keep), ("remove", WhenExpired::Remove)])
-            .unwrap_or(WhenExpired::Keep),
-        on_remove: fields
-            .choice(report, "on_remove", &[("keep", OnRemove::Keep), ("delete", OnRemove::Delete)])
-            .unwrap_or(OnRemove::Keep),
-    };
-    Some(sink)
+    write
+}
+
+/// `on_remove:`.
+pub(super) fn on_remove(report: &mut Report, fields: &Fields<'_, '_>) -> OnRemove {
+    fields
+        .choice(report, "on_remove", &[("keep", OnRemove::Keep), ("delete", OnRemove::Delete)])
+        .unwrap_or(OnRemove::Keep)
 }
 
 fn content(
@@ -117,15 +141,9 @@ fn content(
         report.error(fields.place_of("template"), "give `content` or `template`, not both");
     }
     if let (Some(template), Some(path)) = (&template, path)
-        && path.extension().is_some_and(|extension| extension == "env")
-        && template.contains("\"{{")
+        && quotes_twice(path, template).is_some()
     {
-        report
-            .warn(
-                fields.place_of("template"),
-                "quotes around a value that brings its own where it needs them",
-            )
-            .hint("in `.env` files write NAME={{ access_token }} without quotes");
+        report.warn(fields.place_of("template"), QUOTES_TWICE.0).hint(QUOTES_TWICE.1);
     }
     match template {
         Some(template) => Content::Template(template),
@@ -133,7 +151,20 @@ fn content(
     }
 }
 
-fn mode(report: &mut Report, fields: &Fields<'_, '_>) -> u32 {
+/// What is said of [`quotes_twice`], and what to do.
+pub(super) const QUOTES_TWICE: (&str, &str) = (
+    "quotes around a value that brings its own where it needs them",
+    "in `.env` files write NAME={{ access_token }} without quotes",
+);
+
+/// Where a template of a `.env` file has quotes around a value.
+pub(super) fn quotes_twice(path: &Path, template: &str) -> Option<usize> {
+    let name = path.file_name()?.to_str()?;
+    name.ends_with(".env").then(|| template.find("\"{{"))?
+}
+
+/// `mode:`, 0600 unless said; a doubtful one is warned of.
+pub(super) fn mode(report: &mut Report, fields: &Fields<'_, '_>) -> u32 {
     let Some(mode) = fields.parsed(report, "mode", scalar::mode) else { return PRIVATE };
     let place = fields.place_of("mode");
     if mode & 0o002 != 0 {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use minijinja::{Environment, UndefinedBehavior};
 
+use super::jinja::{self, Fault, Root, Uses};
 use super::scalar::Refusal;
 use crate::config::words;
 
@@ -20,34 +21,46 @@ pub(crate) struct Templates {
     sinks: HashSet<String>,
 }
 
-/// The variables of a sink's template: the token document, and the refresh token for whoever names it.
-const SINK: [&str; 10] = [
-    "account",
-    "provider",
-    "access_token",
-    "token_type",
-    "issued_at",
-    "expires_at",
-    "expires_at_unix",
-    "generation",
-    "extra",
-    "refresh_token",
-];
-
 impl Templates {
     /// Checks the template of a sink.
     pub(super) fn sink(&mut self, text: &str) -> Result<(), Refusal> {
         if self.sinks.contains(text) {
             return Ok(());
         }
-        let known = |name: &str| match name.split_once('.') {
-            Some((first, _)) => first == "extra",
-            None => SINK.contains(&name),
-        };
-        check(text, known, &mut SINK.into_iter())?;
+        let uses = uses(text, MAX_TEMPLATE, Root::Document).map_err(|wrong| wrong.refusal)?;
+        if let Some(Fault { message, hint, .. }) = uses.faults.into_iter().next() {
+            return Err(Refusal::because(message).with_hint(hint));
+        }
         self.sinks.insert(text.to_owned());
         Ok(())
     }
+}
+
+/// A template that is none.
+pub(super) struct Wrong {
+    /// The line, from 1.
+    pub(super) line: usize,
+    pub(super) refusal: Refusal,
+}
+
+/// What a template of at most so many bytes names.
+pub(super) fn uses(text: &str, most: usize, root: Root) -> Result<Uses, Wrong> {
+    let wrong = |refusal| Wrong { line: 1, refusal };
+    if !is_template(text) {
+        return Ok(Uses::default());
+    }
+    if text.len() > most {
+        return Err(wrong(Refusal::because(format!("a template of more than {} KiB", most >> 10))));
+    }
+    within_bounds(text).map_err(wrong)?;
+    let syntax = |error| Wrong { line: minijinja::Error::line(&error).unwrap_or(1), refusal: syntax(&error) };
+    environment().template_from_str(text).map_err(syntax)?;
+    jinja::uses(text, root).map_err(syntax)
+}
+
+/// Whether there is anything to render.
+fn is_template(text: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark))
 }
 
 /// Checks that `text` parses and uses only variables that are `known`; `names` are those for the hint.
@@ -56,7 +69,7 @@ pub(super) fn check(
     known: impl Fn(&str) -> bool,
     names: &mut dyn Iterator<Item = &str>,
 ) -> Result<(), Refusal> {
-    if !["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)) {
+    if !is_template(text) {
         return Ok(());
     }
     if text.len() > MAX_TEMPLATE {
@@ -163,12 +176,19 @@ mod tests {
             "{{ extra.instance_url }}",
             "{% for key in extra %}{{ key }}{% endfor %}",
             "{% if generation > 1 %}{{ account }}{% endif %}",
+            "{{ expires_at|datetime('%Y', 'Asia/Seoul') }}{{ extra|json }}",
         ] {
             assert_eq!(templates.sink(good), Ok(()), "{good}");
         }
-        for bad in
-            ["{{ acess_token }}", "{{ accounts.a.access_token }}", "{{", "{% include 'x' %}", "{{ a b }}"]
-        {
+        for bad in [
+            "{{ acess_token }}",
+            "{{ access_token.x }}",
+            "{{ access_token|safe }}",
+            "{{ accounts.a.access_token }}",
+            "{{",
+            "{% include 'x' %}",
+            "{{ a b }}",
+        ] {
             assert!(templates.sink(bad).is_err(), "{bad}");
         }
     }

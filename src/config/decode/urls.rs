@@ -15,7 +15,7 @@ pub(super) fn base(text: &str) -> Result<Url, Refusal> {
     }
 }
 
-/// A whole URL of a token API; it may have a query.
+/// A whole URL of a token API or another server; it may have a query.
 pub(super) fn endpoint(text: &str) -> Result<Url, Refusal> {
     let url = web(text)?;
     if url.scheme() == "http" && !is_loopback(&url) {
@@ -30,6 +30,26 @@ pub(super) fn endpoint(text: &str) -> Result<Url, Refusal> {
         return Err(Refusal::because("a URL with a fragment").with_hint("leave out the `#` and what follows"));
     }
     Ok(url)
+}
+
+/// A URL of someone else who is told something; it may have a query.
+pub(super) fn outward(text: &str) -> Result<Url, Refusal> {
+    endpoint(text).map_err(|refusal| match refusal.message.as_deref() {
+        Some(message) if message.contains("user name") => {
+            Refusal::because(message).with_hint("leave out what stands before the `@`")
+        }
+        _ => refusal,
+    })
+}
+
+/// A server: a scheme, a host, a port.
+pub(super) fn server(text: &str) -> Result<Url, Refusal> {
+    let url = outward(text)?;
+    match url.path() == "/" && url.query().is_none() {
+        true => Ok(url),
+        false => Err(Refusal::because("an address is a scheme, a host and a port")
+            .with_hint("leave out the path, as in `https://vault.example.com:8200`")),
+    }
 }
 
 /// Any `http` or `https` URL: a proxy, a page of documentation.

@@ -1,9 +1,11 @@
 //! Accounts, their secrets and sinks.
 
+use super::delivery::{HOOK, KUBERNETES_SINK, VAULT_KEY, VAULT_SINK, VERIFY};
 use super::scalar::{
-    CRON, DURATION, GROUP, HIDDEN, IP, LEAD, MODE, NAME, PATH, TEMPLATE, TEXT, URL, USER, ZONE,
+    CRON, DURATION, GROUP, HIDDEN, IP, LEAD, MODE, NAME, OFF_OR_URL, PATH, TEMPLATE, TEXT, URL, USER,
+    VAULT_TARGET, ZONE,
 };
-use super::{Field, Kind, NOT_YET, Shape, field, refused, required};
+use super::{Field, Kind, Shape, field, required};
 
 /// `accounts.NAME:`.
 pub(crate) static ACCOUNT: Shape = Shape {
@@ -21,9 +23,9 @@ pub(crate) static ACCOUNT: Shape = Shape {
         PARAMS,
         RENEW_FIELD,
         HTTP_FIELD,
+        VERIFY_FIELD,
         SINKS,
-        refused("verify", NOT_YET),
-        refused("on_change", NOT_YET),
+        ON_CHANGE,
     ],
 };
 
@@ -40,9 +42,9 @@ pub(crate) static DEFAULTS: Shape = Shape {
         PARAMS,
         RENEW_FIELD,
         HTTP_FIELD,
+        VERIFY_FIELD,
         SINKS,
-        refused("verify", NOT_YET),
-        refused("on_change", NOT_YET),
+        ON_CHANGE,
     ],
 };
 
@@ -73,6 +75,23 @@ const HTTP_FIELD: Field = field("http", Kind::Section(&HTTP), "", "How to reach 
 const SINKS: Field =
     field("sinks", SINK_LIST, "none: `renewd token` and the socket serve it", "Where the token goes.");
 
+const URL_OR_VERIFY: Kind = Kind::Either(&[Kind::Scalar(&OFF_OR_URL), Kind::Section(&VERIFY)]);
+const HOOK_LIST: Kind = Kind::List(&Kind::Section(&HOOK));
+const VERIFY_FIELD: Field = field(
+    "verify",
+    URL_OR_VERIFY,
+    "`off`",
+    "Try a new token before delivering it. The short form is a URL that answers 200.",
+);
+const ON_CHANGE: Field =
+    field("on_change", HOOK_LIST, "", "Who is told once a new token is in all its sinks.");
+pub(super) const ON_REMOVE: Field = field(
+    "on_remove",
+    Kind::Choice(&["keep", "delete"]),
+    "`keep`",
+    "What becomes of what was delivered, 10 s after this has left the configuration.",
+);
+
 /// A secret in its long form.
 pub(crate) static SECRET: Shape = Shape {
     name: "secret",
@@ -97,7 +116,7 @@ pub(crate) static SECRET: Shape = Shape {
             "",
             "A program and its arguments; its output is the secret, one trailing newline dropped.",
         ),
-        refused("vault", NOT_YET),
+        field("vault", Kind::Section(&VAULT_KEY), "", "A key of a secret in Vault or OpenBao."),
     ],
 };
 
@@ -173,8 +192,13 @@ pub(crate) static SINK: Shape = Shape {
             "",
             "A file. The short form, a path, gets the bare token with mode 0600.",
         ),
-        refused("vault", NOT_YET),
-        refused("kubernetes", NOT_YET),
+        field(
+            "vault",
+            Kind::Either(&[Kind::Scalar(&VAULT_TARGET), Kind::Section(&VAULT_SINK)]),
+            "",
+            "A secret in Vault or OpenBao. The short form, `MOUNT/PATH`, gets the token document's fields.",
+        ),
+        field("kubernetes", Kind::Section(&KUBERNETES_SINK), "", "A Kubernetes Secret."),
     ],
 };
 
@@ -211,11 +235,6 @@ pub(crate) static FILE: Shape = Shape {
             "`keep`",
             "What becomes of it when the token has expired.",
         ),
-        field(
-            "on_remove",
-            Kind::Choice(&["keep", "delete"]),
-            "`keep`",
-            "What becomes of it when the sink or account leaves the configuration.",
-        ),
+        ON_REMOVE,
     ],
 };

@@ -1,7 +1,10 @@
 //! The main file, the agent, the limits.
 
 use super::scalar::{COUNT, DURATION, GROUP, LISTEN, MODE, OFF_OR_PATH, PATH, PATTERN, RATE};
-use super::{ACCOUNT, DEFAULTS, Field, Kind, NOT_YET, PROVIDER, Shape, field, refused, required};
+use super::{
+    ACCOUNT, DEFAULTS, Field, Kind, NOT_YET, PROVIDER, Shape, TEMPLATE_TARGET, VAULT, field, refused,
+    required,
+};
 
 /// The main file.
 pub(crate) static MAIN: Shape = Shape {
@@ -12,10 +15,16 @@ pub(crate) static MAIN: Shape = Shape {
             "include",
             Kind::OneOrList(&Kind::Scalar(&PATTERN)),
             "",
-            "More files with accounts and providers, relative to this one; `*` and `?` stand for any characters but `/`.",
+            "More files with accounts, templates and providers, relative to this one; `*` and `?` stand for any characters but `/`.",
         ),
         field("agent", Kind::Section(&AGENT), "", "The agent itself."),
         field("limits", Kind::Section(&LIMITS), "", "How hard any one provider host may be pressed."),
+        field(
+            "vault",
+            Kind::Section(&VAULT),
+            "",
+            "The Vault or OpenBao server; needed only where a sink or a secret uses it.",
+        ),
         field(
             "defaults",
             Kind::Section(&DEFAULTS),
@@ -27,9 +36,8 @@ pub(crate) static MAIN: Shape = Shape {
             ACCOUNTS,
             "The accounts by name: `[a-z0-9][a-z0-9._-]{0,62}`. `{}` where there are none yet.",
         ),
+        TEMPLATES,
         PROVIDERS,
-        refused("vault", NOT_YET),
-        refused("templates", NOT_YET),
     ],
 };
 
@@ -39,8 +47,8 @@ pub(crate) static INCLUDED: Shape = Shape {
     doc: "A file named by `include`.",
     fields: &[
         field("accounts", ACCOUNTS, "", "Further accounts."),
+        TEMPLATES,
         PROVIDERS,
-        refused("templates", NOT_YET),
         refused("include", Kind::Refused("cannot stand in an included file: includes do not nest")),
         refused("agent", MAIN_ONLY),
         refused("limits", MAIN_ONLY),
@@ -58,6 +66,9 @@ const PROVIDERS: Field = field(
     "",
     "Token APIs of your own, in the language of the built-in ones; one of the same name replaces the built-in one.",
 );
+
+const TEMPLATE_LIST: Kind = Kind::List(&Kind::Section(&TEMPLATE_TARGET));
+const TEMPLATES: Field = field("templates", TEMPLATE_LIST, "", "Files made from several accounts' tokens.");
 
 /// `agent:`.
 pub(crate) static AGENT: Shape = Shape {

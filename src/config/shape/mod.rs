@@ -4,21 +4,28 @@
 //! reference page and the masking of source lines all read them, so that they cannot drift apart.
 
 mod account;
+mod delivery;
 mod main;
 mod provider;
 mod scalar;
+mod vault;
 
 use std::sync::OnceLock;
 
 use super::tree::{Node, Value};
 
 pub(crate) use account::{ACCOUNT, DEFAULTS, FILE, HTTP, RENEW, SECRET, SINK};
+pub(crate) use delivery::{
+    COMMAND, HOOK, HOOK_SIGNAL, KUBERNETES_SINK, TEMPLATE_FILE, TEMPLATE_TARGET, VAULT_KEY, VAULT_SINK,
+    VERIFY, WEBHOOK,
+};
 pub(crate) use main::{AGENT, HOST, INCLUDED, LIMITS, LOG, MAIN, SOCKET};
 pub(crate) use provider::{
     BASIC, BODY_TEST, CREDENTIAL, ERROR, EXPIRY, OPERATION, OWN_LIMITS, PARAM, PROVIDER, REFRESH_TOKEN,
     REQUEST, RESPONSE, SUCCESS, WAIT,
 };
 pub(crate) use scalar::{Json, ScalarKind, Show};
+pub(crate) use vault::{APPROLE, CERT, JWT, KUBERNETES_AUTH, VAULT, VAULT_AUTH};
 
 /// A mapping with a fixed set of keys.
 #[derive(Debug)]
@@ -75,6 +82,8 @@ pub(crate) enum Kind {
 pub(crate) static MAIN_FILE: Kind = Kind::Section(&MAIN);
 /// An included file as a whole.
 pub(crate) static INCLUDED_FILE: Kind = Kind::Section(&INCLUDED);
+/// A template's file as a whole.
+pub(crate) static TEMPLATE_SOURCE: Kind = Kind::Scalar(&scalar::TEXT_TEMPLATE);
 /// A file of the catalogue as a whole.
 pub(crate) static PROVIDER_FILE: Kind = Kind::Section(&PROVIDER);
 
@@ -117,7 +126,7 @@ impl Kind {
                 let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
                 format!("one of {}", words.join(", "))
             }
-            Self::Secret => "a secret or one of `env`, `file`, `credential`, `command`".to_owned(),
+            Self::Secret => "a secret or one of `env`, `file`, `credential`, `command`, `vault`".to_owned(),
             Self::Section(_) | Self::Map(..) => "a mapping".to_owned(),
             Self::List(_) => "a list".to_owned(),
             Self::OneOrList(item) => format!("{} or a list of such", item.words()),

@@ -33,6 +33,8 @@ pub(crate) enum Json {
 pub(crate) enum Show {
     /// Always, except for URLs with a user, a query or a fragment.
     Plain,
+    /// What stands in its `{{ }}`.
+    Braces,
     /// Where it looks like a JSON pointer.
     Pointer,
     /// Never.
@@ -90,6 +92,13 @@ pub(crate) static GROUP: ScalarKind =
 pub(crate) static NAME: ScalarKind = plain("name", "a name", Json::Pattern("^[A-Za-z0-9]"));
 pub(crate) static TEMPLATE: ScalarKind =
     plain("template", "a template such as \"{{ access_token }}\"", Json::Text);
+/// A template that may hold anything beside the braces.
+pub(crate) static TEXT_TEMPLATE: ScalarKind = ScalarKind {
+    name: "template",
+    words: "a template such as \"{{ accounts.NAME.access_token }}\"",
+    json: Json::Text,
+    show: Show::Braces,
+};
 pub(crate) static POINTER: ScalarKind = ScalarKind {
     name: "JSON pointer",
     words: "a JSON pointer such as `/data/token`",
@@ -99,5 +108,35 @@ pub(crate) static POINTER: ScalarKind = ScalarKind {
 pub(crate) static STATUS: ScalarKind =
     plain("HTTP status", "an HTTP status such as `401` or `5xx`", Json::Number("^([1-5][0-9]{2}|[1-5]xx)$"));
 pub(crate) static URL_PATH: ScalarKind = plain("URL path", "a path such as `/v1/token`", Json::Pattern("^/"));
+pub(crate) static STATUS_CODE: ScalarKind =
+    plain("HTTP status", "an HTTP status such as `200`", Json::Number("^[1-5][0-9]{2}$"));
+pub(crate) static KV_VERSION: ScalarKind = plain("`1` or `2`", "`1` or `2`", Json::Integer(1, 2));
+pub(crate) static SIGNAL: ScalarKind = plain(
+    "signal",
+    "a signal such as `HUP`",
+    Json::Pattern("^(SIG)?(HUP|INT|QUIT|USR1|USR2|TERM|WINCH|CONT)$"),
+);
+pub(crate) static SOURCE: ScalarKind =
+    plain("path", "a path, absolute or relative to this file", Json::Pattern("^[^ ]"));
+pub(crate) static VAULT_MOUNT: ScalarKind = plain("path", "a mount such as `secret`", Json::Pattern("[^/]"));
+pub(crate) static VAULT_PATH: ScalarKind =
+    plain("path", "a path such as `tokens/messaging`", Json::Pattern("[^/]"));
+pub(crate) static VAULT_TARGET: ScalarKind =
+    plain("`MOUNT/PATH`", "`MOUNT/PATH` such as `secret/tokens/messaging`", Json::Pattern("[^/]/+[^/]"));
+pub(crate) static DNS_NAME: ScalarKind =
+    plain("name", "a Kubernetes name such as `messaging-token`", Json::Pattern("^[a-z0-9][a-z0-9.-]*$"));
+/// May hold a secret in its path, as some webhooks do.
+pub(crate) static HIDDEN_URL: ScalarKind = ScalarKind {
+    name: "URL",
+    words: "a URL such as `https://api.example.com`",
+    json: Json::Pattern("^https?://"),
+    show: Show::Never,
+};
+pub(crate) static OFF_OR_URL: ScalarKind = ScalarKind {
+    name: "URL or `off`",
+    words: "a URL such as `https://api.example.com`, or `off`",
+    json: Json::Pattern("^(off$|https?://)"),
+    show: Show::Never,
+};
 pub(crate) static HIDDEN: ScalarKind =
     ScalarKind { name: "text", words: "text", json: Json::Text, show: Show::Never };

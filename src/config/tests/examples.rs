@@ -81,10 +81,10 @@ fn the_contracts_example_loads() {
     assert_eq!(account.renew.cron, Some(calendar));
     assert_eq!(account.http.source_address, Some("192.0.2.7".parse().unwrap()));
     assert_eq!(account.http.client_identity, Some(("/etc/c.pem".into(), "/etc/k.pem".into())));
-    let Sink::File(short) = &account.sinks[0];
+    let Sink::File(short) = &account.sinks[0] else { panic!("a file") };
     assert_eq!((short.mode, &short.content, short.write), (0o600, &Content::Token, WriteMode::Replace));
     assert_eq!((short.when_expired, short.on_remove), (WhenExpired::Keep, OnRemove::Keep));
-    let Sink::File(long) = &account.sinks[1];
+    let Sink::File(long) = &account.sinks[1] else { panic!("a file") };
     assert_eq!((long.mode, &long.content), (0o640, &Content::Json));
     assert_eq!((long.owner.as_deref(), long.group.as_deref()), (Some("root"), Some("app")));
 }

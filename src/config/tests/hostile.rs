@@ -73,6 +73,14 @@ fn many_mistakes_in_one_line_stay_cheap() {
 }
 
 const EXAMPLE: &str = r#"
+vault: { address: "https://v:8200", auth: { approle: { role_id: { env: R }, secret_id: { file: /run/s } } } }
+templates:
+  - path: /run/renewd/all.env
+    inline: |
+      A={{ accounts.messaging.access_token }}
+      {% for name in accounts %}{{ accounts[name].expires_at | datetime("%Y") }}{% endfor %}
+    on_change: [{ command: [systemctl, reload, app] }, { signal: { pid_file: /run/p, signal: HUP } }]
+  - { directory: /run/set, files: { t: "{{ accounts['other'].access_token }}", m: { inline: "{{ accounts.other | json }}" } } }
 defaults: { renew: { before: 20% } }
 accounts:
   messaging: &m
@@ -84,6 +92,9 @@ accounts:
     sinks:
       - file: /run/renewd/messaging.token
       - file: { path: /run/renewd/messaging.env, template: "T={{ access_token }}", mode: "0640", group: app }
+      - vault: { mount: secret, path: x, fields: { t: "{{ access_token }}" } }
+      - kubernetes: { secret: s, namespace: n }
+    verify: { url: "https://api.example.com/me", expect: [200] }
   other: { <<: *m, sinks: [] }
 "#;
 

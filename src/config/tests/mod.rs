@@ -1,9 +1,11 @@
 //! Whole configurations: what loads, what is refused and in which words.
 
+mod delivery;
 mod examples;
 mod files;
 mod hostile;
 mod refused;
+mod schema;
 mod secrets;
 
 use std::path::Path;

@@ -46,10 +46,13 @@ impl<'a> Mask<'a> {
         kind: &'static Kind,
         lost: impl Iterator<Item = Place>,
     ) -> Self {
+        if std::ptr::eq(kind, &raw const shape::TEMPLATE_SOURCE) {
+            return Self { text, spans: template(text, 0).collect(), parsed: true };
+        }
         let mut spans = HashMap::new();
         if let Some(root) = root {
             let file = root.place.file;
-            Walk { file, spans: &mut spans }.node(root, Some(kind), None);
+            Walk { file, text, spans: &mut spans }.node(root, Some(kind), None);
         }
         for place in lost {
             let key = text.get(place.start as usize..place.end as usize).unwrap_or_default();
@@ -124,6 +127,38 @@ impl<'a> Mask<'a> {
     }
 }
 
+/// A template that begins at byte `start` of its file: what stands between `{{` and `}}` may be shown, but for its
+/// quoted words; nothing else.
+fn template(text: &str, start: usize) -> impl Iterator<Item = (Range<usize>, bool)> {
+    let (mut spans, mut at) = (Vec::new(), 0);
+    while let Some(open) = text[at..].find("{{").into_iter().chain(text[at..].find("{%")).min() {
+        let open = at + open;
+        let close = if text[open..].starts_with("{{") { "}}" } else { "%}" };
+        let end = text[open + 2..].find(close).map_or(text.len(), |length| open + 2 + length + 2);
+        spans.push((at..open, false));
+        let mut from = open;
+        let (mut quote, mut name) = (None, false);
+        for (index, c) in text[open..end].char_indices().map(|(index, c)| (open + index, c)) {
+            match quote {
+                None if c == '"' || c == '\'' => {
+                    spans.push((from..index, true));
+                    (quote, name, from) = (Some(c), text[..index].ends_with('['), index);
+                }
+                Some(mark) if c == mark => {
+                    spans.push((from..index + 1, name && is_word(&text[from + 1..index])));
+                    (quote, from) = (None, index + 1);
+                }
+                _ => {}
+            }
+        }
+        spans.push((from..end, quote.is_none()));
+        at = end;
+    }
+    spans.push((at..text.len(), false));
+    spans.retain(|(span, _)| !span.is_empty());
+    spans.into_iter().map(move |(span, shown)| (start + span.start..start + span.end, shown))
+}
+
 /// A line of a file that could not be parsed: a known key may be shown, nothing else.
 fn unknown_line(line: &str, start: usize, shown: &mut Shown) {
     let body = line.trim_start_matches([' ', '-']);
@@ -179,6 +214,7 @@ impl Shown {
 
 struct Walk<'m> {
     file: u32,
+    text: &'m str,
     spans: &'m mut HashMap<(u32, u32), bool>,
 }
 
@@ -187,6 +223,16 @@ impl Walk<'_> {
     fn node(&mut self, node: &Node<'_>, kind: Option<&'static Kind>, name: Option<&str>) {
         let kind = kind.and_then(|kind| kind.fitting(node));
         match &node.value {
+            Value::Scalar(_) if matches!(kind, Some(Kind::Scalar(kind)) if kind.show == Show::Braces) => {
+                let Place { file, start, end } = node.place;
+                let hidden = name.is_some_and(sounds_secret) || file != self.file;
+                let part = self.text.get(start as usize..end as usize).filter(|_| !hidden);
+                let Some(part) = part else { return self.add(node.place, false) };
+                for (span, shown) in template(part, start as usize) {
+                    let (start, end) = (span.start as u32, span.end as u32);
+                    self.add(Place { file, start, end }, shown);
+                }
+            }
             Value::Scalar(scalar) => {
                 let shown = match kind {
                     Some(Kind::Scalar(scalar_kind)) => permits(scalar_kind.show, &scalar.text),
@@ -211,6 +257,8 @@ impl Walk<'_> {
                         Some(Kind::Section(shape)) => {
                             (is_word(&entry.key), shape.field(&entry.key).map(|field| &field.kind), None)
                         }
+                        // A lone word among secrets may be one that has lost its key.
+                        Some(Kind::Map(_, Kind::Secret)) if entry.node.is_null() => (false, None, None),
                         Some(Kind::Map(_, value)) => (is_word(&entry.key), Some(*value), Some(&*entry.key)),
                         Some(Kind::Json) => (is_word(&entry.key), kind, Some(&*entry.key)),
                         _ => (is_word(&entry.key), None, None),
@@ -238,7 +286,7 @@ fn permits(show: Show, text: &str) -> bool {
                 && text.len() <= 128
                 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_-.~".contains(&byte))
         }
-        Show::Never => false,
+        Show::Braces | Show::Never => false,
     }
 }
 

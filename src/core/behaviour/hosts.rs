@@ -190,3 +190,32 @@ fn other_waits_have_other_names() {
         assert_eq!(waiting.host.is_some(), name != issue.account.as_str(), "{name}");
     }
 }
+
+#[test]
+fn a_429_pauses_the_host_for_everyone_and_is_not_overridden_by_a_command() {
+    let names = ["a", "b"];
+    let mut bench = Bench::new(&names.map(|name| (name, plan())));
+    bench.grant(HOUR);
+    let issue = bench.issues.pop().unwrap();
+    let wait = Some(Duration::from_secs(90));
+    let failure =
+        FailureMeta { wait, host_pause: true, ..FailureMeta::new(ErrorClass::Throttled, String::new()) };
+    bench.handle(Event::Failed { account: issue.account, epoch: issue.epoch, failure });
+    for name in names {
+        bench.handle(Event::Asked { account: id(name) });
+    }
+    bench.pass(Duration::from_secs(89));
+    assert!(bench.issues.is_empty());
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.issues.len(), 2);
+}
+
+#[test]
+fn hosts_are_told_apart() {
+    let elsewhere = AccountPlan { host: Arc::from("other:443"), ..plan() };
+    let narrow = Limit { period: None, burst: 1, concurrency: 1 };
+    let narrow = |plan: AccountPlan| AccountPlan { limit: narrow, ..plan };
+    let bench = Bench::new(&[("a", narrow(plan())), ("b", narrow(plan())), ("c", narrow(elsewhere))]);
+    let asked: Vec<&str> = bench.issues.iter().map(|issue| issue.account.as_str()).collect();
+    assert_eq!(asked, ["a", "c"]);
+}

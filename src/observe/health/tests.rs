@@ -103,8 +103,8 @@ fn without_a_token_an_unwritten_sink_is_not_said_again() {
 
 #[test]
 fn the_agent_is_ready_when_all_accounts_are_and_a_configuration_is_loaded() {
-    assert!(Readiness::of(std::iter::empty(), true, NOW).ready);
-    let none = Readiness::of(std::iter::empty(), false, NOW);
+    assert!(Readiness::of(std::iter::empty(), std::iter::empty(), true, NOW).ready);
+    let none = Readiness::of(std::iter::empty(), std::iter::empty(), false, NOW);
     assert_eq!(
         serde_json::to_string(&none).unwrap(),
         r#"{"ready":false,"reasons":[{"reason":"no configuration has been loaded yet"}]}"#
@@ -112,7 +112,12 @@ fn the_agent_is_ready_when_all_accounts_are_and_a_configuration_is_loaded() {
     let mut bad = World::new();
     (bad.left, bad.age) = (0, 3_600);
     let (good, name, target) = (World::new(), AccountId::new("a").unwrap(), TargetId::from("file:/a"));
-    let both = Readiness::of([good.view(&name, &target), bad.view(&name, &target)].into_iter(), true, NOW);
+    let both = Readiness::of(
+        [good.view(&name, &target), bad.view(&name, &target)].into_iter(),
+        std::iter::empty(),
+        true,
+        NOW,
+    );
     assert_eq!(
         serde_json::to_string(&both).unwrap(),
         r#"{"ready":false,"reasons":[{"account":"a","reason":"the token expired at 2023-11-14T22:13:20Z"}]}"#
@@ -198,7 +203,8 @@ impl World {
     #[track_caller]
     fn expect(&self, reasons: &[&str]) {
         let (name, target) = (AccountId::new("a").unwrap(), TargetId::from("file:/a"));
-        let readiness = Readiness::of(std::iter::once(self.view(&name, &target)), true, NOW);
+        let readiness =
+            Readiness::of(std::iter::once(self.view(&name, &target)), std::iter::empty(), true, NOW);
         let said: Vec<&str> = readiness.reasons.iter().map(|reason| reason.reason.as_str()).collect();
         assert_eq!(said, reasons);
         assert_eq!(readiness.ready, reasons.is_empty());
@@ -207,4 +213,31 @@ impl World {
 
 fn error(message: &str) -> ErrorInfo {
     ErrorInfo { class: ErrorClass::Transient, message: message.to_owned(), at: NOW.wall }
+}
+
+#[test]
+fn a_template_that_is_not_there_or_cannot_be_written_is_a_reason() {
+    let (id, members): (TargetId, _) = ("template:/run/app.env".into(), [AccountId::new("a").unwrap()]);
+    let (failed, held) = (error("disk full"), [Generation(1)]);
+    let view = |state, error, generations| TemplateView {
+        id: &id,
+        state,
+        written_at: None,
+        error,
+        members: &members,
+        generations,
+    };
+    let reasons = |view| {
+        let readiness = Readiness::of(std::iter::empty(), std::iter::once(view), true, NOW);
+        readiness.reasons.into_iter().map(|reason| reason.reason).collect::<Vec<_>>()
+    };
+    assert_eq!(reasons(view(SinkState::Written, None, Some(&held))), [""; 0]);
+    assert_eq!(
+        reasons(view(SinkState::Unwritten, None, Some(&held))),
+        [""; 0],
+        "late is for an account's sake"
+    );
+    assert_eq!(reasons(view(SinkState::Unwritten, None, None)), ["template:/run/app.env is not written yet"]);
+    let words = ["template:/run/app.env cannot be written: disk full"];
+    assert_eq!(reasons(view(SinkState::Failed, Some(&failed), Some(&held))), words);
 }

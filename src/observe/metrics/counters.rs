@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::descriptions::{
-    CLOCK_SKEW, Description, RENEWAL_DURATION, RENEWAL_LATENESS, RENEWALS, REQUESTS, SINK_WRITE_DURATION,
-    SINK_WRITES, THROTTLED,
+    CLOCK_SKEW, Description, HOOK_RUNS, RENEWAL_DURATION, RENEWAL_LATENESS, RENEWALS, REQUESTS,
+    SINK_WRITE_DURATION, SINK_WRITES, THROTTLED,
 };
 use crate::domain::{AccountId, ErrorClass};
 
@@ -67,9 +67,20 @@ impl Counters {
     }
 
     /// A sink was written, or could not be.
-    pub(super) fn sink_write(&mut self, account: &AccountId, sink: &Arc<str>, ok: bool) {
+    pub(super) fn sink_write(&mut self, account: &str, sink: &Arc<str>, ok: bool) {
         let result = if ok { "ok" } else { "failed" };
-        self.add(&SINK_WRITES, vec![account.as_str().into(), sink.clone(), result.into()], 1.0);
+        self.add(&SINK_WRITES, vec![account.into(), sink.clone(), result.into()], 1.0);
+    }
+
+    /// A sink is there, not written yet.
+    pub(super) fn begin_sink(&mut self, account: &str, sink: &Arc<str>) {
+        self.add(&SINK_WRITES, vec![account.into(), sink.clone(), "ok".into()], 0.0);
+    }
+
+    /// A hook of that kind has run, or failed.
+    pub(super) fn hook_run(&mut self, kind: &'static str, ok: bool) {
+        let result = if ok { "ok" } else { "failed" };
+        self.add(&HOOK_RUNS, vec![kind.into(), result.into()], 1.0);
     }
 
     /// A provider's clock against ours.
@@ -105,6 +116,7 @@ impl Counters {
             series.retain(|labels, _| match labels.as_slice() {
                 [name_of, of, _] if *name == RENEWALS.name => account(name_of, of),
                 [name_of, path, _] if *name == SINK_WRITES.name => sink(name_of, path),
+                _ if *name == HOOK_RUNS.name => true,
                 [of, ..] => provider(of),
                 [] => true,
             });

@@ -15,8 +15,8 @@ pub(in crate::observe) struct Recorder {
     counters: Arc<Counters>,
     /// The provider of each account in the configuration.
     providers: BTreeMap<AccountId, Arc<str>>,
-    /// The account of each sink in the configuration.
-    sinks: BTreeMap<TargetId, AccountId>,
+    /// The account of each sink in the configuration; none of a template.
+    sinks: BTreeMap<TargetId, Option<AccountId>>,
     /// When each request that is out began; at most one an account.
     asking: BTreeMap<AccountId, BootInstant>,
     /// When each write that is under way began; at most one a sink.
@@ -70,20 +70,30 @@ impl Recorder {
         took
     }
 
+    pub(in crate::observe) fn hook_run(&mut self, kind: &'static str, ok: bool) {
+        Arc::make_mut(&mut self.counters).hook_run(kind, ok);
+    }
+
     fn configured(&mut self, plan: &Plan) {
         let accounts = plan.accounts.iter();
         self.providers = accounts.clone().map(|(name, plan)| (name.clone(), plan.provider.clone())).collect();
         self.sinks = accounts
             .clone()
-            .flat_map(|(name, plan)| plan.targets.iter().map(|target| (target.id.clone(), name.clone())))
+            .flat_map(|(name, plan)| {
+                plan.targets.iter().map(|target| (target.id.clone(), Some(name.clone())))
+            })
+            .chain(plan.templates.iter().map(|template| (template.target.id.clone(), None)))
             .collect();
         let used: BTreeSet<&str> = self.providers.values().map(AsRef::as_ref).collect();
         let counters = Arc::make_mut(&mut self.counters);
         counters.retain(
             |account, provider| self.providers.get(account).is_some_and(|of| **of == *provider),
             |provider| used.contains(provider),
-            |account, sink| self.sinks.get(sink).is_some_and(|of| of.as_str() == account),
+            |account, sink| self.sinks.get(sink).is_some_and(|of| label(of) == account),
         );
+        for template in &plan.templates {
+            counters.begin_sink("", &template.target.id);
+        }
         for (name, plan) in accounts {
             counters.begin_account(name, &plan.provider, plan.targets.iter().map(|target| &target.id));
         }
@@ -102,9 +112,14 @@ impl Recorder {
         let began = self.writing.remove(target);
         let Some(account) = self.sinks.get(target).filter(|_| written != Some(false)) else { return };
         let counters = Arc::make_mut(&mut self.counters);
-        counters.sink_write(account, target, written.is_some());
+        counters.sink_write(label(account), target, written.is_some());
         if let Some(began) = began {
             counters.sink_write_duration.observe(now.boot.since(began));
         }
     }
+}
+
+/// The `account` of a sink's series.
+fn label(account: &Option<AccountId>) -> &str {
+    account.as_ref().map_or("", AccountId::as_str)
 }

@@ -109,8 +109,13 @@ fn lateness_is_what_a_request_has_waited_for_its_host() {
     let mut slow = plan();
     (slow.limit.burst, slow.limit.period) = (1, Some(Duration::from_secs(2)));
     let accounts = ["a", "b"].map(|account| (name(account), slow.clone())).into();
-    let plan = Plan { accounts };
-    let configured = Event::Configured { plan, restored: BTreeMap::new(), touched: BTreeSet::new() };
+    let plan = Plan { accounts, ..Plan::default() };
+    let configured = Event::Configured {
+        plan,
+        restored: BTreeMap::new(),
+        touched: BTreeSet::new(),
+        marks: BTreeMap::new(),
+    };
     for (event, now) in [(configured, at(0)), (Event::Tick, at(1)), (Event::Tick, at(2))] {
         engine.handle(event, now).iter().for_each(|effect| observer.effect(effect, now));
     }
@@ -135,7 +140,12 @@ fn no_message_of_an_error_gets_into_a_metric() {
     let mut observer = observed();
     let failure = FailureMeta::new(ErrorClass::Rejected, format!("refused: {canary}"));
     observer.event(&Event::Failed { account: name("a"), epoch: 9, failure }, at(300));
-    let undelivered = Event::Undelivered { target: SINK.into(), revision: 9, message: canary.to_owned() };
+    let undelivered = Event::Undelivered {
+        target: SINK.into(),
+        revision: 9,
+        message: canary.to_owned(),
+        server_away: false,
+    };
     observer.event(&undelivered, at(300));
     let mut account = account(AccountState::Rejected);
     let error = ErrorInfo { class: ErrorClass::Rejected, message: canary.to_owned(), at: at(300).wall };
@@ -195,18 +205,27 @@ fn observed() -> Observer {
     observer.event(&Event::Issued { account: name("a"), epoch: 1, meta }, at(113));
     let target: Arc<str> = SINK.into();
     for (revision, end) in [
-        (1, Event::Undelivered { target: target.clone(), revision: 1, message: "no".to_owned() }),
+        (
+            1,
+            Event::Undelivered {
+                target: target.clone(),
+                revision: 1,
+                message: "no".to_owned(),
+                server_away: false,
+            },
+        ),
         (
             2,
             Event::Delivered {
                 target: target.clone(),
                 revision: 2,
-                held: Some(token.generation),
+                held: Some(vec![token.generation]),
+                print: 0,
                 written: true,
             },
         ),
     ] {
-        let deliver = Effect::Deliver { target: target.clone(), account: name("a"), revision };
+        let deliver = Effect::Deliver { target: target.clone(), revision };
         observer.effect(&deliver, at(113));
         observer.event(&end, at(115));
     }
@@ -219,12 +238,19 @@ fn busy() -> Scrape {
 }
 
 fn configured(accounts: &[&str]) -> Event {
-    let target = TargetPlan { id: SINK.into(), look: 0, remove_expired: false, delete_on_remove: false };
+    let target = TargetPlan {
+        id: SINK.into(),
+        look: 0,
+        remove_expired: false,
+        delete_on_remove: false,
+        server: None,
+        compare_every: None,
+    };
     let plans = accounts
         .iter()
         .map(|account| (name(account), crate::core::AccountPlan { targets: vec![target.clone()], ..plan() }));
-    let plan = Plan { accounts: plans.collect() };
-    Event::Configured { plan, restored: BTreeMap::new(), touched: BTreeSet::new() }
+    let plan = Plan { accounts: plans.collect(), ..Plan::default() };
+    Event::Configured { plan, restored: BTreeMap::new(), touched: BTreeSet::new(), marks: BTreeMap::new() }
 }
 
 fn issue(late: Duration) -> Effect {
@@ -251,6 +277,7 @@ fn status(accounts: Vec<AccountStatus>) -> Status {
         config: ConfigStatus { path: "/c".into(), generation: 1, loaded_at: at(0).wall, error: None },
         accounts,
         templates: Vec::new(),
+        servers: Vec::new(),
     }
 }
 

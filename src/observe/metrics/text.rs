@@ -97,6 +97,10 @@ impl Scrape {
                 .filter_map(|(account, sink)| {
                     Some(one(&[account.name.as_str(), &sink.sink], seconds(sink.written_at?)))
                 })
+                .chain(self.status.templates.iter().filter_map(|template| {
+                    let id = format!("template:{}", template.path.display());
+                    Some(one(&["", &id], seconds(template.written_at?)))
+                }))
                 .collect(),
             _ => {
                 let known = self.counters.series(description);

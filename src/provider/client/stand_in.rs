@@ -111,7 +111,9 @@ pub(super) fn account(definition: Definition, url: &str) -> Account {
             client_identity: None,
             source_address: None,
         },
+        verify: None,
         sinks: vec![],
+        on_change: vec![],
     }
 }
 

@@ -7,8 +7,8 @@ use super::super::handle::{Peek, Request, TokenReply};
 use super::super::{clock, report};
 use super::Agent;
 use crate::config::model::Config;
-use crate::core::Event;
-use crate::domain::{Generation, Now, SinkState, TokenDocument};
+use crate::core::{Event, TemplateView};
+use crate::domain::{AccountId, Generation, Now, SinkState, TokenDocument};
 use crate::observe::health::Readiness;
 use crate::observe::metrics::Scrape;
 
@@ -36,7 +36,22 @@ impl Agent {
             let waits = !view.asking && view.renew_at.is_some_and(|at| at > now.wall);
             let delivered = view.targets.iter().all(|target| target.state != SinkState::Unwritten);
             if view.alive { delivered } else { tried && !view.asking || waits }
-        })
+        }) && self.templates_are_settled(now)
+    }
+
+    /// Whether each template that can be written was, or has failed.
+    pub(crate) fn templates_are_settled(&self, now: Now) -> bool {
+        let alive = |name: &AccountId| self.engine.view(name.as_str(), now).is_some_and(|view| view.alive);
+        self.engine
+            .templates(now)
+            .all(|view| view.state != SinkState::Unwritten || !view.members.iter().all(alive))
+    }
+
+    /// The templates that are made from that account.
+    fn templates_of(&self, name: &str, now: Now) -> impl Iterator<Item = TemplateView<'_>> {
+        let concerns =
+            move |view: &TemplateView<'_>| view.members.iter().any(|member| member.as_str() == name);
+        self.engine.templates(now).filter(concerns)
     }
 
     /// How everything stands, for the service manager.
@@ -95,11 +110,18 @@ impl Agent {
             }
             Request::Ready(None, reply) => {
                 let loaded = self.config().is_some();
-                let _ = reply.send(Some(Readiness::of(self.engine.views(now), loaded, now)));
+                let _ = reply.send(Some(Readiness::of(
+                    self.engine.views(now),
+                    self.engine.templates(now),
+                    loaded,
+                    now,
+                )));
             }
             Request::Ready(Some(name), reply) => {
                 let view = self.engine.view(&name, now);
-                let _ = reply.send(view.map(|view| Readiness::of(std::iter::once(view), true, now)));
+                let templates = self.templates_of(&name, now);
+                let ready = view.map(|view| Readiness::of(std::iter::once(view), templates, true, now));
+                let _ = reply.send(ready);
             }
             Request::Scrape(reply) => {
                 let (status, counters) = (report::status(self, now), self.observer.counters());
@@ -109,7 +131,13 @@ impl Agent {
     }
 
     fn peek(&self, name: &str) -> Option<Peek> {
-        let view = self.engine.view(name, clock::now())?;
+        let now = clock::now();
+        let view = self.engine.view(name, now)?;
+        let alive = |name: &AccountId| self.engine.view(name.as_str(), now).is_some_and(|view| view.alive);
+        let composing = self
+            .templates_of(name, now)
+            .any(|template| template.state == SinkState::Unwritten && template.members.iter().all(alive));
+        let composing_error = self.templates_of(name, now).find_map(|template| template.error.cloned());
         Some(Peek {
             name: view.name.clone(),
             generation: view.generation,
@@ -120,8 +148,8 @@ impl Agent {
             held_until: view.held_until,
             waiting: view.waiting,
             error: view.error.cloned(),
-            delivering: view.targets.iter().any(|target| target.state == SinkState::Unwritten),
-            sink_error: view.targets.iter().find_map(|target| target.error.cloned()),
+            delivering: composing || view.targets.iter().any(|target| target.state == SinkState::Unwritten),
+            sink_error: view.targets.iter().find_map(|target| target.error.cloned()).or(composing_error),
         })
     }
 

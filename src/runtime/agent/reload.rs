@@ -8,13 +8,14 @@ use tokio::sync::oneshot;
 
 use super::super::calendar;
 use super::super::credentials::{self, Probe};
+use super::super::deliver::Outlet;
 use super::super::restore::{self, Prepared, Running};
 use super::super::watch::{Change, Interest};
 use super::super::{clock, secret_paths};
 use super::{Agent, Done};
 use crate::config::Watched;
-use crate::config::model::{Account, Calendar, Config};
-use crate::core::{CredentialChange, Event, TargetId};
+use crate::config::model::{Account, Calendar, Config, SecretSource};
+use crate::core::{CredentialChange, Event, SetId, TargetId};
 use crate::domain::{AccountId, Timestamp};
 
 /// Where the reading of the configuration stands.
@@ -71,16 +72,29 @@ impl Agent {
         let Some(config) = self.running.config.clone() else { return };
         for account in config.accounts.values().filter(|account| concerns(account)) {
             let (shared, account) = (Arc::clone(&self.shared), Arc::clone(account));
+            let keys = self.servers.keys.clone();
             self.tasks.spawn(async move {
-                let probe = credentials::probe(&account, &shared.store).await;
+                let probe = credentials::probe(&account, &shared.store, keys.as_deref()).await;
                 Done::Probed(account.name.clone(), probe)
             });
         }
     }
 
     pub(super) fn probed(&mut self, account: AccountId, probe: Probe) {
+        if probe.away {
+            return; // what is needed right now says so itself
+        }
         let Some(known) = self.running.probes.get_mut(&account) else { return };
         let before = std::mem::replace(known, probe.clone());
+        let first = before.identity.is_none() && probe.identity.is_some();
+        let stored = self.shared.store.latest(&account).filter(|_| first).map(|record| record.identity);
+        if let Some(configured) = self.account(&account).filter(|_| first)
+            && let Some(saving) = restore::adopt(&self.shared.store, &account, &configured, &probe)
+        {
+            let name = account.clone();
+            self.tasks
+                .spawn(async move { Done::Saved(name, saving.await.map_err(|error| error.to_string())) });
+        }
         let mut tell = |change| self.apply(Event::CredentialChanged { account: account.clone(), change });
         if let Some(message) =
             probe.missing.filter(|_| probe.content != before.content || before.missing.is_none())
@@ -97,6 +111,10 @@ impl Agent {
         }
         match (before.identity, probe.identity) {
             (before, Some(now)) if before.as_ref() != Some(&now) => {
+                // Known only now, as it stands in Vault: the stored token may be another one's.
+                if let Some(stored) = stored {
+                    tell(CredentialChange::Identity(stored.as_u128()));
+                }
                 tell(CredentialChange::Identity(now.as_u128()));
             }
             _ if probe.content != before.content || before.missing.is_some() => {
@@ -177,6 +195,21 @@ impl Agent {
         }
     }
 
+    /// What the sets' hooks were last told, as far as it was kept.
+    fn marks(&mut self, config: &Config) -> BTreeMap<SetId, u64> {
+        let of_account = |account: &Arc<Account>| {
+            let record = self.shared.store.latest(&account.name)?;
+            Some((SetId::Account(account.name.clone()), record.notified?))
+        };
+        let with_hooks = config.accounts.values().filter(|account| !account.on_change.is_empty());
+        let mut marks: BTreeMap<SetId, u64> = with_hooks.filter_map(of_account).collect();
+        if !config.templates.is_empty() {
+            let kept = self.shared.store.marks();
+            marks.extend(kept.into_iter().map(|(template, mark)| (SetId::Template(template.into()), mark)));
+        }
+        marks
+    }
+
     /// Swaps the configuration: from here on nothing of the old one is used.
     pub(super) async fn adopt(&mut self, prepared: Prepared, since: Timestamp) {
         let Prepared { config, plan, restored, touched, probes, remarks } = prepared;
@@ -194,11 +227,19 @@ impl Agent {
             }
             for sink in &account.sinks {
                 let id: TargetId = sink.id().into();
-                if self.sinks.get(&id).is_none_or(|known| **known != *sink) {
-                    self.sinks.insert(id, Arc::new(sink.clone()));
+                let same = |outlet: &Outlet| matches!(outlet, Outlet::Sink(owner, known) if owner == name && **known == *sink);
+                if !self.outlets.get(&id).is_some_and(same) {
+                    self.outlets.insert(id, Outlet::Sink(name.clone(), Arc::new(sink.clone())));
                 }
             }
         }
+        for template in &config.templates {
+            let id: TargetId = format!("template:{}", template.path.display()).into();
+            self.outlets.insert(id, Outlet::Template(Arc::clone(template)));
+        }
+        let moved = self.running.config.as_ref().is_some_and(|running| running.vault != config.vault);
+        self.servers = self.servers.adapted_to(&config);
+        let marks = self.marks(&config);
         self.generation += 1;
         self.loaded_at = clock::wall();
         let missing: BTreeMap<AccountId, String> =
@@ -207,7 +248,26 @@ impl Agent {
             config.accounts.values().filter_map(|account| account.renew.cron.clone()).collect();
         let interest = interest(&config);
         self.running = Running { config: Some(config), probes };
-        self.apply(Event::Configured { plan, restored, touched });
+        self.apply(Event::Configured { plan, restored, touched, marks });
+        self.look_at_secrets(stands_in_vault);
+        if moved {
+            // What was written went elsewhere.
+            let stands = |(id, outlet): (&TargetId, &Outlet)| outlet.stands_in_vault().then(|| id.clone());
+            let lost: Vec<TargetId> = self.outlets.iter().filter_map(stands).collect();
+            lost.into_iter().for_each(|target| self.apply(Event::TargetLost { target }));
+        }
+        if !self.shared.store.marks().is_empty() {
+            let (shared, config) = (Arc::clone(&self.shared), self.running.config.clone());
+            self.tasks.spawn_blocking(move || {
+                let ids: BTreeSet<String> = config
+                    .iter()
+                    .flat_map(|config| &config.templates)
+                    .map(|template| format!("template:{}", template.path.display()))
+                    .collect();
+                let kept = shared.store.keep_marks(|template| ids.contains(template));
+                Done::Marked(kept.map_err(|error| error.to_string()))
+            });
+        }
         for (account, message) in missing {
             self.apply(Event::CredentialChanged { account, change: CredentialChange::Missing(message) });
         }
@@ -216,6 +276,11 @@ impl Agent {
         }
         self.watch.set(interest, since);
     }
+}
+
+/// Whether one of the account's credentials stands in Vault, where nothing tells of a change.
+pub(super) fn stands_in_vault(account: &Account) -> bool {
+    account.credentials.values().any(|source| matches!(source, SecretSource::Vault(_)))
 }
 
 fn interest(config: &Config) -> Interest {

@@ -222,8 +222,9 @@ async fn pretend(mut requests: mpsc::Receiver<Request>) {
             Request::Scrape(reply) => {
                 let at = Timestamp::from_secs(1);
                 let config = ConfigStatus { path: "/c".into(), generation: 1, loaded_at: at, error: None };
-                let (accounts, templates) = (Vec::new(), Vec::new());
-                let status = Status { version: "1".to_owned(), now: at, config, accounts, templates };
+                let (accounts, templates, servers) = (Vec::new(), Vec::new(), Vec::new());
+                let version = "1".to_owned();
+                let status = Status { version, now: at, config, accounts, templates, servers };
                 drop(reply.send(Scrape { status, counters: Arc::default() }));
             }
             Request::Peek(_, reply) => drop(reply.send(None)),

@@ -1,10 +1,15 @@
+mod compose;
 mod content;
+mod directory;
 mod escape;
 mod file;
+mod killed;
 
 use serde_json::json;
 
-use crate::config::model::{Content, FileSink, OnRemove, WhenExpired, WriteMode};
+use crate::config::model::{
+    Content, FileSink, OnRemove, TemplateForm, TemplateTarget, WhenExpired, WriteMode,
+};
 use crate::domain::{AccountId, Generation, Secret, Timestamp, Token, TokenDocument, TokenMeta};
 
 fn sink(path: &str, content: Content) -> FileSink {
@@ -17,6 +22,19 @@ fn sink(path: &str, content: Content) -> FileSink {
         write: WriteMode::Replace,
         when_expired: WhenExpired::Keep,
         on_remove: OnRemove::Keep,
+    }
+}
+
+fn target(path: &std::path::Path, form: TemplateForm) -> TemplateTarget {
+    TemplateTarget {
+        path: path.to_owned(),
+        form,
+        accounts: Vec::new(),
+        mode: 0o600,
+        owner: None,
+        group: None,
+        on_remove: OnRemove::Keep,
+        on_change: Vec::new(),
     }
 }
 

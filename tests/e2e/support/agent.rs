@@ -66,7 +66,7 @@ impl Run {
         output
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let binary = binary();
         let mut command = match self.wrapper.split_first() {
             None => Command::new(binary),

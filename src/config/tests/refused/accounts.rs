@@ -80,15 +80,15 @@ pub(super) const CASES: &[Case] = &[
 "#,
         r"
 5:23: not the name of an environment variable (give the variable's name without `$`; the secret itself stands directly after the key)
-6:7: a secret has exactly one of `env`, `file`, `credential` and `command`
+6:7: a secret has exactly one of `env`, `file`, `credential`, `command` and `vault`
 7:53: an empty secret
 7:67: a secret is missing here (write it, or `{ file: /run/secrets/NAME }`; quote it where the word itself is meant)
 8:64: an empty command
 8:91: the program's path is relative (write the whole path, or a name to find in `PATH`)
 9:67: not the name of a systemd credential (give its name, not its path)
-9:84: expected a secret or one of `env`, `file`, `credential`, `command`, found a list
+9:84: expected a secret or one of `env`, `file`, `credential`, `command`, `vault`, found a list
 10:64: expected a list, found a single value
-10:79: a secret has exactly one of `env`, `file`, `credential` and `command`
+10:79: a secret has exactly one of `env`, `file`, `credential`, `command` and `vault`
 ",
     ),
     (

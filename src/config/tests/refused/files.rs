@@ -47,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
         r"- a
 ",
         r"
-1:1: expected a mapping, found a list (the keys of the main file are `include`, `agent`, `limits`, `defaults`, `accounts` and `providers`)
+1:1: expected a mapping, found a list (the keys of the main file are `include`, `agent`, `limits`, `vault`, `defaults`, `accounts`, `templates` and `providers`)
 ",
     ),
     (
@@ -55,7 +55,7 @@ pub(super) const CASES: &[Case] = &[
         r"just text
 ",
         r"
-1:1: expected a mapping, found a single value (the keys of the main file are `include`, `agent`, `limits`, `defaults`, `accounts` and `providers`)
+1:1: expected a mapping, found a single value (the keys of the main file are `include`, `agent`, `limits`, `vault`, `defaults`, `accounts`, `templates` and `providers`)
 ",
     ),
     (
@@ -177,22 +177,12 @@ accounts:
     ),
     (
         "parts that are not built yet",
-        r"templates: []
-vault: {}
-agent: { audit: /x, alerts: [] }
-accounts:
-  a: { provider: bizppurio, credentials: { account: x, password: { vault: {} } }, verify: {}, on_change: [], sinks: [ vault: x, kubernetes: {} ] }
+        r"agent: { audit: /x, alerts: [] }
+accounts: {}
 ",
         r"
-1:1: `templates` is not supported by this version of renewd yet
-2:1: `vault` is not supported by this version of renewd yet
-3:10: `audit` is not supported by this version of renewd yet
-3:21: `alerts` is not supported by this version of renewd yet
-5:68: `vault` is not supported by this version of renewd yet
-5:83: `verify` is not supported by this version of renewd yet
-5:95: `on_change` is not supported by this version of renewd yet
-5:119: `vault` is not supported by this version of renewd yet
-5:129: `kubernetes` is not supported by this version of renewd yet
+1:10: `audit` is not supported by this version of renewd yet
+1:21: `alerts` is not supported by this version of renewd yet
 ",
     ),
     (

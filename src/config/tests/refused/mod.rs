@@ -2,7 +2,9 @@
 
 mod accounts;
 mod definitions;
+mod delivery;
 mod files;
+mod templates;
 
 use super::brief;
 
@@ -11,9 +13,14 @@ type Case = (&'static str, &'static str, &'static str);
 
 #[test]
 fn every_mistake_is_reported_at_its_place_with_a_hint() {
-    let cases = [files::CASES, accounts::CASES, definitions::CASES].concat();
+    let cases =
+        [files::CASES, accounts::CASES, definitions::CASES, delivery::CASES, templates::CASES].concat();
+    let mut wrong = Vec::new();
     for (what, text, expected) in cases {
         let said = brief(text);
-        assert!(said == expected.trim_matches('\n'), "{what}:\n{said}\n\nexpected:{expected}");
+        if said != expected.trim_matches('\n') {
+            wrong.push(format!("{what}:\n{said}\n\nexpected:{expected}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }

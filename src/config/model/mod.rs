@@ -1,5 +1,8 @@
 //! The validated configuration: whatever is here can run. Made only by `config::load`.
 
+mod delivery;
+mod secret;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +11,13 @@ use std::time::Duration;
 use url::Url;
 
 use super::definition::Definition;
-use crate::domain::{AccountId, Secret};
+use crate::domain::AccountId;
+
+pub use delivery::{
+    Content, FileSink, Hook, HookSignal, KubernetesSink, OnRemove, Sink, TemplateForm, TemplateTarget,
+    TemplateText, VaultSink, WhenExpired, WriteMode,
+};
+pub use secret::{KvVersion, SecretSource, Vault, VaultAuth, VaultKey};
 
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +32,12 @@ pub struct Config {
     pub agent: Agent,
     /// How hard any one provider host may be pressed.
     pub limits: Limits,
+    /// The server that vault sinks and vault secrets use; `None` only where nothing uses one.
+    pub vault: Option<Arc<Vault>>,
     /// The accounts by name.
     pub accounts: BTreeMap<AccountId, Arc<Account>>,
+    /// What is made from several accounts, in the order of the files; paths are distinct from every sink's.
+    pub templates: Vec<Arc<TemplateTarget>>,
 }
 
 /// The `agent:` section.
@@ -137,8 +150,23 @@ pub struct Account {
     pub renew: Renew,
     /// How to reach the provider.
     pub http: Http,
+    /// How a new token is tried before it is delivered.
+    pub verify: Option<Verify>,
     /// Where the token goes; paths are distinct over the whole configuration.
     pub sinks: Vec<Sink>,
+    /// Who is told once a new token is in all its sinks.
+    pub on_change: Vec<Hook>,
+}
+
+/// `verify:` of an account: one GET with the new token as its `Authorization`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// `https`, or `http` to this machine.
+    pub url: Url,
+    /// The statuses that mean the token works; never empty. `[200]` unless said.
+    pub expect: Vec<u16>,
+    /// The whole exchange; 10 s unless said.
+    pub timeout: Duration,
 }
 
 /// `renew:` of an account.
@@ -183,97 +211,4 @@ pub struct Http {
     pub client_identity: Option<(PathBuf, PathBuf)>,
     /// The local address to bind.
     pub source_address: Option<std::net::IpAddr>,
-}
-
-/// Where a secret comes from; resolved when used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretSource {
-    /// Written in the configuration.
-    Inline(Secret),
-    /// An environment variable of the agent.
-    Env(String),
-    /// A file; one trailing newline is dropped.
-    File(PathBuf),
-    /// A file in systemd's `$CREDENTIALS_DIRECTORY`.
-    Credential(String),
-    /// The standard output of a command; one trailing newline is dropped.
-    Command(Vec<String>),
-}
-
-/// A place that a token is delivered to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sink {
-    /// A file.
-    File(FileSink),
-}
-
-impl Sink {
-    /// The contract's name of it: `file:PATH`.
-    #[must_use]
-    pub fn id(&self) -> String {
-        match self {
-            Self::File(file) => format!("file:{}", file.path.display()),
-        }
-    }
-}
-
-/// A file sink.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileSink {
-    /// Absolute, no `..`.
-    pub path: PathBuf,
-    /// What stands in the file.
-    pub content: Content,
-    /// Permission bits; 0o600 unless said.
-    pub mode: u32,
-    /// User name or number.
-    pub owner: Option<String>,
-    /// Group name or number.
-    pub group: Option<String>,
-    /// How it gets there.
-    pub write: WriteMode,
-    /// What becomes of it when the token has expired.
-    pub when_expired: WhenExpired,
-    /// What becomes of it when the sink leaves the configuration.
-    pub on_remove: OnRemove,
-}
-
-/// `content:` of a file sink.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// The bare token, no newline.
-    Token,
-    /// `Authorization: Bearer <token>`, as `curl -H @FILE` reads it.
-    Header,
-    /// The token document.
-    Json,
-    /// Jinja; known to parse. Escaped for the target by the path's ending.
-    Template(String),
-}
-
-/// `write:` of a file sink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WriteMode {
-    /// A new file renamed over the old one.
-    Replace,
-    /// The same inode written over, for single-file bind mounts; whole reads cannot be promised.
-    InPlace,
-}
-
-/// `when_expired:` of a file sink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenExpired {
-    /// It stays.
-    Keep,
-    /// It is unlinked at the expiry.
-    Remove,
-}
-
-/// `on_remove:` of a file sink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnRemove {
-    /// It stays.
-    Keep,
-    /// It is unlinked 10 s after the sink has left the configuration.
-    Delete,
 }

@@ -1,0 +1,130 @@
+//! `on_change:` and `verify:`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::scalar::Refusal;
+use super::{Fields, Report, paths, secret, urls};
+use crate::config::model::{Hook, HookSignal, Verify};
+use crate::config::shape::{COMMAND, HOOK, HOOK_SIGNAL, VERIFY, WEBHOOK};
+use crate::config::tree::{Node, Value};
+use crate::config::words;
+
+const EXCHANGE: Duration = Duration::from_secs(10);
+const EXCHANGE_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+const PROGRAM: Duration = Duration::from_secs(30);
+const PROGRAM_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3_600));
+
+const SIGNALS: [(&str, HookSignal); 8] = [
+    ("HUP", HookSignal::Hup),
+    ("INT", HookSignal::Int),
+    ("QUIT", HookSignal::Quit),
+    ("USR1", HookSignal::Usr1),
+    ("USR2", HookSignal::Usr2),
+    ("TERM", HookSignal::Term),
+    ("WINCH", HookSignal::Winch),
+    ("CONT", HookSignal::Cont),
+];
+
+/// Who is told of a change.
+pub(super) fn hooks(report: &mut Report, owner: &Fields<'_, '_>) -> Vec<Hook> {
+    owner.items(report, "on_change").iter().filter_map(|item| hook(report, item)).collect()
+}
+
+fn hook(report: &mut Report, item: &Node<'_>) -> Option<Hook> {
+    let fields = Fields::read(report, &HOOK, item, item.place)?;
+    match fields.only(report, "a hook has exactly one of `signal`, `command` and `webhook`")? {
+        "signal" => {
+            let fields = fields.section(report, "signal", &HOOK_SIGNAL)?;
+            let pid_file: Option<PathBuf> = fields.parsed(report, "pid_file", paths::absolute);
+            let signal = match fields.has("signal") {
+                true => fields.parsed(report, "signal", signal),
+                false => Some(HookSignal::Hup),
+            };
+            Some(Hook::Signal { pid_file: pid_file?, signal: signal? })
+        }
+        "command" => match fields.node("command").map(|node| &node.value) {
+            Some(Value::Mapping(_)) => {
+                let fields = fields.section(report, "command", &COMMAND)?;
+                let argv = secret::argv(report, &fields, "argv");
+                let timeout = fields.duration_within(report, "timeout", PROGRAM_BOUNDS, "from 100 ms to 1 h");
+                Some(Hook::Command { argv: argv?, timeout: timeout.unwrap_or(PROGRAM) })
+            }
+            _ => {
+                let argv = secret::argv(report, &fields, "command")?;
+                Some(Hook::Command { argv, timeout: PROGRAM })
+            }
+        },
+        _ => {
+            let fields = fields.section(report, "webhook", &WEBHOOK)?;
+            let url = fields.parsed(report, "url", urls::outward);
+            let timeout = exchange(report, &fields);
+            Some(Hook::Webhook { url: url?, timeout })
+        }
+    }
+}
+
+/// How a new token is tried.
+pub(super) fn verify(report: &mut Report, account: &Fields<'_, '_>) -> Option<Verify> {
+    let node = account.node("verify")?;
+    match &node.value {
+        Value::Scalar(_) => {
+            let given = |text: &str| match text {
+                "off" => Ok(None),
+                url => urls::outward(url).map(Some),
+            };
+            let url = account.parsed(report, "verify", given)??;
+            Some(Verify { url, expect: vec![200], timeout: EXCHANGE })
+        }
+        _ => {
+            let fields = account.section(report, "verify", &VERIFY)?;
+            let url = fields.parsed(report, "url", urls::outward);
+            let expect = expected(report, &fields);
+            let timeout = exchange(report, &fields);
+            Some(Verify { url: url?, expect, timeout })
+        }
+    }
+}
+
+fn expected(report: &mut Report, fields: &Fields<'_, '_>) -> Vec<u16> {
+    if !fields.has("expect") {
+        return vec![200];
+    }
+    fields.not_empty(report, "expect");
+    let mut statuses = Vec::new();
+    for (text, node) in fields.texts(report, "expect") {
+        match text.parse::<u16>() {
+            Ok(status) if statuses.contains(&status) => {
+                report.error(node.place, "this status stands twice");
+            }
+            Ok(status @ 200..=499) => statuses.push(status),
+            Ok(500..=599) => {
+                report
+                    .error(node.place, "a status from 500 on says nothing of the token: it is tried again")
+                    .hint("statuses from 200 to 499 can be expected");
+            }
+            _ => {
+                report
+                    .error(node.place, "expected an HTTP status such as `200`")
+                    .hint("statuses from 200 to 499 can be expected");
+            }
+        }
+    }
+    statuses
+}
+
+fn exchange(report: &mut Report, fields: &Fields<'_, '_>) -> Duration {
+    fields.duration_within(report, "timeout", EXCHANGE_BOUNDS, "from 100 ms to 1 min").unwrap_or(EXCHANGE)
+}
+
+fn signal(text: &str) -> Result<HookSignal, Refusal> {
+    let name = text.strip_prefix("SIG").unwrap_or(text);
+    match SIGNALS.iter().find(|(known, _)| *known == name) {
+        Some((_, signal)) => Ok(*signal),
+        None => Err(Refusal::EXPECTED.with_hint(words::suggest(
+            name,
+            SIGNALS.iter().map(|(known, _)| *known),
+            "there are",
+        ))),
+    }
+}

@@ -1,0 +1,394 @@
+//! What a template names, found in its text: accounts, fields of the token document, filters. Nothing is rendered.
+//!
+//! The walk follows values through `set`, `with` and `for`: whatever cannot be followed (`accounts[x]`, a loop over
+//! `accounts`) means all accounts, so that none is missed.
+
+use std::collections::BTreeMap;
+
+use minijinja::machinery::ast::{self, CallArg, Expr, Stmt};
+use minijinja::machinery::{Span, parse};
+
+use crate::config::words;
+
+/// The filters that templates have; `sink::filters` makes them.
+pub(crate) const FILTERS: [&str; 14] = [
+    "b64encode",
+    "datetime",
+    "default",
+    "env",
+    "join",
+    "json",
+    "length",
+    "lower",
+    "replace",
+    "sh",
+    "sha256",
+    "trim",
+    "upper",
+    "urlencode",
+];
+
+/// The tests that templates have (`is defined`); `sink::filters` makes them.
+pub(crate) const TESTS: [&str; 3] = ["defined", "none", "undefined"];
+
+/// The fields of the token document, and the refresh token for whoever names it.
+pub(crate) const FIELDS: [&str; 10] = [
+    "account",
+    "provider",
+    "access_token",
+    "token_type",
+    "issued_at",
+    "expires_at",
+    "expires_at_unix",
+    "generation",
+    "extra",
+    "refresh_token",
+];
+
+/// Which names a template begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Root {
+    /// A sink's: the token document's fields.
+    Document,
+    /// One of `templates`: `accounts`.
+    Accounts,
+}
+
+/// What a template names.
+#[derive(Debug, Default)]
+pub(crate) struct Uses {
+    /// It may look up any account; where it first does so.
+    pub(crate) all: Option<usize>,
+    /// The accounts that it names, each with the first byte of the place where it does so first.
+    pub(crate) accounts: BTreeMap<String, usize>,
+    /// What cannot be right, in the order of the text.
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// Something that cannot be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The first byte of its place in the template.
+    pub(crate) offset: usize,
+    pub(crate) message: String,
+    pub(crate) hint: String,
+    /// The account whose document it is about.
+    pub(crate) account: Option<String>,
+}
+
+/// Looks through a template that is known to parse.
+///
+/// # Errors
+/// The parser's, all the same.
+pub(crate) fn uses(text: &str, root: Root) -> Result<Uses, minijinja::Error> {
+    let tree = parse(text, "template", minijinja::syntax::SyntaxConfig::default())?;
+    let mut walk = Walk { text, root, uses: Uses::default(), scopes: vec![Vec::new()] };
+    walk.statement(&tree);
+    walk.uses.faults.sort_by_key(|fault| fault.offset);
+    Ok(walk.uses)
+}
+
+/// What an expression can be, as far as it matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Value {
+    /// The mapping of all accounts.
+    Accounts,
+    /// A token document, by its path (empty where that cannot be told).
+    Document(String),
+    /// A field of one that holds text or a number, by its path.
+    Plain(String),
+    /// Anything else.
+    Other,
+}
+
+struct Walk<'t> {
+    text: &'t str,
+    root: Root,
+    uses: Uses,
+    scopes: Vec<Vec<(&'t str, Value)>>,
+}
+
+impl<'t> Walk<'t> {
+    fn body(&mut self, statements: &[Stmt<'t>]) {
+        statements.iter().for_each(|statement| self.statement(statement));
+    }
+
+    fn scoped(&mut self, statements: &[Stmt<'t>]) {
+        self.scopes.push(Vec::new());
+        self.body(statements);
+        self.scopes.pop();
+    }
+
+    fn statement(&mut self, statement: &Stmt<'t>) {
+        match statement {
+            Stmt::Template(template) => self.body(&template.children),
+            Stmt::EmitRaw(_) => {}
+            Stmt::EmitExpr(emit) => self.used(&emit.expr),
+            Stmt::Do(call) => self.call(&call.call),
+            Stmt::IfCond(condition) => {
+                self.used(&condition.expr);
+                self.body(&condition.true_body);
+                self.body(&condition.false_body);
+            }
+            Stmt::ForLoop(one) => {
+                self.used(&one.iter);
+                self.scopes.push(vec![("loop", Value::Other)]);
+                self.assign(&one.target, Value::Other);
+                one.filter_expr.iter().for_each(|filter| self.used(filter));
+                self.body(&one.body);
+                self.scopes.pop();
+                self.scoped(&one.else_body);
+            }
+            Stmt::WithBlock(with) => {
+                self.scopes.push(Vec::new());
+                for (target, expr) in &with.assignments {
+                    let value = self.value(expr);
+                    self.assign(target, value);
+                }
+                self.body(&with.body);
+                self.scopes.pop();
+            }
+            Stmt::Set(set) => {
+                let value = self.value(&set.expr);
+                self.assign(&set.target, value);
+            }
+            Stmt::SetBlock(set) => {
+                self.scoped(&set.body);
+                set.filter.iter().for_each(|filter| self.used(filter));
+                self.assign(&set.target, Value::Other);
+            }
+            Stmt::AutoEscape(auto) => {
+                self.used(&auto.enabled);
+                self.body(&auto.body);
+            }
+            Stmt::FilterBlock(block) => {
+                self.scoped(&block.body);
+                self.used(&block.filter);
+            }
+            // Refused before: there are no other templates.
+            Stmt::Block(block) => self.scoped(&block.body),
+            Stmt::Import(_) | Stmt::FromImport(_) | Stmt::Extends(_) | Stmt::Include(_) => {}
+        }
+    }
+
+    /// Binds a name. Where one branch has bound it to something else, it can be either.
+    fn assign(&mut self, target: &Expr<'t>, value: Value) {
+        let names: Vec<&'t str> = match target {
+            Expr::Var(var) => vec![var.id],
+            Expr::List(list) => list.items.iter().filter_map(name_of).collect(),
+            Expr::Tuple(tuple) => tuple.items.iter().filter_map(name_of).collect(),
+            _ => Vec::new(),
+        };
+        let was_accounts = |name: &&'t str| *name == "accounts" || self.bound(name) == Some(&Value::Accounts);
+        let into_several = value == Value::Accounts && names.len() != 1;
+        let either = value != Value::Accounts && names.iter().any(was_accounts);
+        let clash = value == Value::Accounts
+            && names.iter().any(|name| self.bound(name).is_some_and(|held| *held != Value::Accounts));
+        if into_several || either || clash {
+            self.everything(start(target.span()));
+        }
+        let Some(scope) = self.scopes.last_mut() else { return };
+        for name in names {
+            match scope.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) if *known == value => {}
+                Some((_, known)) => *known = Value::Other,
+                None => scope.push((name, value.clone())),
+            }
+        }
+    }
+
+    /// What a name is bound to, innermost first.
+    fn bound(&self, name: &str) -> Option<&Value> {
+        let bound = self.scopes.iter().rev().flat_map(|scope| scope.iter().rev());
+        bound.into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// An expression whose value goes somewhere: one that is `accounts` itself may reach every account.
+    fn used(&mut self, expr: &Expr<'t>) {
+        if self.value(expr) == Value::Accounts {
+            self.everything(start(expr.span()));
+        }
+    }
+
+    fn arguments(&mut self, arguments: &[CallArg<'t>]) {
+        for argument in arguments {
+            match argument {
+                CallArg::Pos(expr)
+                | CallArg::Kwarg(_, expr)
+                | CallArg::PosSplat(expr)
+                | CallArg::KwargSplat(expr) => self.used(expr),
+            }
+        }
+    }
+
+    fn call(&mut self, call: &ast::Call<'t>) {
+        self.used(&call.expr);
+        self.arguments(&call.args);
+    }
+
+    fn value(&mut self, expr: &Expr<'t>) -> Value {
+        match expr {
+            Expr::Const(_) => return Value::Other,
+            Expr::Var(var) => return self.variable(var.id, start(expr.span())),
+            Expr::GetAttr(get) => {
+                let of = self.value(&get.expr);
+                return self.member(of, Some(get.name), expr.span());
+            }
+            Expr::GetItem(get) => {
+                let of = self.value(&get.expr);
+                let key = match &get.subscript_expr {
+                    Expr::Const(key) => key.value.as_str().map(str::to_owned),
+                    other => {
+                        self.used(other);
+                        None
+                    }
+                };
+                return self.member(of, key.as_deref(), expr.span());
+            }
+            Expr::IfExpr(choice) => {
+                self.used(&choice.test_expr);
+                self.used(&choice.true_expr);
+                choice.false_expr.iter().for_each(|expr| self.used(expr));
+            }
+            Expr::Slice(slice) => {
+                self.used(&slice.expr);
+                [&slice.start, &slice.stop, &slice.step]
+                    .into_iter()
+                    .flatten()
+                    .for_each(|part| self.used(part));
+            }
+            Expr::UnaryOp(op) => self.used(&op.expr),
+            Expr::BinOp(op) => [&op.left, &op.right].into_iter().for_each(|side| self.used(side)),
+            Expr::Compare(compare) => {
+                self.used(&compare.expr);
+                compare.ops.iter().for_each(|op| self.used(&op.expr));
+            }
+            Expr::Filter(filter) => {
+                filter.expr.iter().for_each(|expr| self.used(expr));
+                self.arguments(&filter.args);
+                if !FILTERS.contains(&filter.name) {
+                    let message = format!("there is no filter {}", words::echo(filter.name));
+                    let hint = words::suggest(filter.name, FILTERS.into_iter(), "there are");
+                    self.fault(self.place_of(filter.name, expr.span()), message, hint);
+                }
+            }
+            Expr::Test(test) => {
+                self.used(&test.expr);
+                self.arguments(&test.args);
+                if !TESTS.contains(&test.name) {
+                    let message = format!("there is no test {}", words::echo(test.name));
+                    let hint = words::suggest(test.name, TESTS.into_iter(), "there are");
+                    self.fault(self.place_of(test.name, expr.span()), message, hint);
+                }
+            }
+            Expr::Call(call) => self.call(call),
+            Expr::List(list) => list.items.iter().for_each(|item| self.used(item)),
+            Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| self.used(item)),
+            Expr::Map(map) => map.keys.iter().chain(&map.values).for_each(|item| self.used(item)),
+        }
+        Value::Other
+    }
+
+    fn variable(&mut self, name: &'t str, offset: usize) -> Value {
+        if let Some(value) = self.bound(name) {
+            return value.clone();
+        }
+        match self.root {
+            Root::Accounts if name == "accounts" => Value::Accounts,
+            Root::Document if FIELDS.contains(&name) => field(name, name),
+            Root::Accounts => {
+                let hint = match FIELDS.contains(&name) {
+                    true => format!("write `accounts.NAME.{name}`"),
+                    false => "an account's fields are `accounts.NAME.FIELD`".to_owned(),
+                };
+                self.missing(name, offset, hint);
+                Value::Other
+            }
+            Root::Document => {
+                self.missing(name, offset, words::suggest(name, FIELDS.into_iter(), "there are"));
+                Value::Other
+            }
+        }
+    }
+
+    /// `of.key` or `of["key"]`; a key that is not written there is `None`.
+    fn member(&mut self, of: Value, key: Option<&str>, span: Span) -> Value {
+        match (of, key) {
+            (Value::Accounts, Some(name)) => {
+                let offset = self.place_of(name, span);
+                self.uses.accounts.entry(name.to_owned()).or_insert(offset);
+                Value::Document(format!("accounts.{name}"))
+            }
+            (Value::Accounts, None) => {
+                self.everything(start(span));
+                Value::Document(String::new())
+            }
+            (Value::Document(of), Some(key)) => {
+                let path = if of.is_empty() { key.to_owned() } else { format!("{of}.{key}") };
+                if FIELDS.contains(&key) {
+                    return field(key, &path);
+                }
+                let hint = words::suggest(key, FIELDS.into_iter(), "there are");
+                self.missing(&path, self.place_of(key, span), hint);
+                self.about(&of);
+                Value::Other
+            }
+            (Value::Plain(of), Some(key)) => {
+                let path = format!("{of}.{key}");
+                let hint = "only `extra` has fields of its own".to_owned();
+                self.missing(&path, self.place_of(key, span), hint);
+                self.about(of.rsplit_once('.').map_or("", |(of, _)| of));
+                Value::Other
+            }
+            _ => Value::Other,
+        }
+    }
+
+    /// Where a name stands that ends an expression.
+    fn place_of(&self, name: &str, span: Span) -> usize {
+        let before = self.text.get(..end(span)).unwrap_or_default();
+        before.rfind(name).filter(|at| *at >= start(span)).unwrap_or_else(|| start(span))
+    }
+
+    fn missing(&mut self, name: &str, offset: usize, hint: String) {
+        self.fault(offset, format!("the template uses {}, which does not exist", words::echo(name)), hint);
+    }
+
+    fn fault(&mut self, offset: usize, message: String, hint: String) {
+        self.uses.faults.push(Fault { offset, message, hint, account: None });
+    }
+
+    /// The last fault is about the document at that path.
+    fn about(&mut self, path: &str) {
+        if let Some(last) = self.uses.faults.last_mut() {
+            last.account = path.strip_prefix("accounts.").map(str::to_owned);
+        }
+    }
+
+    fn everything(&mut self, offset: usize) {
+        self.uses.all.get_or_insert(offset);
+    }
+}
+
+/// A field of the token document.
+fn field(key: &str, path: &str) -> Value {
+    if key == "extra" { Value::Other } else { Value::Plain(path.to_owned()) }
+}
+
+fn name_of<'t>(expr: &Expr<'t>) -> Option<&'t str> {
+    match expr {
+        Expr::Var(var) => Some(var.id),
+        _ => None,
+    }
+}
+
+fn start(span: Span) -> usize {
+    span.start_offset as usize
+}
+
+fn end(span: Span) -> usize {
+    span.end_offset as usize
+}
+
+#[cfg(test)]
+mod tests;

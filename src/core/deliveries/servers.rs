@@ -1,0 +1,181 @@
+//! What stands on servers: waiting together, comparisons.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+#[test]
+fn a_server_takes_sixteen_writes_at_a_time() {
+    let mut bench = vault_of(40);
+    for left in (0..40).rev() {
+        assert_eq!(bench.writes.len(), 16.min(left + 1));
+        let name = bench.writes[0].0.clone();
+        bench.write(&name, &[1], 0);
+    }
+    assert!(bench.engine.views(bench.now).all(|view| view.targets[0].state == SinkState::Written));
+}
+
+#[test]
+fn a_server_that_is_away_gets_one_try_at_a_time_and_all_the_rest_when_it_is_back() {
+    let mut bench = vault_of(200);
+    while let Some((name, _)) = bench.writes.first().cloned() {
+        bench.refuse(&name, true);
+    }
+    assert!(bench.engine.views(bench.now).all(|view| view.targets[0].state == SinkState::Failed));
+    let (began, mut tries, mut longest) = (bench.now.boot, 0, Duration::ZERO);
+    while bench.now.boot.since(began) < HOUR {
+        longest = longest.max(bench.until_write());
+        assert_eq!(bench.writes.len(), 1, "one goes first");
+        let name = bench.writes[0].0.clone();
+        bench.refuse(&name, true);
+        tries += 1;
+    }
+    assert!((60..=75).contains(&tries) && longest <= Duration::from_secs(60), "{tries} {longest:?}");
+    let news = |note: &&Note| matches!(note, Note::ServerAway { news: true, .. });
+    assert_eq!(bench.said.iter().filter(news).count(), 1, "said once");
+    let view = bench.engine.servers(bench.now).next().unwrap();
+    assert_eq!((view.name, view.error.message.as_str()), ("vault", "connection refused"));
+    assert_eq!(view.since, Timestamp::from_secs(1_700_000_000));
+    bench.until_write();
+    let first = bench.writes[0].0.clone();
+    bench.write(&first, &[1], 0);
+    assert_eq!(bench.writes.len(), 16, "the rest follows");
+    assert!(bench.said.iter().any(|note| matches!(note, Note::ServerBack { .. })));
+    assert_eq!(bench.engine.servers(bench.now).count(), 0);
+    while let Some((name, _)) = bench.writes.first().cloned() {
+        bench.write(&name, &[1], 0);
+    }
+    assert!(bench.engine.views(bench.now).all(|view| view.targets[0].state == SinkState::Written));
+}
+
+#[test]
+fn the_nearest_expiry_goes_first_at_a_server_that_was_away() {
+    let mut bench = vault_of(17);
+    while let Some((name, _)) = bench.writes.first().cloned() {
+        bench.refuse(&name, true);
+    }
+    bench.until_write();
+    assert_eq!(&*bench.writes[0].0, "a016", "it has not been tried yet");
+    bench.refuse("a016", true);
+    bench.until_write();
+    assert_eq!(&*bench.writes[0].0, "a000");
+}
+
+#[test]
+fn a_try_that_hangs_does_not_put_off_the_next() {
+    let mut bench = vault_of(1);
+    bench.refuse("a000", true);
+    for _ in 0..8 {
+        bench.until_write();
+        bench.pass(SECOND * 30);
+        bench.refuse("a000", true);
+    }
+    assert!(bench.until_write() <= SECOND * 30);
+}
+
+#[test]
+fn a_targets_own_failure_is_retried_alone_and_shows_that_the_server_is_there() {
+    let mut bench = vault_of(2);
+    bench.refuse("a000", false);
+    assert_eq!(bench.engine.servers(bench.now).count(), 0);
+    bench.refuse("a001", true);
+    bench.until_write();
+    let name = bench.writes[0].0.clone();
+    bench.refuse(&name, false);
+    assert_eq!(bench.engine.servers(bench.now).count(), 0, "it has answered");
+    bench.pass(SECOND * 5);
+    assert_eq!(bench.writes.len(), 2);
+}
+
+#[test]
+fn what_left_before_a_server_was_found_away_does_not_show_that_it_is_back() {
+    let mut bench = vault_of(3);
+    bench.refuse("a000", true);
+    bench.write("a001", &[1], 0);
+    assert_eq!(bench.engine.servers(bench.now).count(), 1);
+    bench.refuse("a002", true);
+    assert!(bench.until_write() > SECOND / 2);
+}
+
+#[test]
+fn a_server_that_is_away_delays_no_file() {
+    let targets = vec![on_vault("v"), target("f")];
+    let mut bench = Bench::new(&[("a", AccountPlan { targets, ..plan() })], Vec::new());
+    bench.grant("a", HOUR);
+    bench.refuse("v", true);
+    bench.write("f", &[1], 0);
+    bench.renew("a");
+    bench.write("f", &[2], 0);
+}
+
+#[test]
+fn server_targets_are_compared_every_ten_minutes_and_nothing_is_said_of_what_is_well() {
+    let mut bench = vault_of(1);
+    bench.write("a000", &[1], 0);
+    bench.said.clear();
+    let first = bench.until_write();
+    assert!(first <= SECOND * 600);
+    assert_eq!(bench.engine.view("a000", bench.now).unwrap().targets[0].state, SinkState::Written);
+    bench.unchanged("a000", &[1]);
+    assert_eq!(bench.until_write(), SECOND * 600);
+    bench.unchanged("a000", &[1]);
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+    bench.until_write();
+    bench.write("a000", &[1], 0);
+    assert!(matches!(bench.said[..], [Note::Delivered { .. }]), "a foreign write was mended");
+}
+
+#[test]
+fn comparisons_are_spread_and_none_begins_after_shutdown() {
+    let mut bench = vault_of(16);
+    for number in 0..16 {
+        bench.write(&format!("a{number:03}"), &[1], 0);
+    }
+    let mut most = 0;
+    for _ in 0..600 {
+        bench.pass(SECOND);
+        most = most.max(bench.writes.len());
+        while let Some((name, _)) = bench.writes.first().cloned() {
+            bench.unchanged(&name, &[1]);
+        }
+    }
+    assert!(most <= 3, "{most}");
+    bench.handle(Event::Shutdown);
+    bench.pass(SECOND * 700);
+    assert!(bench.writes.is_empty());
+}
+
+#[test]
+fn what_stood_on_a_server_is_deleted_when_it_leaves_where_that_is_wished() {
+    let gone = TargetPlan { delete_on_remove: true, ..on_vault("v") };
+    let mut bench = Bench::new(&[("a", AccountPlan { targets: vec![gone], ..plan() })], Vec::new());
+    bench.grant("a", HOUR);
+    bench.refuse("v", true);
+    bench.plan.accounts = [(id("a"), plan())].into();
+    bench.configure(BTreeMap::new(), BTreeMap::new());
+    bench.now = bench.now.after(SECOND * 10).into();
+    let effects = bench.engine.handle(Event::Tick, bench.now);
+    assert_eq!(effects, [Effect::Retire { target: "v".into(), delete: true }]);
+    assert_eq!(bench.engine.servers(bench.now).count(), 0, "nothing stands there any more");
+}
+
+#[test]
+fn hup_compares_what_stands_on_servers_and_retries_what_failed_but_spares_a_server_that_is_away() {
+    let mut bench = vault_of(2);
+    bench.write("a000", &[1], 0);
+    bench.refuse("a001", false);
+    bench.handle(Event::Reprieve);
+    let views: Vec<SinkState> = bench.engine.views(bench.now).map(|view| view.targets[0].state).collect();
+    assert_eq!(views, [SinkState::Written, SinkState::Failed], "a look changes nothing by itself");
+    bench.unchanged("a000", &[1]);
+    bench.write("a001", &[1], 0);
+    assert!(bench.writes.is_empty());
+
+    bench.handle(Event::Reprieve);
+    bench.refuse("a000", true);
+    bench.refuse("a001", true);
+    bench.handle(Event::Reprieve);
+    assert!(bench.writes.is_empty(), "the server's own wait stands: {:?}", bench.writes);
+    bench.until_write();
+    assert_eq!(bench.writes.len(), 1);
+}

@@ -1,0 +1,196 @@
+//! Effects begin as tasks here, and their ends come back as events.
+
+use std::sync::Arc;
+
+use tokio::task::Id;
+
+use super::super::deliver::{self, Delivered, Outlet};
+use super::super::issue::{self, Exchange};
+use super::super::notify::{self, Notifier};
+use super::super::{clock, restore};
+use super::{Agent, Done};
+use crate::config::model::Account;
+use crate::core::{Effect, Event, FailureMeta, SetId};
+use crate::domain::{AccountId, ErrorClass};
+use crate::observe;
+use crate::store::Durability;
+
+impl Agent {
+    pub(super) fn begin_effect(&mut self, effect: Effect) {
+        let (shared, servers) = (Arc::clone(&self.shared), self.servers.clone());
+        match effect.clone() {
+            Effect::Issue(order) => {
+                let Some(account) = self.account(&order.account) else { return };
+                let task = self.tasks.spawn(async move {
+                    Done::Exchange(issue::issue(shared, servers, account, order).await)
+                });
+                self.about.insert(task.id(), effect);
+            }
+            Effect::Deliver { target, revision } => {
+                let Some(outlet) = self.outlets.get(&target).cloned() else { return };
+                let task = self.tasks.spawn(async move {
+                    Done::Delivery(deliver::deliver(shared, servers, outlet, target, revision).await)
+                });
+                self.about.insert(task.id(), effect);
+            }
+            Effect::Withdraw { target, revision } => {
+                let Some(outlet) = self.outlets.get(&target).cloned() else { return };
+                let task = self.tasks.spawn(async move {
+                    Done::Delivery(deliver::withdraw(shared, servers, outlet, target, revision).await)
+                });
+                self.about.insert(task.id(), effect);
+            }
+            Effect::Retire { target, delete } => {
+                self.drift.forget(&target);
+                let Some(outlet) = self.outlets.remove(&target).filter(|_| delete) else { return };
+                self.tasks.spawn(async move {
+                    Done::Deleted(target, deliver::delete(shared, servers, outlet).await)
+                });
+            }
+            Effect::Notify { set, hook, revision, .. } => {
+                let Some(notifier) = self.notifier(&set) else { return };
+                let task = self.tasks.spawn(async move {
+                    let (kind, event) = notify::notify(shared, servers, notifier, set, hook, revision).await;
+                    Done::Notified(kind, event)
+                });
+                self.about.insert(task.id(), effect);
+            }
+            Effect::Marked { set: SetId::Account(account), mark } => {
+                self.save(account, move |record| record.notified = Some(mark));
+            }
+            Effect::Marked { set: SetId::Template(template), mark } => {
+                self.tasks.spawn_blocking(move || {
+                    Done::Marked(shared.store.mark(&template, mark).map_err(|error| error.to_string()))
+                });
+            }
+            Effect::Remember { account, schedule } => {
+                self.save(account, move |record| record.schedule = restore::schedule(schedule));
+            }
+            Effect::Forget { account } => {
+                let now = clock::wall();
+                self.save(account, move |record| record.removed_at = Some(now));
+            }
+            Effect::Disown { account } => {
+                let identity = self.running.probes.get(&account).and_then(|probe| probe.identity);
+                self.save(account, move |record| {
+                    restore::disown(record);
+                    record.identity = identity.unwrap_or(record.identity);
+                });
+            }
+            Effect::DropRefresh { account } => self.save(account, |record| record.refresh = None),
+            Effect::Say(_) => {}
+        }
+    }
+
+    fn save(&mut self, account: AccountId, change: impl FnOnce(&mut crate::store::Record)) {
+        if self.shared.store.latest(&account).is_none() {
+            return; // nothing was ever stored: there is nothing to keep
+        }
+        let saving = self.shared.store.update(&account, Durability::Cached, change);
+        self.tasks
+            .spawn(async move { Done::Saved(account, saving.await.map_err(|error| error.to_string())) });
+    }
+
+    fn notifier(&self, set: &SetId) -> Option<Notifier> {
+        match set {
+            SetId::Account(account) => self.account(account).map(Notifier::Account),
+            SetId::Template(template) => match self.outlets.get(template)? {
+                Outlet::Template(template) => Some(Notifier::Template(Arc::clone(template))),
+                Outlet::Sink(..) => None,
+            },
+        }
+    }
+
+    pub(super) fn account(&self, name: &AccountId) -> Option<Arc<Account>> {
+        self.running.config.as_ref()?.accounts.get(name).cloned()
+    }
+
+    pub(super) async fn done(&mut self, done: Result<(Id, Done), tokio::task::JoinError>) {
+        let (id, done) = match done {
+            Ok(done) => done,
+            Err(error) => return self.failed_task(error.id()),
+        };
+        self.about.remove(&id);
+        match done {
+            Done::Exchange(exchange) => {
+                self.exchanged(&exchange);
+                self.apply(exchange.event);
+            }
+            Done::Delivery(delivered) => self.delivered(delivered),
+            Done::Looked(suspicions, whole) => {
+                for target in self.drift.found(suspicions, whole, clock::now().boot) {
+                    self.apply(Event::TargetLost { target });
+                }
+            }
+            Done::Deleted(target, result) => self.observer.deleted(&target, &result),
+            Done::Notified(kind, event) => {
+                if let Event::Notified { result, .. } = &event {
+                    self.observer.hook_ran(kind, result.is_ok());
+                }
+                self.apply(event);
+            }
+            Done::Maintained(result) => {
+                self.maintaining = false;
+                self.observer.maintained(&result);
+            }
+            Done::Marked(Ok(())) => {}
+            Done::Marked(Err(error)) => self.observer.not_marked(&error),
+            Done::Saved(account, Err(error)) => self.observer.not_saved(&account, &error),
+            Done::Saved(_, Ok(())) => {}
+            Done::Flushed(errors) => {
+                self.flushing = false;
+                self.observer.flushed(&errors);
+            }
+            Done::Purged(result) => self.observer.purged(&result),
+            Done::Loaded(result, since) => self.loaded(*result, since).await,
+            Done::Probed(account, probe) => self.probed(account, probe),
+        }
+    }
+
+    fn delivered(&mut self, Delivered { event, warnings, look }: Delivered) {
+        if let Event::Delivered { target, .. } | Event::Undelivered { target, .. } = &event {
+            self.observer.warnings(target, &warnings);
+        }
+        if let Event::Delivered { target, written, .. } = &event
+            && self.drift.delivered(target, look, *written, clock::now().boot)
+        {
+            self.observer.mended(target);
+        }
+        self.apply(event);
+    }
+
+    fn exchanged(&mut self, exchange: &Exchange) {
+        let (account, outcome) = match &exchange.event {
+            Event::Issued { account, .. } => (account, Ok(())),
+            Event::Failed { account, failure, .. } => (account, Err(failure.class)),
+            _ => return,
+        };
+        let seen = observe::Exchange {
+            account,
+            asked: exchange.asked,
+            status: exchange.status,
+            outcome,
+            clock_offset_ms: exchange.clock_offset_ms,
+            warnings: &exchange.warnings,
+        };
+        self.observer.exchange(&seen, clock::now());
+    }
+
+    /// A task has panicked or was cancelled: its account or target goes on as after any other failure.
+    fn failed_task(&mut self, id: Id) {
+        let message = "internal fault, see the log".to_owned();
+        match self.about.remove(&id) {
+            Some(Effect::Issue(order)) => {
+                let failure = FailureMeta::new(ErrorClass::Transient, message);
+                self.apply(Event::Failed { account: order.account, epoch: order.epoch, failure });
+            }
+            Some(Effect::Deliver { target, revision, .. } | Effect::Withdraw { target, revision }) => {
+                self.apply(Event::Undelivered { target, revision, message, server_away: false });
+            }
+            Some(Effect::Notify { set, hook, revision, .. }) => {
+                self.apply(Event::Notified { set, hook, revision, result: Err(message) });
+            }
+            _ => tracing::error!(event = "internal_fault", "a task has failed"),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What is noted before a request, and what a repeated request means.
+
+use super::Refusal;
+use crate::config::definition::Definition;
+use crate::config::model::Account;
+use crate::core::{self, Operation};
+use crate::domain::ErrorClass;
+use crate::provider::Failure;
+use crate::runtime::clock;
+use crate::runtime::credentials::Credentials;
+use crate::runtime::shared::Shared;
+use crate::store::{Durability, Fingerprint, Intent, IntentKind};
+
+/// A whole reply to a repeated login that makes no sense is the stored reply of the first one, whose token has ended
+/// since, and would come again for ever: that login is over, and the next one has a key of its own. (A repeated refresh
+/// needs no such care: what it brings is the next refresh token, and spending that is another request.)
+pub(super) fn stale(failure: Failure) -> Failure {
+    let whole = failure.class == ErrorClass::Malformed && failure.status.is_some();
+    Failure { ambiguous: failure.ambiguous && !whole, ..failure }
+}
+
+/// Whether the provider can tell a repeated request. Without a key on its way it sees one like any other, and its reply is
+/// a new one.
+fn is_keyed(provider: &Definition, operation: Operation) -> bool {
+    let operation = match operation {
+        Operation::Issue => &provider.issue,
+        Operation::Refresh => &provider.refresh,
+    };
+    operation.as_ref().is_some_and(|operation| operation.request.sends_idempotency_key())
+}
+
+/// Notes what is about to be done, and whether that repeats, by its key, a request whose end is not known; durable where a
+/// refresh token is spent.
+pub(super) async fn intend(
+    shared: &Shared,
+    account: &Account,
+    order: &core::Issue,
+    credentials: &Credentials,
+    refresh: Option<Fingerprint>,
+) -> Result<(Intent, bool), Refusal> {
+    let open = shared.store.latest(&order.account).and_then(|record| record.intent.clone());
+    let operation = match order.operation {
+        Operation::Issue => IntentKind::Issue,
+        Operation::Refresh => IntentKind::Refresh,
+    };
+    // A stored reply of long ago would bring a token that is over.
+    let recent =
+        |intent: &Intent| account.provider.life.is_none_or(|life| intent.at.plus(life) > clock::wall());
+    let same =
+        open.filter(|intent| intent.operation == operation && intent.refresh == refresh).filter(recent);
+    let repeated = same.is_some() && is_keyed(&account.provider, order.operation);
+    let at = same.as_ref().map_or_else(clock::wall, |intent| intent.at);
+    let intent = Intent {
+        attempt: order.intent.attempt,
+        operation,
+        refresh,
+        idempotency_key: same.map_or_else(|| shared.unique(), |intent| intent.idempotency_key),
+        at,
+    };
+    let spends = order.operation == Operation::Refresh && account.provider.refresh_single_use;
+    let durability = if spends { Durability::Durable } else { Durability::Cached };
+    let (noted, schedule) = (intent.clone(), order.intent.clone());
+    let (provider, identity) = (account.provider.name.clone(), credentials.identity);
+    let content = credentials.content;
+    let saved = shared.store.update(&order.account, durability, move |record| {
+        record.provider = provider;
+        record.identity = identity;
+        record.credentials = Some(content);
+        record.intent = Some(noted);
+        record.schedule = crate::runtime::restore::schedule(schedule);
+        record.removed_at = None;
+    });
+    match saved.await {
+        Ok(()) => Ok((intent, repeated)),
+        // What can be asked for again needs no state on disk; the store says that it is dirty.
+        Err(_) if !spends => Ok((intent, repeated)),
+        Err(error) => Err(Refusal::Ours(format!(
+            "the refresh token is not spent, because that cannot be noted: {error}"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built_in(name: &str) -> Definition {
+        let texts = crate::provider::catalog::texts();
+        let (name, text) = texts.iter().find(|(known, _)| *known == name).unwrap();
+        crate::config::parse_definition(name, name, text).unwrap()
+    }
+
+    #[test]
+    fn only_a_vendor_that_is_sent_a_key_is_taken_to_answer_from_a_store() {
+        for operation in [Operation::Issue, Operation::Refresh] {
+            assert!(is_keyed(&built_in("portone"), operation), "{operation:?}");
+            assert!(!is_keyed(&built_in("bizppurio-rcs"), operation), "{operation:?}");
+        }
+        assert!(!is_keyed(&built_in("bizppurio"), Operation::Issue));
+        assert!(!is_keyed(&built_in("bizppurio"), Operation::Refresh), "it has none");
+    }
+
+    #[test]
+    fn a_repeated_login_is_given_up_by_a_whole_reply_that_makes_no_sense_and_by_nothing_else() {
+        let failure = |class, status| Failure {
+            class,
+            message: String::new(),
+            wait: None,
+            status,
+            host_fault: false,
+            host_pause: false,
+            ambiguous: true,
+            refresh_token: None,
+        };
+        assert!(!stale(failure(ErrorClass::Malformed, Some(200))).ambiguous);
+        assert!(stale(failure(ErrorClass::Malformed, None)).ambiguous, "no whole reply");
+        assert!(stale(failure(ErrorClass::Transient, Some(503))).ambiguous, "it may have been done yet");
+    }
+}

@@ -1,0 +1,70 @@
+//! What a template sees of an account.
+
+use std::sync::Arc;
+
+use minijinja::value::{Enumerator, Object, Serde, Value};
+
+use crate::domain::{Secret, TokenDocument};
+
+/// The field that is there only for whoever names it.
+const REFRESH_TOKEN: &str = "refresh_token";
+
+/// One account that something is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Member<'a> {
+    /// Its token.
+    pub document: TokenDocument<'a>,
+    /// The refresh token that belongs to it, where there is one.
+    ///
+    /// It reaches a sink only where a template names it, as `refresh_token`: neither the document as a whole nor a
+    /// loop over its fields shows it. See [`names_refresh_token`].
+    pub refresh_token: Option<&'a Secret>,
+}
+
+impl<'a> From<&TokenDocument<'a>> for Member<'a> {
+    fn from(document: &TokenDocument<'a>) -> Self {
+        Self { document: *document, refresh_token: None }
+    }
+}
+
+impl Member<'_> {
+    /// The fields at top level, for a template of `source`.
+    pub(super) fn context(&self, source: &str) -> Value {
+        let refresh_token = self.refresh_token.filter(|_| names_refresh_token(source));
+        Value::from_object(Fields {
+            document: Value::from(Serde(self.document.to_json())),
+            refresh_token: refresh_token.map(|secret| Value::from(secret.expose())),
+        })
+    }
+}
+
+/// Whether a template names a refresh token: only then need one be at hand.
+#[must_use]
+pub fn names_refresh_token(source: &str) -> bool {
+    source.contains(REFRESH_TOKEN)
+}
+
+/// The document's fields, and the refresh token for whoever asks for it by name.
+struct Fields {
+    document: Value,
+    refresh_token: Option<Value>,
+}
+
+impl std::fmt::Debug for Fields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Object for Fields {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        match key.as_str() {
+            Some(REFRESH_TOKEN) => self.refresh_token.clone(),
+            _ => self.document.get_item(key).ok().filter(|value| !value.is_undefined()),
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.document.try_iter().into_iter().flatten().collect())
+    }
+}

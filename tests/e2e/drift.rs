@@ -1,0 +1,71 @@
+//! Drift: what someone else does to a delivered file is mended, once, and said.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
+
+use renewd::simulator::Provider;
+use serde_json::json;
+
+use crate::support::{World, is_root, replace, secs, skip, throughout, until};
+
+fn is_right(path: &Path, token: &str) -> bool {
+    let right = fs::read_to_string(path).is_ok_and(|text| text == token);
+    right && fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o777 == 0o640)
+}
+
+#[test]
+fn a_delivered_file_that_is_touched_is_mended_once_without_a_request() {
+    let world = World::living(secs(3600));
+    type Deed = fn(&Path);
+    let deeds: [(&str, Deed); 4] = [
+        ("removed", |path| fs::remove_file(path).unwrap()),
+        ("written-over", |path| fs::write(path, "another").unwrap()),
+        ("opened-to-all", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap()),
+        ("replaced", |path| replace(path, "another")),
+    ];
+    let path = |name: &str| world.out(&format!("{name}.token"));
+    let accounts = deeds.iter().map(|(name, _)| {
+        let mut account = world.account(Provider::Bizppurio, name);
+        account["sinks"] = json!([{ "file": { "path": path(name), "mode": "0640" } }]);
+        ((*name).to_owned(), account)
+    });
+    let agent = world.start(&world.config(accounts));
+    agent.until_well();
+    let tokens = deeds.map(|(name, _)| fs::read_to_string(path(name)).unwrap());
+    for (name, deed) in deeds {
+        deed(&path(name));
+    }
+    // The folder is watched a second after the first delivery at the latest; a sweep each minute finds the rest.
+    until("every file as it was", secs(70), || {
+        let mut files = deeds.iter().zip(&tokens);
+        files.all(|((name, _), token)| is_right(&path(name), token)).then_some(())
+    });
+    until("a line for each", secs(5), || (agent.logged("sink_mended") == 4).then_some(()));
+    throughout("each is said once", secs(3), || agent.logged("sink_mended") == 4);
+    if is_root() {
+        let path = path("removed");
+        chown(&path, Some(65_534), None).unwrap();
+        until("the owner", secs(70), || {
+            fs::metadata(&path).is_ok_and(|found| found.uid() == 0).then_some(())
+        });
+    } else {
+        skip("a_delivered_file_that_is_touched: another owner", "only root gives files away");
+    }
+    assert_eq!(world.sim.requests(), 4);
+    agent.stop();
+}
+
+#[test]
+fn a_folder_that_is_removed_with_its_files_is_made_again() {
+    let world = World::living(secs(3600));
+    let agent = world.start(&world.one(Provider::Bizppurio));
+    agent.until_well();
+    let token = world.read("a.token");
+    fs::remove_dir_all(world.out("a.token").parent().unwrap()).unwrap();
+    until("the file", secs(70), || {
+        fs::read_to_string(world.out("a.token")).is_ok_and(|text| text == token).then_some(())
+    });
+    assert_eq!(world.sim.requests(), 1);
+    agent.stop();
+}

@@ -1,0 +1,136 @@
+//! `verify:`: a new token is tried before anyone gets it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+
+use renewd::simulator::Provider;
+use serde_json::{Value, json};
+
+use crate::support::{World, account, class, generation, secs, state, throughout, until};
+
+/// The API that a token is for: answers with one status and notes which tokens were shown to it.
+struct Api {
+    address: SocketAddr,
+    answer: Arc<AtomicU16>,
+    shown: Arc<Mutex<Vec<String>>>,
+}
+
+impl Api {
+    fn answering(status: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (answer, shown) = (Arc::new(AtomicU16::new(status)), Arc::new(Mutex::new(Vec::new())));
+        let (its_answer, its_shown) = (Arc::clone(&answer), Arc::clone(&shown));
+        std::thread::spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                let mut authorization = String::new();
+                let lines = BufReader::new(&connection).lines().map_while(Result::ok);
+                for line in lines.take_while(|line| !line.is_empty()) {
+                    if let Some(value) = line.to_ascii_lowercase().strip_prefix("authorization: ") {
+                        authorization = line[line.len() - value.len()..].to_owned();
+                    }
+                }
+                its_shown.lock().unwrap().push(authorization);
+                let status = its_answer.load(Ordering::SeqCst);
+                let reply =
+                    format!("HTTP/1.1 {status} Said\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let _ = (&connection).write_all(reply.as_bytes());
+            }
+        });
+        Self { address, answer, shown }
+    }
+
+    fn answer(&self, status: u16) {
+        self.answer.store(status, Ordering::SeqCst);
+    }
+
+    fn shown(&self) -> Vec<String> {
+        self.shown.lock().unwrap().clone()
+    }
+
+    fn config(&self, world: &World) -> Value {
+        let mut config = world.one(Provider::OAuthClientCredentials);
+        config["accounts"]["a"]["verify"] =
+            json!({ "url": format!("http://{}/me", self.address), "expect": [204] });
+        config
+    }
+}
+
+#[test]
+fn a_token_that_works_is_delivered_after_it_was_tried() {
+    let (world, api) = (World::living(secs(600)), Api::answering(204));
+    let agent = world.start(&api.config(&world));
+    agent.until_well();
+    assert_eq!(api.shown(), [format!("Bearer {}", world.read("a.token"))]);
+    agent.stop();
+}
+
+#[test]
+fn a_token_that_does_not_work_stays_away_while_the_old_one_lives() {
+    let (world, api) = (World::living(secs(600)), Api::answering(204));
+    let agent = world.start(&api.config(&world));
+    agent.until_well();
+    let old = world.read("a.token");
+
+    api.answer(401);
+    let (status, _) = agent.renew("a");
+    assert_ne!(status, 200, "the renewal is reported as failed");
+    let seen = agent.until("the failure", secs(10), |status| class(status, "a") == "malformed");
+    assert_eq!((state(&seen, "a"), generation(&seen, "a")), ("retrying", 1));
+    let message = account(&seen, "a")["error"]["message"].as_str().unwrap();
+    assert!(message.contains("`verify.url` answers HTTP 401"), "{message}");
+    assert_eq!(world.read("a.token"), old);
+    assert_eq!(
+        agent.get("/v1/accounts/a/token").1["access_token"],
+        old,
+        "the socket serves the old one, too"
+    );
+
+    api.answer(204);
+    let (status, _) = agent.renew("a");
+    assert_eq!(status, 200);
+    until("the next token", secs(10), || (world.read("a.token") != old).then_some(()));
+    assert_eq!(generation(&agent.status(), "a"), 2, "generations have no gap");
+    agent.stop();
+}
+
+#[test]
+fn an_api_that_does_not_answer_costs_no_further_token() {
+    let (world, api) = (World::living(secs(600)), Api::answering(204));
+    let agent = world.start(&api.config(&world));
+    agent.until_well();
+    let old = world.read("a.token");
+
+    api.answer(503);
+    agent.renew("a");
+    agent.until("the failure", secs(10), |status| class(status, "a") == "transient");
+    let asked = world.sim.requests();
+    until("two more tries", secs(60), || (api.shown().len() >= 4).then_some(()));
+    assert_eq!(world.sim.requests(), asked, "the same token is tried again");
+    assert_eq!(world.read("a.token"), old);
+
+    // It is kept through a restart, too.
+    agent.kill();
+    let agent = world.run().start();
+    api.answer(204);
+    agent.until("the second token", secs(60), |status| {
+        generation(status, "a") == 2 && state(status, "a") == "fresh"
+    });
+    until("its delivery", secs(10), || (world.read("a.token") != old).then_some(()));
+    assert_eq!(world.sim.requests(), asked);
+    assert_eq!(api.shown().last().unwrap(), &format!("Bearer {}", world.read("a.token")));
+    agent.stop();
+}
+
+#[test]
+fn a_first_token_is_delivered_even_if_it_cannot_be_verified() {
+    let (world, api) = (World::living(secs(600)), Api::answering(401));
+    let agent = world.start(&api.config(&world));
+    agent.until_well();
+    assert!(world.out("a.token").exists());
+    assert!(agent.log().contains("no other living token is left"), "and the log says so");
+    throughout("nothing more is asked", secs(2), || world.sim.requests() == 1);
+    agent.stop();
+}
