@@ -126,7 +126,7 @@ impl Bench {
     }
 
     /// The same with `secret/tokens/NAME`.
-    pub(crate) fn into_vault(&self, provider: Provider, name: &str) -> (String, Value) {
+    pub(crate) fn to_vault(&self, provider: Provider, name: &str) -> (String, Value) {
         self.with_sinks(provider, name, &[json!({ "vault": format!("secret/tokens/{name}") })])
     }
 }

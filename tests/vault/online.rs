@@ -15,7 +15,7 @@ fn check(bench: &Bench) -> (Option<i32>, String) {
 #[test]
 fn check_online_logs_in_reads_secrets_and_asks_what_the_policy_allows() {
     let mut bench = bench!();
-    let mut account = bench.into_vault(ANY, "a");
+    let mut account = bench.to_vault(ANY, "a");
     account.1["credentials"]["client_secret"] =
         json!({ "vault": { "mount": "secret", "path": "vendors/a", "key": "secret" } });
     bench.write("vendors/a", json!({ "secret": "first-secret-of-a" }));

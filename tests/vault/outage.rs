@@ -61,8 +61,7 @@ fn a_vault_that_is_killed_and_comes_back_is_current_soon_and_files_never_notice(
     let auth = bench.approle("20s");
     let names: Vec<String> = (0..count).map(|number| format!("a{number:03}")).collect();
     let kind = |number: usize| KINDS[number % KINDS.len()];
-    let accounts: Vec<_> =
-        names.iter().enumerate().map(|(n, name)| bench.into_vault(kind(n), name)).collect();
+    let accounts: Vec<_> = names.iter().enumerate().map(|(n, name)| bench.to_vault(kind(n), name)).collect();
     let agent = bench.world.start(&bench.vault(auth, accounts));
     agent.until("all delivered once", secs(60), |status| {
         let accounts = status["accounts"].as_array().unwrap();
@@ -80,7 +79,7 @@ fn a_vault_that_is_killed_and_comes_back_is_current_soon_and_files_never_notice(
     let tries = |agent: &crate::support::Agent| agent.logged("server_away");
     bench.kill();
     let (killed, before) = (Instant::now(), generations(&agent.status(), &names));
-    agent.until("Vault is away", secs(15), |status| status["servers"][0]["name"] == "vault");
+    agent.until("its absence", secs(15), |status| status["servers"][0]["name"] == "vault");
     std::thread::sleep(outage.saturating_sub(killed.elapsed()));
     let renewed = generations(&agent.status(), &names);
     let went_on = names.iter().filter(|name| renewed[*name] > before[*name]).count();

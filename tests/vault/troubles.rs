@@ -42,7 +42,7 @@ fn back(bench: &Bench, agent: &Agent) {
 #[test]
 fn away_sealed_and_revoked_are_told_apart_and_healed() {
     let mut bench = bench!();
-    let config = bench.vault(bench.approle("10m"), [bench.into_vault(ANY, "a")]);
+    let config = bench.vault(bench.approle("10m"), [bench.to_vault(ANY, "a")]);
     let agent = bench.world.start(&config);
     back(&bench, &agent);
 
@@ -50,7 +50,7 @@ fn away_sealed_and_revoked_are_told_apart_and_healed() {
     renews_the_file(&bench, &agent);
     is_away(&agent, "Vault is sealed", "hint: unseal it");
     let plain = String::from_utf8(bench.renewd(&["status"]).stdout).unwrap();
-    assert!(plain.contains("vault is away, since ") && plain.contains("Vault is sealed"), "{plain}");
+    assert!(plain.contains("vault is away, for ") && plain.contains("Vault is sealed"), "{plain}");
     bench.unseal();
     back(&bench, &agent);
 
@@ -79,7 +79,7 @@ fn away_sealed_and_revoked_are_told_apart_and_healed() {
 fn a_revoked_token_that_was_configured_needs_a_person_and_is_taken_when_it_is_replaced() {
     let bench = bench!();
     let (auth, token) = bench.token();
-    let agent = bench.world.start(&bench.vault(auth, [bench.into_vault(ANY, "a")]));
+    let agent = bench.world.start(&bench.vault(auth, [bench.to_vault(ANY, "a")]));
     back(&bench, &agent);
     bench.call("POST", "auth/token/revoke", json!({ "token": token }));
     renews_the_file(&bench, &agent);
@@ -97,7 +97,7 @@ fn a_revoked_token_that_was_configured_needs_a_person_and_is_taken_when_it_is_re
 fn a_denial_is_one_sinks_own_and_heals_with_the_policy() {
     let bench = bench!();
     let denied = json!({ "vault": "secret/others/b" });
-    let accounts = [bench.into_vault(ANY, "a"), bench.with_sinks(ANY, "b", &[denied])];
+    let accounts = [bench.to_vault(ANY, "a"), bench.with_sinks(ANY, "b", &[denied])];
     let agent = bench.world.start(&bench.vault(bench.approle("10m"), accounts));
     let status = agent.until("the denial", secs(15), |status| {
         account(status, "b")["sinks"][1]["state"] == "failed"
@@ -121,7 +121,7 @@ fn a_denial_is_one_sinks_own_and_heals_with_the_policy() {
 #[test]
 fn a_foreign_write_is_replaced_at_the_next_token_and_said() {
     let bench = bench!();
-    let agent = bench.world.start(&bench.vault(bench.approle("10m"), [bench.into_vault(ANY, "a")]));
+    let agent = bench.world.start(&bench.vault(bench.approle("10m"), [bench.to_vault(ANY, "a")]));
     back(&bench, &agent);
     bench.write("tokens/a", json!({ "access_token": "somebody's" }));
     assert_eq!(agent.renew("a").0, 200);

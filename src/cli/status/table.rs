@@ -149,7 +149,7 @@ pub(super) fn servers(servers: &[ServerStatus], now: Timestamp, look: Look) -> V
     let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(width(sign)));
     let lines = servers.iter().flat_map(|server| {
         let (name, error) = (sanitise(&server.name), sanitise(&server.error.message));
-        let said = format!("{name} is away, since {}: {error}", words::ago(server.since, now));
+        let said = format!("{name} is away, for {}: {error}", words::span(now.since(server.since)));
         let lines = wrap(&said, room).into_iter().enumerate();
         lines.map(|(row, text)| {
             let start = if row == 0 { sign.to_owned() } else { " ".repeat(width(sign)) };
@@ -235,4 +235,41 @@ fn fit_start(path: &str, columns: usize, look: Look) -> String {
 /// A source line of a configuration error keeps its indentation: it points at a column.
 fn wrap_keeping_indent(line: &str, columns: usize) -> Vec<String> {
     if width(line) <= columns || line.starts_with(' ') { vec![line.to_owned()] } else { wrap(line, columns) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::status::tests::{account, at, error, picture, status_of, terminal};
+    use crate::domain::ErrorClass;
+    use crate::observe::status::ServerState;
+
+    #[test]
+    fn a_server_that_is_away_stands_above_the_table_and_without_a_terminal_below_it() {
+        let mut status = status_of(vec![account("messaging", "bizppurio")]);
+        let words = "Vault is sealed; hint: unseal it (`bao operator unseal`); renewd goes on by itself";
+        status.servers = vec![ServerStatus {
+            name: "vault".to_owned(),
+            state: ServerState::Away,
+            since: at(-200),
+            error: error(ErrorClass::Transient, words, 12),
+        }];
+        insta::assert_snapshot!(picture(&status, terminal(80)), @r#"
+        renewd 0.1.0 · /etc/renewd/renewd.yaml · generation 3 · loaded 2h ago
+        ● 1 fresh
+        ✗ vault is away, for 3m 20s: Vault is sealed; hint: unseal it (`bao operator
+          unseal`); renewd goes on by itself
+
+          ACCOUNT    PROVIDER   STATE  LEFT                   NEXT    SINKS
+        ● messaging  bizppurio  fresh  ███████▋░░░░ 38m left  in 12m  1/1 written
+        "#);
+        insta::assert_snapshot!(picture(&status, Look::plain()), @r#"
+        ACCOUNT    PROVIDER   STATE  LEFT      NEXT    SINKS
+        messaging  bizppurio  fresh  38m left  in 12m  1/1 written
+
+        vault is away, for 3m 20s: Vault is sealed; hint: unseal it (`bao operator unseal`); renewd goes on by itself
+        "#);
+        let document = serde_json::to_value(&status).unwrap();
+        assert_eq!(document["servers"][0]["state"], "away");
+    }
 }

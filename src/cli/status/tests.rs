@@ -3,9 +3,7 @@
 use super::*;
 use crate::cli::status::verdict::{account_complaints, complaints};
 use crate::domain::{ErrorClass, ErrorInfo, Generation, Timestamp};
-use crate::observe::status::{
-    AccountState, ConfigStatus, ServerState, ServerStatus, SinkState, SinkStatus, TemplateStatus,
-};
+use crate::observe::status::{AccountState, ConfigStatus, SinkState, SinkStatus, TemplateStatus};
 
 const NOW: i64 = 1_772_359_200;
 
@@ -122,7 +120,7 @@ pub(super) fn terminal(columns: usize) -> Look {
     Look { width: Some(columns), ..Look::plain() }
 }
 
-fn picture(status: &Status, look: Look) -> String {
+pub(super) fn picture(status: &Status, look: Look) -> String {
     let lines = overview(status, look);
     for line in &lines {
         assert!(line.width() <= look.width.unwrap_or(usize::MAX), "too wide: {}", line.render(Look::plain()));
@@ -333,22 +331,6 @@ fn a_broken_configuration_stands_above_the_table() {
       ACCOUNT    PROVIDER   STATE  LEFT                   NEXT    SINKS
     ● messaging  bizppurio  fresh  ███████▋░░░░ 38m left  in 12m  1/1 written
     "#);
-}
-
-#[test]
-fn a_server_that_is_away_stands_above_the_table_and_without_a_terminal_below_it() {
-    let mut status = status_of(vec![account("messaging", "bizppurio")]);
-    let words = "Vault is sealed; hint: unseal it (`bao operator unseal`); renewd goes on by itself";
-    status.servers = vec![ServerStatus {
-        name: "vault".to_owned(),
-        state: ServerState::Away,
-        since: at(-200),
-        error: error(ErrorClass::Transient, words, 12),
-    }];
-    insta::assert_snapshot!(picture(&status, terminal(80)), @"");
-    insta::assert_snapshot!(picture(&status, Look::plain()), @"");
-    let document = serde_json::to_value(&status).unwrap();
-    assert_eq!(document["servers"][0]["state"], "away");
 }
 
 #[test]
