@@ -1,35 +1,18 @@
 //! Health and metrics over TCP.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 
 use renewd::simulator::Provider;
 use serde_json::{Value, json};
 
-use crate::support::{Agent, World, all_well, millis, secs, throughout, until};
+use crate::support::{Agent, World, all_well, free_port, http_get, millis, secs, throughout, until};
 
 const ANY: Provider = Provider::Kiwoom;
-
-/// A port that nobody listens on; another one may take it, which is rare.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn get(port: u16, path: &str, host: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(secs(5))).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").ok()?;
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).ok()?;
-    let (head, body) = reply.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-}
 
 fn listening(world: &World, config: &mut Value) -> (Agent, u16) {
     let port = free_port();
     config["agent"]["listen"] = format!("127.0.0.1:{port}").into();
     let agent = world.start(config);
-    until("an answer", secs(5), || get(port, "/livez", "localhost"));
+    until("an answer", secs(5), || http_get(port, "/livez", "localhost"));
     (agent, port)
 }
 
@@ -39,7 +22,7 @@ fn readiness_fails_for_what_is_missing_and_liveness_for_nothing_of_the_providers
     world.sim.fault("kiwoom/id-b=503");
     let mut config = world.config(["a", "b"].map(|name| (name.to_owned(), world.account(ANY, name))));
     let (agent, port) = listening(&world, &mut config);
-    let status = |path: &str| get(port, path, "localhost").unwrap();
+    let status = |path: &str| http_get(port, path, "localhost").unwrap();
     until("an account's readiness", secs(5), || (status("/readyz/a").0 == 200).then_some(()));
     let (code, body) = status("/readyz");
     assert_eq!(code, 503);
@@ -70,7 +53,7 @@ fn metrics_follow_the_accounts_and_tell_no_secret() {
     agent.renew("a");
     world.sim.fault("*=429");
     agent.renew("a");
-    let (code, page) = get(port, "/metrics", "localhost").unwrap();
+    let (code, page) = http_get(port, "/metrics", "localhost").unwrap();
     assert_eq!(code, 200);
     for line in [
         "renewd_token_generation{account=\"a\",provider=\"kiwoom\"} 2",
@@ -102,12 +85,12 @@ fn metrics_follow_the_accounts_and_tell_no_secret() {
         "/v1/accounts/a/token",
         "/api/v1/accounts/a/token",
     ] {
-        let (_, page) = get(port, path, "localhost").unwrap();
+        let (_, page) = http_get(port, path, "localhost").unwrap();
         world.canaries.add(&world.read("a.token"));
         let found = world.canaries.found_in(&page);
         assert!(found.is_empty(), "{path}: {found:?}");
     }
-    let (_, page) = get(port, "/api/v1/status", "localhost").unwrap();
+    let (_, page) = http_get(port, "/api/v1/status", "localhost").unwrap();
     let page: Value = serde_json::from_str(&page).unwrap();
     assert_eq!(page["accounts"][0]["generation"], 2);
 }
@@ -118,18 +101,18 @@ fn on_loopback_the_host_header_is_checked_and_the_address_follows_a_reload() {
     let mut config = world.one(ANY);
     let (agent, port) = listening(&world, &mut config);
     agent.until_well();
-    assert!((400..500).contains(&get(port, "/livez", "evil.example").unwrap().0));
+    assert!((400..500).contains(&http_get(port, "/livez", "evil.example").unwrap().0));
     for host in ["localhost", &format!("127.0.0.1:{port}"), &format!("localhost:{port}")] {
-        assert_eq!(get(port, "/livez", host).unwrap().0, 200, "{host}");
+        assert_eq!(http_get(port, "/livez", host).unwrap().0, 200, "{host}");
     }
     let other = free_port();
     config["agent"]["listen"] = format!("127.0.0.1:{other}").into();
     world.write(&config);
-    until("the new port", secs(5), || get(other, "/livez", "localhost").filter(|reply| reply.0 == 200));
-    assert!(get(port, "/livez", "localhost").is_none());
+    until("the new port", secs(5), || http_get(other, "/livez", "localhost").filter(|reply| reply.0 == 200));
+    assert!(http_get(port, "/livez", "localhost").is_none());
     config["agent"]["listen"] = json!("off");
     world.write(&config);
-    until("silence", secs(5), || get(other, "/livez", "localhost").is_none().then_some(()));
+    until("silence", secs(5), || http_get(other, "/livez", "localhost").is_none().then_some(()));
     assert_eq!(world.sim.requests(), 1);
 }
 

@@ -4,7 +4,8 @@
 //! deadline and never for time alone. Whatever an agent logs, at trace, is searched for every secret and token
 //! when the test ends. Longer forms: `RENEWD_LONG=600` (seconds under short lives), `RENEWD_KILLS=200`,
 //! `RENEWD_ACCOUNTS=1000`, `RENEWD_WRONG=180`, `RENEWD_OUTAGE_ACCOUNTS=200`, `RENEWD_ROTATIONS=1000`,
-//! `RENEWD_MUTATIONS=10000`, with nextest's profile `long`; `RENEWD_BINARY` names another build to test.
+//! `RENEWD_MUTATIONS=10000`, `RENEWD_COMPOSED=10000`, `RENEWD_HOOK_FAILURES=10`, `RENEWD_HOOK_OUTPUT=1000000000`, with
+//! nextest's profile `long`; `RENEWD_BINARY` names another build to test.
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -14,6 +15,7 @@
 )]
 
 mod clocks;
+mod composed;
 mod config_errors;
 mod control;
 mod crash;
@@ -21,6 +23,7 @@ mod cron;
 mod drift;
 mod exec;
 mod faults;
+mod hooks;
 mod limits;
 mod listen;
 mod machine;

@@ -13,7 +13,7 @@ pub(crate) use agent::{Agent, Run, binary};
 pub(crate) use canaries::Canaries;
 pub(crate) use reader::Reader;
 pub(crate) use sim::Sim;
-pub(crate) use socket::call;
+pub(crate) use socket::{call, free_port, http_get};
 pub(crate) use world::{World, replace};
 
 use serde_json::Value;

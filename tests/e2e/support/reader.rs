@@ -31,14 +31,21 @@ impl Reader {
         pause: Duration,
         check: impl Fn(Option<&[u8]>) -> Result<(), String> + Send + 'static,
     ) -> Self {
+        Self::looking(pause, move || check(std::fs::read(&path).ok().as_deref()))
+    }
+
+    /// Looks in a way of its own, and says what is wrong.
+    pub(crate) fn looking(
+        pause: Duration,
+        mut look: impl FnMut() -> Result<(), String> + Send + 'static,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let mut seen = Seen::default();
             let mut bad_since = None;
             while !stopped.load(Ordering::Relaxed) {
-                let content = std::fs::read(&path).ok();
-                let verdict = check(content.as_deref());
+                let verdict = look();
                 seen.looks += 1;
                 match verdict {
                     Ok(()) => bad_since = None,

@@ -1,6 +1,7 @@
-//! HTTP over the control socket, by hand: what is tested is not ours on both ends.
+//! HTTP over the control socket and over TCP, by hand: what is tested is not ours on both ends.
 
 use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -31,4 +32,20 @@ fn parse(reply: &[u8]) -> Option<(u16, Value)> {
         [] => Some((status, Value::Null)),
         body => Some((status, serde_json::from_slice(body).ok()?)),
     }
+}
+
+/// A port that nobody listens on; another one may take it, which is rare.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A `GET` of what listens on this port, as `host`: the status and the body.
+pub(crate) fn http_get(port: u16, path: &str, host: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).ok()?;
+    let (head, body) = reply.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }
