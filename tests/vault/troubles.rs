@@ -13,7 +13,8 @@ const ANY: Provider = Provider::OAuthClientCredentials;
 fn is_away(agent: &Agent, words: &str, hint: &str) {
     let status = agent.until(words, secs(15), |status| {
         let error = &status["servers"][0]["error"];
-        error["message"].as_str().is_some_and(|message| message.contains(words))
+        let is_said = error["message"].as_str().is_some_and(|message| message.contains(words));
+        is_said && account(status, "a")["sinks"][0]["state"] == "written" // the file may come a moment later
     });
     let server = &status["servers"][0];
     assert_eq!((&server["name"], &server["state"]), (&json!("vault"), &json!("away")));
