@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use renewd::simulator::{Options, Provider};
 use rustix::fs::{Mode, OFlags, openat};
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::{
@@ -187,6 +188,7 @@ fn the_outage_of_one_account_does_not_keep_the_other_from_their_file() {
     // The outage is over.
     let dead = world.read("short.token");
     world.sim.clear();
+    agent.signal(Signal::HUP); // tries what waits
     agent.until("the short one", secs(70), |status| state(status, "short") == "fresh");
     until("both", secs(10), || (world.read("short.token") != dead).then_some(()).and_then(|()| is_current()));
     throughout("and it stays", millis(200), || file.exists());

@@ -1,6 +1,5 @@
 //! Health and metrics over TCP.
 
-
 use renewd::simulator::Provider;
 use serde_json::{Value, json};
 
