@@ -107,7 +107,8 @@ mod tests {
     fn unreadable_marks_count_as_none_and_are_written_anew() {
         let dir = tempfile::tempdir().unwrap();
         drop(Store::open(dir.path()).unwrap());
-        std::fs::write(dir.path().join("marks.json"), "{").unwrap();
+        let mut file = std::fs::File::create(dir.path().join("marks.json")).unwrap();
+        std::io::Write::write_all(&mut file, b"{").unwrap();
         let store = Store::open(dir.path()).unwrap();
         assert!(store.marks().is_empty());
         store.mark("template:/one", 1).unwrap();

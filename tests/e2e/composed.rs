@@ -126,11 +126,12 @@ fn eight_readers_see_whole_sets_only_however_often_three_accounts_are_renewed() 
         }
     });
     let last = [renewals / 3 + 1; 3];
-    let arrived = |look: fn(&Path, &Mutex<Known>, &mut [u64; 3]) -> Result<(), String>, path: &Path| {
-        let mut seen = [0; 3];
-        look(path, &known, &mut seen).is_ok() && seen == last
-    };
-    until("the last", secs(10), || (arrived(of_file, &file) && arrived(of_set, &folder)).then_some(()));
+    until("the last", secs(10), || {
+        let mut seen = [[0; 3]; 2];
+        of_file(&file, &known, &mut seen[0]).ok()?;
+        of_set(&folder, &known, &mut seen[1]).ok()?;
+        (seen == [last; 2]).then_some(())
+    });
     let seen: Vec<_> = readers.into_iter().map(Reader::stop).collect();
     let looks: u64 = seen.iter().map(|seen| seen.looks).sum();
     let sets = known.lock().unwrap().sets.len();

@@ -9,6 +9,9 @@ use serde_json::json;
 
 use crate::support::{World, is_root, replace, secs, skip, throughout, until};
 
+/// What others do to a file.
+type Deed = fn(&Path);
+
 fn is_right(path: &Path, token: &str) -> bool {
     let right = fs::read_to_string(path).is_ok_and(|text| text == token);
     right && fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o777 == 0o640)
@@ -17,7 +20,7 @@ fn is_right(path: &Path, token: &str) -> bool {
 #[test]
 fn a_delivered_file_that_is_touched_is_mended_once_without_a_request() {
     let world = World::living(secs(3600));
-    let deeds: [(&str, fn(&Path)); 4] = [
+    let deeds: [(&str, Deed); 4] = [
         ("removed", |path| fs::remove_file(path).unwrap()),
         ("written-over", |path| fs::write(path, "another").unwrap()),
         ("opened-to-all", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap()),

@@ -73,7 +73,8 @@ fn refusal(node: &Node<'_>, schema: &Json, root: &Json) -> Option<String> {
         _ => Vec::new(),
     };
     let kind = kind(node);
-    if !kinds.is_empty() && !kinds.contains(&kind) && !(kind == "integer" && kinds.contains(&"number")) {
+    let fits = kinds.is_empty() || kinds.contains(&kind) || (kind == "integer" && kinds.contains(&"number"));
+    if !fits {
         return Some(format!("{kind} where {kinds:?} is meant"));
     }
     match &node.value {

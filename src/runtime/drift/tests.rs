@@ -3,6 +3,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
+type Deed = fn(&Path);
+
 fn at(secs: u64) -> BootInstant {
     BootInstant(secs * 1000)
 }
@@ -21,7 +23,7 @@ fn suspects(drift: &mut Drift, now: BootInstant) -> usize {
 fn whatever_happens_to_a_delivered_file_is_suspicious_once_until_it_is_delivered_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("token");
-    let deeds: [(&str, fn(&Path)); 5] = [
+    let deeds: [(&str, Deed); 5] = [
         ("removed", |path| fs::remove_file(path).unwrap()),
         ("changed", |path| fs::File::create(path).map(drop).unwrap()),
         ("another mode", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap()),
