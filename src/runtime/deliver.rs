@@ -194,9 +194,9 @@ async fn composed(shared: &Shared, template: Arc<TemplateTarget>) -> Result<Done
 }
 
 fn done(held: Vec<Generation>, print: u64, put: file::Put, path: PathBuf) -> Done {
-    let look = drift::look(&path).map(|look| (path, look));
+    let look = drift::after_write(&path);
     let warnings = put.warnings.iter().map(ToString::to_string).collect();
-    Done { held, written: put.outcome == file::Outcome::Written, print, warnings, look }
+    Done { held, written: put.outcome == file::Outcome::Written, print, warnings, look: Some((path, look)) }
 }
 
 /// What a record's current token is to whoever renders it.

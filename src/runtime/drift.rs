@@ -2,6 +2,9 @@
 //! minute all files are looked at; a look is one `lstat` against what was seen after our own write. What differs is
 //! only a suspicion: the target is driven again, which compares content, mode and owner and writes where it must.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
@@ -36,8 +39,10 @@ pub(crate) struct Drift {
     /// Driven again on suspicion.
     suspects: HashSet<TargetId>,
     mended: HashMap<TargetId, BootInstant>,
-    /// Suspects of a truce that lasts.
+    /// Suspects of a truce that lasts, or that were being written when they were looked at.
     postponed: HashSet<TargetId>,
+    /// Our own writes, under way: what is seen meanwhile says nothing.
+    writing: HashSet<TargetId>,
     folders: BTreeSet<PathBuf>,
     /// Folders have come since they were last asked for.
     more_folders: bool,
@@ -60,7 +65,17 @@ impl Drift {
         Self { swept: now, ..Self::default() }
     }
 
-    /// A delivery has ended, with this look; `None` where nothing stands there now or nobody knows.
+    /// A write of ours begins.
+    pub(crate) fn begun(&mut self, target: &TargetId) {
+        self.writing.insert(target.clone());
+    }
+
+    /// It has ended, in whatever way.
+    pub(crate) fn ended(&mut self, target: &TargetId) {
+        self.writing.remove(target);
+    }
+
+    /// A delivery has worked, with this look; `None` where nothing stands there now or nobody knows.
     /// Tells whether it mended what had drifted.
     pub(crate) fn delivered(
         &mut self,
@@ -92,6 +107,7 @@ impl Drift {
         self.suspects.remove(target);
         self.mended.remove(target);
         self.postponed.remove(target);
+        self.writing.remove(target);
     }
 
     /// Where delivered files stand, where that has changed: for the watcher. Once a second at most, as a start makes
@@ -136,17 +152,21 @@ impl Drift {
         let known = suspicions
             .into_iter()
             .filter(|(target, look)| looks.get(target).is_some_and(|delivered| delivered.look == *look));
-        let truce = |target: &TargetId| self.mended.get(target).is_some_and(|at| now.since(*at) < TRUCE);
+        let truce = |target: &TargetId| {
+            self.writing.contains(target) || self.mended.get(target).is_some_and(|at| now.since(*at) < TRUCE)
+        };
         let (later, lost): (Vec<_>, Vec<_>) = known.map(|(target, _)| target).partition(truce);
         self.suspects.extend(lost.iter().cloned());
         self.postponed.extend(later);
         lost
     }
 
-    /// Suspects whose truce is over, to be looked at again.
+    /// Suspects whose truce or write is over, to be looked at again.
     pub(crate) fn overdue(&mut self, now: BootInstant) -> Vec<(TargetId, PathBuf, Look)> {
-        let mended = &self.mended;
-        let over = |target: &TargetId| mended.get(target).is_none_or(|at| now.since(*at) >= TRUCE);
+        let (mended, writing) = (&self.mended, &self.writing);
+        let over = |target: &TargetId| {
+            !writing.contains(target) && mended.get(target).is_none_or(|at| now.since(*at) >= TRUCE)
+        };
         let due: Vec<TargetId> = self.postponed.iter().filter(|target| over(target)).cloned().collect();
         let listed = |target: TargetId| {
             self.postponed.remove(&target);
@@ -163,6 +183,12 @@ pub(crate) fn suspicious(listed: Vec<(TargetId, PathBuf, Look)>) -> Suspicions {
         (look(&path) != Some(before)).then_some((target, before))
     };
     listed.into_iter().filter_map(differs).collect()
+}
+
+/// What stands there right after a write of ours. What is gone by then looks like nothing that can stand there, so
+/// that the next look differs.
+pub(crate) fn after_write(path: &Path) -> Look {
+    look(path).unwrap_or_default()
 }
 
 /// What stands under the path, and where it is a link what that leads to. Blocks.
@@ -243,124 +269,5 @@ async fn watch(
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn at(secs: u64) -> BootInstant {
-        BootInstant(secs * 1000)
-    }
-
-    fn told(drift: &mut Drift, path: &Path, now: BootInstant) -> bool {
-        let seen = look(path).map(|look| (path.to_owned(), look));
-        drift.delivered(&"file:one".into(), seen, true, now)
-    }
-
-    fn suspects(drift: &mut Drift, now: BootInstant) -> usize {
-        let listed = drift.sweep(now).expect("a sweep is due");
-        drift.found(suspicious(listed), true, now).len()
-    }
-
-    #[test]
-    fn whatever_happens_to_a_delivered_file_is_suspicious_once_until_it_is_delivered_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("token");
-        type Deed = fn(&Path);
-        let deeds: [(&str, Deed); 5] = [
-            ("removed", |path| fs::remove_file(path).unwrap()),
-            ("changed", |path| fs::File::create(path).map(drop).unwrap()),
-            ("another mode", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap()),
-            ("another file", |path| {
-                fs::File::create(path.with_extension("new")).unwrap();
-                fs::rename(path.with_extension("new"), path).unwrap();
-            }),
-            ("a link", |path| {
-                fs::remove_file(path).unwrap();
-                std::os::unix::fs::symlink("/etc/hostname", path).unwrap();
-            }),
-        ];
-        for (what, deed) in deeds {
-            let mut drift = Drift::new(at(0));
-            let _ = fs::remove_file(&path);
-            fs::File::create(&path).unwrap();
-            assert!(!told(&mut drift, &path, at(0)), "{what}: nothing was mended by the first delivery");
-            assert_eq!(suspects(&mut drift, at(60)), 0, "{what}: not yet");
-            deed(&path);
-            assert_eq!(suspects(&mut drift, at(120)), 1, "{what}");
-            assert!(told(&mut drift, &path, at(121)), "{what} is mended");
-            assert!(!told(&mut drift, &path, at(122)), "{what} is mended once");
-        }
-    }
-
-    #[test]
-    fn a_sweep_is_made_once_a_minute_and_one_at_a_time() {
-        let mut drift = Drift::new(at(0));
-        assert!(drift.sweep(at(59)).is_none());
-        assert!(drift.sweep(at(60)).is_some());
-        assert!(drift.sweep(at(200)).is_none(), "the first has not ended");
-        assert!(drift.found(Vec::new(), true, at(201)).is_empty());
-        assert!(drift.sweep(at(201)).is_some());
-    }
-
-    #[test]
-    fn what_was_delivered_while_a_look_was_under_way_is_no_suspect() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("token");
-        fs::File::create(&path).unwrap();
-        let mut drift = Drift::new(at(0));
-        told(&mut drift, &path, at(0));
-        let listed = drift.sweep(at(60)).expect("a sweep is due");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let seen = suspicious(listed);
-        told(&mut drift, &path, at(60)); // our own write
-        assert!(drift.found(seen, true, at(60)).is_empty());
-    }
-
-    #[test]
-    fn a_target_that_was_just_mended_is_left_alone_for_ten_seconds() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("token");
-        let mut drift = Drift::new(at(0));
-        let spoil = |path: &Path| {
-            let _ = fs::remove_file(path);
-            fs::File::create(path).map(drop).unwrap();
-        };
-        spoil(&path);
-        told(&mut drift, &path, at(0));
-        spoil(&path);
-        let listed = drift.touched(&BTreeSet::from([path.clone()]));
-        assert_eq!(drift.found(suspicious(listed), false, at(1)).len(), 1);
-        assert!(told(&mut drift, &path, at(1)));
-        spoil(&path);
-        let again = drift.touched(&BTreeSet::from([path.clone()]));
-        assert!(drift.found(suspicious(again), false, at(2)).is_empty());
-        assert!(drift.overdue(at(10)).is_empty());
-        let again = drift.overdue(at(12));
-        assert_eq!(drift.found(suspicious(again), false, at(12)).len(), 1, "but not for ever");
-    }
-
-    #[tokio::test]
-    async fn a_deed_in_a_watched_folder_is_reported_with_its_path() {
-        let dir = tempfile::tempdir().unwrap();
-        let (lookout, mut touched) = Lookout::start();
-        lookout.set(BTreeSet::from([dir.path().to_path_buf()]));
-        let path = dir.path().join("token");
-        let seen = timeout(Duration::from_secs(10), async {
-            loop {
-                fs::File::create(&path).unwrap(); // until the watch stands
-                match timeout(Duration::from_millis(500), touched.recv()).await {
-                    Ok(Some(paths)) if paths.contains(&path) => break,
-                    Ok(None) => panic!("the lookout lives"),
-                    _ => continue,
-                }
-            }
-        });
-        seen.await.expect("within 10 s");
     }
 }

@@ -113,7 +113,7 @@ pub(super) const SINK_SUCCESS: Description = Description {
     name: "renewd_sink_last_success_timestamp_seconds",
     kind: Kind::Gauge,
     labels: &["account", "sink"],
-    help: "When the sink was last written, or first found to hold what it should; absent before. A template (`template:PATH`) has no account",
+    help: "When the sink was last written, or first found to hold what it should; absent before. A template (`sink` is `template:PATH`) has an empty account",
     unit: "Unix time, s",
 };
 pub(super) const CLOCK_SKEW: Description = Description {

@@ -28,6 +28,7 @@ impl Agent {
             }
             Effect::Deliver { target, revision } => {
                 let Some(outlet) = self.outlets.get(&target).cloned() else { return };
+                self.drift.begun(&target);
                 let task = self.tasks.spawn(async move {
                     Done::Delivery(deliver::deliver(shared, servers, outlet, target, revision).await)
                 });
@@ -35,6 +36,7 @@ impl Agent {
             }
             Effect::Withdraw { target, revision } => {
                 let Some(outlet) = self.outlets.get(&target).cloned() else { return };
+                self.drift.begun(&target);
                 let task = self.tasks.spawn(async move {
                     Done::Delivery(deliver::withdraw(shared, servers, outlet, target, revision).await)
                 });
@@ -150,6 +152,7 @@ impl Agent {
     fn delivered(&mut self, Delivered { event, warnings, look }: Delivered) {
         if let Event::Delivered { target, .. } | Event::Undelivered { target, .. } = &event {
             self.observer.warnings(target, &warnings);
+            self.drift.ended(target);
         }
         if let Event::Delivered { target, written, .. } = &event
             && self.drift.delivered(target, look, *written, clock::now().boot)
@@ -185,6 +188,7 @@ impl Agent {
                 self.apply(Event::Failed { account: order.account, epoch: order.epoch, failure });
             }
             Some(Effect::Deliver { target, revision, .. } | Effect::Withdraw { target, revision }) => {
+                self.drift.ended(&target);
                 self.apply(Event::Undelivered { target, revision, message, server_away: false });
             }
             Some(Effect::Notify { set, hook, revision, .. }) => {
