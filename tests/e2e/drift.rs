@@ -9,9 +9,6 @@ use serde_json::json;
 
 use crate::support::{World, is_root, replace, secs, skip, throughout, until};
 
-/// What others do to a file.
-type Deed = fn(&Path);
-
 fn is_right(path: &Path, token: &str) -> bool {
     let right = fs::read_to_string(path).is_ok_and(|text| text == token);
     right && fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o777 == 0o640)
