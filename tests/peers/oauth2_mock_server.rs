@@ -53,8 +53,9 @@ fn stay_fresh(room: &Room, kind: &str, grant: &str) {
         assert!(own.iter().all(|exchange| exchange.auth == *auth), "{client}: {own:#?}");
         assert!(own.iter().all(|exchange| exchange.grant.as_deref() == Some(grant)), "{client}: {own:#?}");
         let gaps: Vec<i64> = own.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
-        // After half of ten seconds, spread by a fifth; a JWT counts in whole ones.
-        assert!(gaps.iter().all(|gap| (2_500..9_500).contains(gap)), "{client}: {gaps:?}");
+        // After half of ten seconds, spread by a fifth; a JWT counts in whole ones, and a life from when the request left,
+        // which is up to two seconds before the server notes it where the machine is busy.
+        assert!(gaps.iter().all(|gap| (2_000..9_500).contains(gap)), "{client}: {gaps:?}");
         if params.contains("scope") {
             assert!(own.iter().all(|exchange| exchange.scope.as_deref() == Some("send read")), "{own:#?}");
         }

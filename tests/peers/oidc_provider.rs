@@ -148,12 +148,12 @@ fn a_refresh_token_survives_kills_or_the_agent_asks_for_a_new_login() {
     for at in refused {
         assert_eq!(log[at].error.as_deref(), Some("invalid_grant"));
         // The reply before it is the one that got lost. Either it was never sent, or the kill came while it was on its
-        // way to the disk: one that had the time to get there is not lost.
+        // way to the disk: one that had the time to get there (two seconds, for a disk that others keep busy) is not lost.
         let last = &log[at - 1];
         let kill = *kills.iter().find(|kill| **kill >= last.at).expect("a kill cost it");
         match last.sent {
             Some(sent) if sent < kill => {
-                assert!(kill - sent < 200, "lost {} ms after the reply", kill - sent)
+                assert!(kill - sent < 2_000, "lost {} ms after the reply", kill - sent)
             }
             _ => swallowed += 1,
         }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -241,8 +242,18 @@ pub(crate) fn until(mut look: impl AsyncFnMut() -> bool) -> impl Future<Output =
     }
 }
 
+/// Below the ports that the system gives by itself, so that none that is let go here goes to another test meanwhile; by
+/// process and count, so that tests at the same time look in different places.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(7);
+    loop {
+        let step = COUNT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + u16::try_from(begin.wrapping_add(step) % 20_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn skip(test: &str, reason: &str) {
