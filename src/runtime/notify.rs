@@ -1,4 +1,5 @@
-//! The effect `Notify`: one hook of a set is run. What it is told are names and times.
+//! The effect `Notify`: one hook of a set is run. What it is told are names and times, and every target of the set,
+//! also one that could not be written.
 
 use std::path::PathBuf;
 use std::sync::Arc;
