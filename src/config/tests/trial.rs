@@ -80,6 +80,7 @@ fn what_depends_on_a_condition_is_warned_of_and_not_refused() {
         ("{{ access_token | datetime if account else account }}", "datetime"),
         ("{{ account and (access_token | datetime) }}", "datetime"),
         ("{% if account %}{% set x = 1 %}{% else %}{% set x = expires_at %}{% endif %}{{ x.y }}", "x.y"),
+        ("{% set x = access_token if generation else expires_at %}{{ x | datetime }}", "datetime"),
         (r#"{{ extra.scope }}{{ expires_at | datetime("%Y", "No/Where") }}"#, "datetime"),
     ] {
         let said = warned(&sink(template));

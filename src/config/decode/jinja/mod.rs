@@ -81,6 +81,16 @@ impl<'t> Walk<'t> {
     }
 
     fn statement(&mut self, statement: &Stmt<'t>) {
+        self.parts(statement);
+        self.settle();
+    }
+
+    /// What was chosen otherwise than to be written or asked for is bound to a name, or goes into a filter.
+    fn settle(&mut self) {
+        self.uses.binds |= std::mem::take(&mut self.chose);
+    }
+
+    fn parts(&mut self, statement: &Stmt<'t>) {
         match statement {
             Stmt::Template(template) => self.body(&template.children),
             Stmt::EmitRaw(_) => {}
@@ -110,15 +120,15 @@ impl<'t> Walk<'t> {
                 self.scopes.push(Vec::new());
                 for (target, expr) in &with.assignments {
                     let value = self.value(expr);
-                    self.uses.binds |= std::mem::take(&mut self.chose);
                     self.assign(target, value);
                 }
+                self.settle();
                 self.body(&with.body);
                 self.scopes.pop();
             }
             Stmt::Set(set) => {
                 let value = self.value(&set.expr);
-                self.uses.binds |= self.branches > 0 || std::mem::take(&mut self.chose);
+                self.uses.binds |= self.branches > 0;
                 self.assign(&set.target, value);
             }
             Stmt::SetBlock(set) => {
@@ -129,6 +139,7 @@ impl<'t> Walk<'t> {
             }
             Stmt::AutoEscape(auto) => {
                 self.used(&auto.enabled);
+                self.settle();
                 self.body(&auto.body);
             }
             Stmt::FilterBlock(block) => {
