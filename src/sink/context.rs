@@ -17,7 +17,7 @@ pub struct Member<'a> {
     /// The refresh token that belongs to it, where there is one.
     ///
     /// It reaches a sink only where a template names it, as `refresh_token`: neither the document as a whole nor a
-    /// loop over its fields shows it. See [`names_refresh_token`].
+    /// loop over its fields shows it.
     pub refresh_token: Option<&'a Secret>,
 }
 
@@ -39,8 +39,7 @@ impl Member<'_> {
 }
 
 /// Whether a template names a refresh token: only then need one be at hand.
-#[must_use]
-pub fn names_refresh_token(source: &str) -> bool {
+fn names_refresh_token(source: &str) -> bool {
     source.contains(REFRESH_TOKEN)
 }
 

@@ -15,7 +15,7 @@ pub mod template;
 
 mod escape;
 
-pub use context::{Member, names_refresh_token};
+pub use context::Member;
 pub use escape::{Escape, Refusal};
 
 #[cfg(test)]
