@@ -141,6 +141,19 @@ impl Drift {
         Some(Wanted { folders: if only { self.folders.clone() } else { fresh }, only })
     }
 
+    /// When the watcher is to be told, or a suspect to be looked at again; `None` where nothing is pending.
+    pub(crate) fn next_wake(&self, now: BootInstant) -> Option<Duration> {
+        let telling = (self.tell_all || !self.fresh.is_empty())
+            .then(|| FOLDERS.saturating_sub(now.since(self.told_folders)));
+        // What is being written ends by itself, and is looked at then.
+        let waiting = self.postponed.iter().filter(|target| !self.writing.contains(*target));
+        let truce = |target| {
+            let mended = self.mended.get(target);
+            mended.map_or(Duration::ZERO, |at| TRUCE.saturating_sub(now.since(*at)))
+        };
+        waiting.map(truce).chain(telling).min()
+    }
+
     /// Everything, where a sweep is due; one at a time. The look itself blocks: [`suspicious`].
     pub(crate) fn sweep(&mut self, now: BootInstant) -> Option<Listed> {
         if self.sweeping || now.since(self.swept) < SWEEP {

@@ -124,6 +124,8 @@ fn a_target_that_was_just_mended_is_left_alone_for_ten_seconds() {
     let again = drift.touched(&BTreeSet::from([path.clone()]));
     assert!(drift.found(suspicious(again), false, at(2)).is_empty());
     assert!(drift.overdue(at(10)).is_empty());
+    assert_eq!(drift.new_folders(at(10)).map(|wanted| wanted.folders.len()), Some(1));
+    assert_eq!(drift.next_wake(at(10)), Some(Duration::from_secs(1)));
     let again = drift.overdue(at(12));
     assert_eq!(drift.found(suspicious(again), false, at(12)).len(), 1, "but not for ever");
 }
@@ -204,7 +206,9 @@ fn each_delivery_of_a_set_asks_for_its_folders_to_be_watched_anew_once_a_second(
     assert!(drift.new_folders(at(5)).is_some());
     deliver(&mut drift, "..renewd.4", at(5));
     assert!(drift.new_folders(at(5)).is_none(), "once a second");
+    assert_eq!(drift.next_wake(at(5)), Some(Duration::from_secs(1)), "and then by itself");
     assert!(drift.new_folders(at(6)).is_some());
+    assert_eq!(drift.next_wake(at(6)), None);
     assert_eq!(suspects(&mut drift, at(60)), 0);
     let wanted = drift.new_folders(at(60)).expect("with each sweep");
     assert_eq!((wanted.folders, wanted.only), (folders(), true));
