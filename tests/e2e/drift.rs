@@ -69,10 +69,15 @@ fn what_happens_inside_a_set_that_flips_as_one_is_mended_as_fast_as_a_file() {
         ("a-name-removed", |set| fs::remove_file(set.join("two")).unwrap()),
         ("a-file-too-many", |set| fs::write(set.join("..data/three"), "another").unwrap()),
         ("bent", |set| {
-            fs::remove_file(set.join("..data")).unwrap();
-            symlink("/nowhere", set.join("..data")).unwrap();
+            symlink("/nowhere", set.join("..bent")).unwrap();
+            fs::rename(set.join("..bent"), set.join("..data")).unwrap();
         }),
-        ("removed", |set| fs::remove_dir_all(set).unwrap()),
+        // At once: what is mended half-way, and removed again, is left alone for ten seconds.
+        ("removed", |set| {
+            let gone = set.with_extension("gone");
+            fs::rename(set, &gone).unwrap();
+            fs::remove_dir_all(gone).unwrap();
+        }),
     ];
     let set = |name: &str| world.out(&format!("{name}.set"));
     let files = json!({ "one": { "inline": "{{ accounts.a.access_token }}" }, "two": { "inline": "{{ accounts.a.access_token }}" } });

@@ -125,7 +125,7 @@ async fn what_stands_as_it_was_written_is_compared_by_its_version_alone() {
     let (fields, stamp) = document(1, 0);
     let put = async |client: &VaultClient| client.put(&sink, &fields, stamp).await.unwrap().outcome;
     assert_eq!(put(&client).await, Outcome::Written);
-    assert_eq!(asked(&audit, &mut seen), ["read data", "update data"]);
+    assert_eq!(asked(&audit, &mut seen), ["read data", "create data"]);
     for _ in 0..2 {
         assert_eq!(put(&client).await, Outcome::Unchanged);
         assert_eq!(asked(&audit, &mut seen), ["read metadata"]);
