@@ -168,10 +168,13 @@ impl Drift {
         Some(self.listed(|_| true))
     }
 
-    /// Those that something has happened to, or to their folder; all of them where events were lost.
+    /// Those that something has happened to, to their folder or in them (a name that a set has not); all of them where
+    /// events were lost.
     pub(crate) fn touched(&self, paths: &BTreeSet<PathBuf>) -> Listed {
         let lost = paths.contains(Path::new(""));
-        let concerns = |path: &Path| path.ancestors().take(2).any(|path| paths.contains(path));
+        let around: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+        let concerns =
+            |path: &Path| around.contains(path) || path.ancestors().take(2).any(|path| paths.contains(path));
         self.listed(|sight| lost || sight.paths.iter().any(|path| concerns(path)))
     }
 

@@ -212,8 +212,10 @@ fn each_delivery_of_a_set_asks_for_its_folders_to_be_watched_anew_once_a_second(
     assert_eq!(suspects(&mut drift, at(60)), 0);
     let wanted = drift.new_folders(at(60)).expect("with each sweep");
     assert_eq!((wanted.folders, wanted.only), (folders(), true));
-    let deed = BTreeSet::from([dir.path().join("..data/a")]);
-    assert_eq!(drift.touched(&deed).len(), 1);
+    for deed in ["..data/a", "..data/too-many", "a", "..data"] {
+        assert_eq!(drift.touched(&BTreeSet::from([dir.path().join(deed)])).len(), 1, "{deed}");
+    }
+    assert!(drift.touched(&BTreeSet::from([dir.path().join("somebody-elses")])).is_empty());
     assert_eq!(drift.touched(&folders()).len(), 1);
     assert!(drift.touched(&BTreeSet::from([dir.path().join("..data_tmp")])).is_empty());
 }
