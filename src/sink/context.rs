@@ -17,7 +17,7 @@ pub struct Member<'a> {
     /// The refresh token that belongs to it, where there is one.
     ///
     /// It reaches a sink only where a template names it, as `refresh_token`: neither the document as a whole nor a
-    /// loop over its fields shows it. See [`names_refresh_token`].
+    /// loop over its fields shows it.
     pub refresh_token: Option<&'a Secret>,
 }
 
@@ -42,8 +42,7 @@ pub(super) fn of(document: Value, refresh_token: Option<Value>) -> Value {
 }
 
 /// Whether a template names a refresh token: only then need one be at hand.
-#[must_use]
-pub fn names_refresh_token(source: &str) -> bool {
+fn names_refresh_token(source: &str) -> bool {
     source.contains(REFRESH_TOKEN)
 }
 

@@ -16,7 +16,7 @@ pub mod trial;
 
 mod escape;
 
-pub use context::{Member, names_refresh_token};
+pub use context::Member;
 pub use escape::{Escape, Refusal};
 
 #[cfg(test)]

@@ -121,7 +121,9 @@ fn check_online_names_each_thing_that_this_machine_refuses_and_makes_nothing() {
         format!(
             "agent.socket: cannot give a group to {here}file/s.sock: /etc/group has no `no-such-group-1`"
         ),
-        format!("agent.socket: cannot listen on {here}file/s.sock: {here}file is no folder"),
+        format!(
+            "agent.socket: cannot listen on {here}file/s.sock: cannot open the folder `{here}file`: not a directory"
+        ),
         format!("agent.listen: cannot listen on {address}: something that is no renewd has this port"),
     ] {
         assert!(stderr.contains(&format!("error: {words}")), "{words}\n\nin:\n{stderr}");

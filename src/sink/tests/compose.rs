@@ -3,7 +3,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::super::compose::{file_of, render, render_all, wants_refresh_tokens};
+use super::super::compose::{file_of, render, render_all};
 use super::super::content::RenderError;
 use super::super::context::Member;
 use super::super::fields::{self, Field};
@@ -123,7 +123,6 @@ fn every_file_of_a_set_is_escaped_for_its_own_ending() {
     let error = render_all(&target, &BTreeMap::new()).unwrap_err();
     assert_eq!(error, RenderError::Missing(account));
     assert_eq!(file_of(&target), None);
-    assert!(!wants_refresh_tokens(&target));
 }
 
 #[test]
@@ -136,7 +135,6 @@ fn a_file_template_is_a_file_for_the_file_sink() {
         (file.path.as_path(), file.write, file.mode),
         (Path::new("/run/x.env"), WriteMode::InPlace, 0o600)
     );
-    assert!(wants_refresh_tokens(&target));
 }
 
 /// The fields of a token of the account `one`.
