@@ -128,13 +128,13 @@ pub(super) fn say(note: &Note) {
             tracing::debug!(event = "sink_failed", sink = %target, error = message, %next, "still cannot be written");
         }
         Note::ServerAway { server, message, next, news: true } => {
-            tracing::error!(event = "server_away", %server, error = message, %next, "cannot be delivered to");
+            tracing::error!(event = "server_away", %server, error = message, %next, "nothing can be delivered to {}: its sinks wait", called(server));
         }
         Note::ServerAway { server, message, next, news: false } => {
-            tracing::debug!(event = "server_away", %server, error = message, %next, "still cannot be delivered to");
+            tracing::debug!(event = "server_away", %server, error = message, %next, "still nothing can be delivered to {}", called(server));
         }
         Note::ServerBack { server, away } => tracing::info!(
-            event = "server_back", %server, "can be delivered to again, after {}", human_duration(*away)
+            event = "server_back", %server, "{} takes deliveries again, after {}", called(server), human_duration(*away)
         ),
         Note::HookRan { set, hook, healed } => {
             let words = if *healed { "a hook has run, after failures" } else { "a hook has run" };
@@ -156,6 +156,15 @@ pub(super) fn say(note: &Note) {
             tracing::debug!(event = "host_down", %host, %until, "the host still fails");
         }
         Note::HostBack { host } => tracing::info!(event = "host_back", %host, "the host answers again"),
+    }
+}
+
+/// A server as people call it.
+fn called(server: &str) -> &str {
+    match server {
+        "vault" => "Vault",
+        "kubernetes" => "the Kubernetes API",
+        other => other,
     }
 }
 
