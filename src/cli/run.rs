@@ -42,12 +42,16 @@ pub(super) fn once(args: &OnceArgs, globals: &Globals) -> Result<Exit, Failure> 
         Ok((once.map_err(|error| not_started(&error))?, accounts, templates))
     })?;
     match once {
-        Once::Fresh { issued, kept, sinks } => {
+        Once::Fresh { issued, kept, sinks, templates } => {
             let total = counted(accounts, "account");
             let sinks = counted(sinks, "sink");
+            let templates = match templates {
+                0 => String::new(),
+                some => format!(" and {}", counted(some, "template")),
+            };
             tracing::info!(
                 event = "done",
-                "{total} fresh: {issued} issued now, {kept} still good; delivered to {sinks}"
+                "{total} fresh: {issued} issued now, {kept} still good; delivered to {sinks}{templates}"
             );
             Ok(Exit::Done)
         }

@@ -110,12 +110,12 @@ pub(super) fn say(note: &Note) {
         Note::Relogin { account, message } => {
             tracing::info!(event = "relogin", %account, message, "the refresh token is dead: logging in again");
         }
-        Note::Delivered { target, account, generation, healed } => {
-            let words = if *healed { "written, after failures" } else { "written" };
+        Note::Delivered { target, account, generation, written, healed } => {
+            let words = put(*written, *healed);
             tracing::info!(event = "sink_written", sink = %target, %account, generation = generation.0, "{words}");
         }
-        Note::Composed { target, healed } => {
-            let words = if *healed { "written, after failures" } else { "written" };
+        Note::Composed { target, written, healed } => {
+            let words = put(*written, *healed);
             tracing::info!(event = "template_written", template = %target, "{words}");
         }
         Note::Withdrawn { target, account } => {
@@ -156,6 +156,14 @@ pub(super) fn say(note: &Note) {
             tracing::debug!(event = "host_down", %host, %until, "the host still fails");
         }
         Note::HostBack { host } => tracing::info!(event = "host_back", %host, "the host answers again"),
+    }
+}
+
+fn put(written: bool, healed: bool) -> &'static str {
+    match (written, healed) {
+        (true, false) => "written",
+        (true, true) => "written, after failures",
+        (false, _) => "can be written again, after failures; what stands there is right",
     }
 }
 

@@ -67,6 +67,8 @@ pub enum Once {
         kept: usize,
         /// So many sinks hold them.
         sinks: usize,
+        /// And so many templates.
+        templates: usize,
     },
     /// Some are not, and of those some have failed.
     Failed(Missing),
@@ -261,8 +263,8 @@ fn fresh(agent: &Agent) -> Once {
         *if view.finished > 0 { &mut issued } else { &mut kept } += 1;
         sinks += view.targets.len();
     }
-    sinks += agent.engine.templates(clock::now()).count();
-    Once::Fresh { issued, kept, sinks }
+    let templates = agent.engine.templates(clock::now()).count();
+    Once::Fresh { issued, kept, sinks, templates }
 }
 
 /// The level's name.

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Fate, Row, Step};
+use super::{Fate, Row, Step, id_of, made_from};
 use crate::cli::screen::{Line, Tone, sanitise};
-use crate::cli::suggest::listed;
-use crate::config::model::{Account, Config, TemplateTarget};
+use crate::config::model::{Account, Config};
 use crate::domain::AccountId;
 use crate::observe::status::{AccountStatus, Status};
 use crate::runtime::{AccountMakeup, Makeup, TargetMakeup, changed};
@@ -198,14 +197,6 @@ impl Running {
     }
 }
 
-/// What becomes of each template at a start.
-pub(super) fn written_first(config: &Config) -> Vec<Step> {
-    let write = |template: &TemplateTarget| {
-        Step::new(Fate::Added, format!("write {}, made from {}", id_of(template), made_from(template)))
-    };
-    config.templates.iter().map(|template| write(template)).collect()
-}
-
 /// What becomes of a target that stays; nothing where it is the same.
 fn again(id: &str, before: &TargetMakeup, after: &TargetMakeup) -> Option<Step> {
     let (look, mut parts) = (changed(&before.look, &after.look), changed(&before.parts, &after.parts));
@@ -227,12 +218,4 @@ fn leaves(id: &str, known: Option<&TargetMakeup>) -> Step {
         None => format!("leave {id}, or delete it, as its on_remove says"),
     };
     Step::new(Fate::Removed, words)
-}
-
-fn id_of(template: &TemplateTarget) -> String {
-    format!("template:{}", template.path.display())
-}
-
-fn made_from(template: &TemplateTarget) -> String {
-    listed(template.accounts.iter().map(AccountId::as_str))
 }

@@ -2,7 +2,7 @@
 
 mod changes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::changes::Running;
 use super::args::Globals;
@@ -11,8 +11,9 @@ use super::exit::Exit;
 use super::report::{self, Failure};
 use super::screen::{Line, Look, Tone, counted, fit, pad, sanitise, width};
 use super::status::relative;
+use super::suggest::listed;
 use super::{out, settings, socket};
-use crate::config::model::{Account, Config, Hook, Sink};
+use crate::config::model::{Account, Config, Hook, Sink, TemplateTarget};
 use crate::core::{AccountPlan, lead};
 use crate::domain::{AccountId, Timestamp, TokenMeta};
 use crate::runtime::clock;
@@ -29,7 +30,11 @@ pub(super) async fn plan(globals: &Globals) -> Result<Exit, Failure> {
         Some(running) => {
             (against(running), running.accounts(&config), running.templates(&config), running.agent(&config))
         }
-        None => (alone(&config), starts(&config, now), changes::written_first(&config), Vec::new()),
+        None => {
+            let rows = starts(&config, now);
+            let templates = composed_first(&config, &rows);
+            (alone(&config), rows, templates, Vec::new())
+        }
     };
     let look = Look::of_stdout();
     out::complain(&format!("{heading}\n"));
@@ -167,6 +172,30 @@ fn starts(config: &Config, now: Timestamp) -> Vec<Row> {
     config.accounts.values().map(|account| row(account)).collect()
 }
 
+/// What becomes of each template at a start: one whose accounts keep their tokens may be right already.
+fn composed_first(config: &Config, rows: &[Row]) -> Vec<Step> {
+    let kept: BTreeSet<&str> =
+        rows.iter().filter(|row| row.fate == Fate::Kept).map(|row| row.account.as_str()).collect();
+    let step = |template: &TemplateTarget| {
+        let (id, names) = (id_of(template), made_from(template));
+        match template.accounts.iter().all(|account| kept.contains(account.as_str())) {
+            true => {
+                Step::new(Fate::Kept, format!("keep {id}, or write it where it differs; made from {names}"))
+            }
+            false => Step::new(Fate::Asked, format!("write {id}, made from {names}")),
+        }
+    };
+    config.templates.iter().map(|template| step(template)).collect()
+}
+
+fn id_of(template: &TemplateTarget) -> String {
+    format!("template:{}", template.path.display())
+}
+
+fn made_from(template: &TemplateTarget) -> String {
+    listed(template.accounts.iter().map(AccountId::as_str))
+}
+
 /// The stored tokens that belong to the accounts as they are configured, with the time of their renewal. Nothing
 /// where there is no state yet, or it cannot be read by this user.
 fn stored(config: &Config) -> BTreeMap<AccountId, (TokenMeta, Timestamp)> {
@@ -258,7 +287,7 @@ fn summary(rows: &[Row], templates: &[Step]) -> String {
         let count = |fates: &[Fate]| templates.iter().filter(|step| fates.contains(&step.fate)).count();
         let gone = count(&[Fate::Removed]);
         let counts = [
-            Some(format!("{} written", count(&[Fate::Added, Fate::Moved]))),
+            Some(format!("{} written", count(&[Fate::Added, Fate::Moved, Fate::Asked]))),
             Some(format!("{} kept", count(&[Fate::Kept]))),
             some(count(&[Fate::Changed]), "changed"),
             some(gone, "removed"),

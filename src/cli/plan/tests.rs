@@ -53,6 +53,13 @@ fn without_state_every_account_asks_and_its_sinks_are_written() {
     > b  portone  api.portone.io:443                ask for a token
     ");
     assert_eq!(summary(&rows, &[]), "2 accounts: 2 asked at once, 0 kept");
+    let template = "templates: [ { path: /run/x, inline: \"{{ accounts.a.access_token }}\" } ]";
+    let composed = self::config(&format!("accounts: {{ a: {{ {KIS} }} }}\n{template}\n"));
+    let mut rows_of_one = starts(&composed, Timestamp::from_secs(0));
+    let first = |rows: &[Row]| composed_first(&composed, rows).remove(0).words;
+    assert_eq!(first(&rows_of_one), "write template:/run/x, made from a");
+    rows_of_one[0].fate = Fate::Kept;
+    assert_eq!(first(&rows_of_one), "keep template:/run/x, or write it where it differs; made from a");
     let one = [starts(&config, Timestamp::from_secs(0)).remove(0)];
     assert_eq!(summary(&one, &[]), "1 account: 1 asked at once, 0 kept");
 }
