@@ -57,7 +57,10 @@ fn once_names_every_sink_and_template_that_failed() {
     let output = world.renewd(&["once"]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("error: 1 of 2 accounts and 1 of 1 template are not fresh and delivered\n"), "{said}");
+    assert!(
+        said.contains("error: 1 of 2 accounts and 1 of 1 template are not fresh and delivered\n"),
+        "{said}"
+    );
     for words in [
         format!("  caused by: a: file:{}: ", first.display()),
         format!("  caused by: a: file:{}: ", second.display()),

@@ -9,8 +9,7 @@ use crate::support::{World, secs};
 fn plan_says_what_the_reload_does_and_then_that_nothing_is_left_to_do() {
     let world = World::living(secs(600));
     let names = ["a", "gone", "other", "same"];
-    let mut config =
-        world.config(names.map(|name| (name.to_owned(), world.account(Provider::Kiwoom, name))));
+    let mut config = world.config(names.map(|name| (name.to_owned(), world.account(Provider::Kiwoom, name))));
     config["accounts"]["gone"]["sinks"] =
         json!([{ "file": { "path": world.out("gone.token"), "on_remove": "delete" } }]);
     let template = |text: &str| json!([{ "path": world.out("app.env"), "inline": text }]);
