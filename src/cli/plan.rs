@@ -290,6 +290,8 @@ mod tests {
             state: crate::domain::SinkState::Written,
             written_at: None,
             error: None,
+            waits_for: Vec::new(),
+            hooks: Vec::new(),
         }
     }
 

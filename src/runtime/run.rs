@@ -16,7 +16,7 @@ use super::signals::Signal;
 use super::{clock, control};
 use crate::config::Watched;
 use crate::config::model::{Config, FileSink, LogLevel, Sink};
-use crate::domain::{AccountState, ErrorClass, SinkState};
+use crate::domain::{AccountState, Awaited, ErrorClass, SinkState};
 use crate::observe::{LevelHandle, Observer};
 use crate::provider::Clients;
 use crate::sink::{compose, directory, file};
@@ -219,7 +219,15 @@ fn verdict(agent: &Agent, in_time: bool) -> Once {
         match (view.state, view.error) {
             (SinkState::Written, _) => {}
             (_, Some(error)) => failed.push(format!("{}: {}", view.id, error.message)),
-            (_, None) => late.push(format!("{}: not written", view.id)),
+            (_, None) => {
+                let fails = |awaited: &Awaited| {
+                    let account = agent.engine.view(awaited.account.as_str(), clock::now());
+                    account.is_some_and(|account| account.error.is_some())
+                };
+                let why = Awaited::words(&view.waits_for).unwrap_or_else(|| "not written".to_owned());
+                let list = if view.waits_for.iter().any(fails) { &mut failed } else { &mut late };
+                list.push(format!("{}: {why}", view.id));
+            }
         }
     }
     match (failed.is_empty(), late.is_empty() && in_time) {
