@@ -314,6 +314,14 @@ mod tests {
         "#);
         let wait = super::super::verdict::undelivered(&status.accounts[0], status.now);
         assert_eq!(wait, [""; 0], "the token is where it should be");
+        let page = super::super::detail::lines(&status.accounts[0], status.now, Look::plain());
+        let page = super::super::page(&page, Look::plain());
+        insta::assert_snapshot!(page.split_at(page.find("HOOKS").unwrap()).1, @r#"
+        HOOKS
+          told  signal:/run/app.pid
+          failed  command:systemctl
+              hook command:systemctl failed 3s ago (transient), again in 4s: the hook's command `systemctl` ended with status 1; hint: run it by hand
+        "#);
         let document = serde_json::to_value(&status).unwrap();
         assert_eq!(document["accounts"][0]["hooks"][1]["state"], "failed");
         assert_eq!(document["templates"][0]["waits_for"][0]["reason"], "no_token");
