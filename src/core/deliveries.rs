@@ -10,7 +10,10 @@ use std::time::Duration;
 use super::behaviour::{id, target};
 use super::plan::tests::plan;
 use super::*;
-use crate::domain::{AccountId, BootInstant, ErrorClass, Generation, Now, SinkState, Timestamp, TokenMeta};
+use crate::domain::TokenMeta;
+use crate::domain::{
+    AccountId, BootInstant, ErrorClass, Generation, HookState, Lack, Now, SinkState, Timestamp,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
@@ -23,6 +26,8 @@ struct Bench {
     issues: Vec<Issue>,
     writes: Vec<(TargetId, u64)>,
     hooks: Vec<(SetId, usize, u64, u64)>,
+    /// What the last hook was told of where its mark stands.
+    named: Vec<TargetId>,
     marked: Vec<(SetId, u64)>,
     said: Vec<Note>,
 }
@@ -50,6 +55,7 @@ impl Bench {
             issues: Vec::new(),
             writes: Vec::new(),
             hooks: Vec::new(),
+            named: Vec::new(),
             marked: Vec::new(),
             said: Vec::new(),
         };
@@ -69,7 +75,10 @@ impl Bench {
                 Effect::Deliver { target, revision } | Effect::Withdraw { target, revision } => {
                     self.writes.push((target, revision));
                 }
-                Effect::Notify { set, hook, revision, mark } => self.hooks.push((set, hook, revision, mark)),
+                Effect::Notify { set, hook, revision, mark, targets } => {
+                    self.named = targets;
+                    self.hooks.push((set, hook, revision, mark));
+                }
                 Effect::Marked { set, mark } => self.marked.push((set, mark)),
                 Effect::Say(note) => self.said.push(note),
                 _ => {}
@@ -132,8 +141,14 @@ impl Bench {
     fn hook(&mut self, result: Result<(), String>) -> u64 {
         assert_eq!(self.hooks.len(), 1, "{:?}", self.hooks);
         let (set, hook, revision, mark) = self.hooks.remove(0);
+        let class = ErrorClass::Transient;
+        let result = result.map_err(|message| HookFailure { class, message });
         self.handle(Event::Notified { set, hook, revision, result });
         mark
+    }
+
+    fn named(&self) -> Vec<&str> {
+        self.named.iter().map(|target| &**target).collect()
     }
 
     fn template(&self) -> TemplateView<'_> {

@@ -62,6 +62,8 @@ pub enum Effect {
         revision: u64,
         /// What it is told of: a token's generation, or a template's fingerprint.
         mark: u64,
+        /// Where that stands by now, in the order of the configuration.
+        targets: Vec<TargetId>,
     },
     /// All hooks of the set know that mark: after a restart they are not told again. To be kept durably.
     Marked {

@@ -71,8 +71,8 @@ pub enum Event {
         hook: usize,
         /// From the effect.
         revision: u64,
-        /// Why it failed, for people.
-        result: Result<(), String>,
+        /// Why it failed.
+        result: Result<(), HookFailure>,
     },
     /// A secret's source of that account has other content, or has come or gone.
     CredentialChanged {
@@ -109,6 +109,15 @@ pub enum Event {
     Reprieve,
     /// TERM: nothing new is asked; what is in flight ends.
     Shutdown,
+}
+
+/// Why a hook failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookFailure {
+    /// What it means.
+    pub class: ErrorClass,
+    /// For people; holds no secret.
+    pub message: String,
 }
 
 /// What is new about an account's credentials.

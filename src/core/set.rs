@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::effect::{Effect, Note};
 use super::engine::{Engine, Key};
+use super::event::HookFailure;
 use super::plan::{Plan, SetId, TargetId, unit};
-use crate::domain::{Generation, Now};
+use crate::domain::{ErrorInfo, Generation, Now};
 
 /// Hooks run so long after a set is published, in case something follows.
 const DEBOUNCE: Duration = Duration::from_millis(250);
@@ -38,7 +39,7 @@ pub(super) struct Hook {
     /// What it knows; `None` while it runs or has failed.
     pub(super) told: Option<Published>,
     failures: u32,
-    error: Option<String>,
+    pub(super) error: Option<ErrorInfo>,
 }
 
 /// A hook's run that is out, also of a set that has left.
@@ -183,7 +184,25 @@ impl Engine {
         let revision = self.next_epoch;
         self.next_epoch += 1;
         self.runs.insert(run, Run { revision, published: Some(due) });
-        self.effects.push(Effect::Notify { set: set_id.clone(), hook: place, revision, mark: due.0 });
+        let (set, mark, targets) = (set_id.clone(), due.0, self.holders(set_id, due.0));
+        self.effects.push(Effect::Notify { set, hook: place, revision, mark, targets });
+    }
+
+    /// The targets of the set that hold what the mark stands for, as far as we know.
+    fn holders(&self, id: &SetId, mark: u64) -> Vec<TargetId> {
+        let held = |target: &TargetId| self.targets.get(target).and_then(|target| target.held());
+        match id {
+            SetId::Account(name) => {
+                let targets = self.accounts.get(name).into_iter().flat_map(|account| &account.plan.targets);
+                let holds = |held: &[Generation]| held.iter().all(|held| held.0 >= mark);
+                targets.filter(|plan| held(&plan.id).is_some_and(holds)).map(|plan| plan.id.clone()).collect()
+            }
+            SetId::Template(target) => {
+                let print = self.sets.get(id).map(|set| set.print);
+                let holds = print == Some(mark) && held(target).is_some();
+                holds.then(|| target.clone()).into_iter().collect()
+            }
+        }
     }
 
     pub(super) fn notified(
@@ -191,7 +210,7 @@ impl Engine {
         id: &SetId,
         place: usize,
         revision: u64,
-        result: Result<(), String>,
+        result: Result<(), HookFailure>,
         now: Now,
     ) {
         let key = (id.clone(), place);
@@ -209,7 +228,7 @@ impl Engine {
                     let healed = hook.error.take().is_some();
                     self.say(Note::HookRan { set: id.clone(), hook: place, healed });
                 }
-                Err(message) if published == due => return self.hook_fails(id, place, message, now),
+                Err(failure) if published == due => return self.hook_fails(id, place, failure, now),
                 Err(_) => hook.failures = 0, // the newer mark is told at once
             }
         }
@@ -217,10 +236,11 @@ impl Engine {
         self.note_mark(id);
     }
 
-    fn hook_fails(&mut self, id: &SetId, place: usize, message: String, now: Now) {
+    fn hook_fails(&mut self, id: &SetId, place: usize, failure: HookFailure, now: Now) {
         let Some(hook) = self.sets.get_mut(id).and_then(|set| set.hooks.get_mut(place)) else { return };
-        let news = hook.error.as_ref() != Some(&message);
-        hook.error = Some(message.clone());
+        let HookFailure { class, message } = failure;
+        let news = hook.error.as_ref().is_none_or(|error| error.message != message);
+        hook.error = Some(ErrorInfo { class, message: message.clone(), at: now.wall });
         let step = (Duration::from_secs(1) * 2_u32.saturating_pow(hook.failures.min(6))).min(LONGEST_PAUSE);
         hook.failures = hook.failures.saturating_add(1);
         let name = match id {

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::account::{Account, Phase};
 use super::engine::{Engine, Key};
-use super::plan::TargetId;
+use super::plan::{SetId, TargetId};
 use super::schedule::lead;
+use super::set::Hook;
 use super::target::Target;
 use crate::config::model::Calendar;
 use crate::domain::{AccountId, Deadline, ErrorClass, ErrorInfo, Generation, Now, Timestamp, TokenMeta};
-use crate::domain::{AccountState, SinkState, Waiting, WaitsFor};
+use crate::domain::{AccountState, Awaited, HookState, Lack, SinkState, Waiting, WaitsFor};
 
 /// One account, seen from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct AccountView<'a> {
     /// How long before its end this token is renewed; zero where there is none.
     pub lead: Duration,
     pub targets: Vec<TargetView<'a>>,
+    /// In the configuration's order.
+    pub hooks: Vec<HookView<'a>>,
 }
 
 /// One target, seen from outside.
@@ -65,6 +68,21 @@ pub struct TemplateView<'a> {
     pub members: &'a [AccountId],
     /// What it holds of each, in the same order.
     pub generations: Option<&'a [Generation]>,
+    /// The accounts that keep it from being written; none where it is written, has failed or is being written.
+    pub waits_for: Vec<Awaited>,
+    /// In the configuration's order.
+    pub hooks: Vec<HookView<'a>>,
+}
+
+/// One hook, seen from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HookView<'a> {
+    /// Where it stands.
+    pub state: HookState,
+    /// The last failure; `None` once it has succeeded.
+    pub error: Option<&'a ErrorInfo>,
+    /// When one that has failed is tried again; `None` while it runs.
+    pub next: Option<Timestamp>,
 }
 
 /// A server that cannot be delivered to.
@@ -102,6 +120,8 @@ impl Engine {
             error: target.error.as_ref(),
             members: &target.members,
             generations: target.held(),
+            waits_for: self.waits_for(target, now),
+            hooks: self.hooks_view(&SetId::Template(id.clone()), now),
         })
     }
 
@@ -140,6 +160,55 @@ impl Engine {
                 .token
                 .map_or(Duration::ZERO, |held| lead(self.seed, name, &account.plan, &held.meta).0),
             targets: targets.map(|(id, target)| self.target_view(id, target, now)).collect(),
+            hooks: match account.plan.hooks {
+                0 => Vec::new(),
+                _ => self.hooks_view(&SetId::Account(name.clone()), now),
+            },
+        }
+    }
+
+    fn hooks_view<'a>(&'a self, id: &SetId, now: Now) -> Vec<HookView<'a>> {
+        let Some(set) = self.sets.get(id) else { return Vec::new() };
+        let token = match id {
+            SetId::Account(name) => self.accounts.get(name).and_then(|account| account.live_token(now)),
+            SetId::Template(_) => None,
+        };
+        let published = set.due.0 != 0
+            && token.is_none_or(|token| token.generation.0 <= set.due.0)
+            && self.timers.at(&Key::Notify(id.clone())).is_none();
+        let view = |(place, hook): (usize, &'a Hook)| {
+            let next = self.timers.at(&Key::Hook(id.clone(), place));
+            let state = match hook.error {
+                Some(_) => HookState::Failed,
+                None if published && hook.told == Some(set.due) => HookState::Told,
+                None => HookState::Untold,
+            };
+            HookView { state, error: hook.error.as_ref(), next: next.map(|next| visible(next, now)) }
+        };
+        set.hooks.iter().enumerate().map(view).collect()
+    }
+
+    /// Nobody, where it is written or on its way.
+    fn waits_for(&self, target: &Target, now: Now) -> Vec<Awaited> {
+        if target.error.is_some() || target.in_flight || self.is_current(target, now) {
+            return Vec::new();
+        }
+        let known = |account: &AccountId| self.accounts.get(account);
+        let lives = |account: &AccountId| known(account).is_some_and(|known| known.live_token(now).is_some());
+        let alive = target.members.iter().any(lives);
+        let lack = |account: &AccountId| match known(account)? {
+            account if account.token.is_none() => Some(Lack::NoToken),
+            account if account.live_token(now).is_some() => None,
+            // While another's token lives, nobody waits for one whose renewal has failed.
+            account => (!alive || !account.has_failed(now)).then_some(Lack::Ended),
+        };
+        let awaited = target
+            .members
+            .iter()
+            .filter_map(|account| Some(Awaited { account: account.clone(), reason: lack(account)? }));
+        match self.step(target, now) {
+            Some(_) => Vec::new(),
+            None => awaited.collect(),
         }
     }
 

@@ -263,7 +263,7 @@ impl Watch {
                 assert!(!self.engine.targets.get(&target).unwrap().template);
                 self.writes.push((target, revision, Vec::new()));
             }
-            Effect::Notify { set, hook, revision, mark } => {
+            Effect::Notify { set, hook, revision, mark, targets } => {
                 assert!(!self.stopped, "no hook runs after shutdown");
                 assert!(self.plan_of(&set).is_some_and(|count| hook < count), "only hooks of the plan run");
                 let runs = |(other, place, ..): &(SetId, usize, u64, u64)| (other, *place) == (&set, hook);
@@ -271,6 +271,7 @@ impl Watch {
                 let again = self.engine.sets[&set].due.1 > 0; // a target has come late
                 let known = self.told.remove(&(set.clone(), hook));
                 assert!(mark != 0 && (known != Some(mark) || again), "{set:?} {hook} is told {mark} twice");
+                self.check_named(&set, mark, &targets);
                 self.runs.push((set, hook, revision, mark));
             }
             Effect::Marked { set, mark } => {

@@ -12,6 +12,6 @@ pub use account_id::{AccountId, InvalidAccountId};
 pub use class::{ErrorClass, ErrorInfo};
 pub use generation::Generation;
 pub use secret::Secret;
-pub use state::{AccountState, SinkState, Waiting, WaitsFor};
+pub use state::{AccountState, Awaited, HookState, Lack, SinkState, Waiting, WaitsFor};
 pub use time::{BootInstant, Deadline, Now, Timestamp, human_duration};
 pub use token::{Token, TokenDocument, TokenMeta};

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
+use super::{AccountId, Timestamp};
 
 /// Account states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,6 +76,50 @@ impl Waiting {
             WaitsFor::Limit => format!("the limits of{host} let others pass first"),
         }
     }
+}
+
+/// An account that a template waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaited {
+    /// Its name.
+    pub account: AccountId,
+    /// What it lacks.
+    pub reason: Lack,
+}
+
+/// What an account lacks for a template to be made from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lack {
+    /// No token yet.
+    NoToken,
+    /// Its token has ended, and the next one is near; or all of the template's have.
+    Ended,
+}
+
+impl Awaited {
+    /// What is waited for, in words: ``waits for `b`: no token yet``; `None` where there is nothing.
+    #[must_use]
+    pub fn words(all: &[Self]) -> Option<String> {
+        let why = |awaited: &Self| match awaited.reason {
+            Lack::NoToken => "no token yet",
+            Lack::Ended => "its token has ended",
+        };
+        let each = all.iter().map(|awaited| format!("`{}`: {}", awaited.account, why(awaited)));
+        (!all.is_empty()).then(|| format!("waits for {}", each.collect::<Vec<_>>().join(", for ")))
+    }
+}
+
+/// Where a hook stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HookState {
+    /// It has still to be told of the current token or content.
+    Untold,
+    /// It knows.
+    Told,
+    /// Its last run failed; it is tried again by itself.
+    Failed,
 }
 
 /// Sink states.

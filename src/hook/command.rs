@@ -1,8 +1,11 @@
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::fs::{Access, FileType, access, stat};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::net::unix::pipe;
@@ -53,6 +56,42 @@ pub(super) async fn run(
     ended.map_err(|trouble| HookError::Command { program, trouble })
 }
 
+/// Why a command's program cannot be started from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// Nothing stands there.
+    Missing,
+    /// What stands there cannot be run by this user.
+    NotExecutable,
+    /// No folder of the `PATH` that hooks get has it.
+    NotInPath,
+}
+
+/// Looks for the program as a run would, without running it; `None` where it is there.
+#[must_use]
+pub fn absent(program: &str, environment: &Environment) -> Option<Absent> {
+    let path = Path::new(program);
+    if path.is_absolute() {
+        return match (stat(path), can_be_run(path)) {
+            (Err(Errno::NOENT | Errno::NOTDIR), _) => Some(Absent::Missing),
+            (_, false) => Some(Absent::NotExecutable),
+            (_, true) => None,
+        };
+    }
+    let folders = path_of(environment);
+    let found = || std::env::split_paths(&folders).any(|folder| can_be_run(&folder.join(program)));
+    (!found()).then_some(Absent::NotInPath)
+}
+
+fn can_be_run(path: &Path) -> bool {
+    let is_file = stat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+    is_file && access(path, Access::EXEC_OK).is_ok()
+}
+
+fn path_of(environment: &Environment) -> OsString {
+    environment("PATH").unwrap_or_else(|| USUAL_PATH.into())
+}
+
 async fn attempt(
     argv: &[String],
     limit: Duration,
@@ -87,7 +126,7 @@ fn start(
 ) -> std::io::Result<(Child, pipe::Receiver)> {
     let (program, arguments) = argv.split_first().ok_or(Errno::NOENT)?;
     let (reader, writer) = std::io::pipe()?;
-    let path = environment("PATH").unwrap_or_else(|| USUAL_PATH.into());
+    let path = path_of(environment);
     let others = ["HOME", "LANG"].into_iter().filter_map(|name| Some((name, environment(name)?)));
     // The command, which holds the writing ends, is gone at the end of the statement: else the pipe had no end.
     let child = Command::new(program)

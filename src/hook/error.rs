@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::domain::human_duration;
+use crate::domain::{ErrorClass, human_duration};
 
 /// A hook that did not get through: who was to be told, and what is wrong. Holds nothing that a command printed, no
 /// path of a URL and no body.
@@ -97,6 +97,24 @@ pub enum WebhookTrouble {
 }
 
 impl HookError {
+    /// `config` where somebody has to act here; all else may be over by the next try.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        let ours = match self {
+            Self::Command { trouble, .. } => matches!(trouble, CommandTrouble::NotStarted(_)),
+            Self::PidFile { trouble, .. } => {
+                !matches!(trouble, PidFileTrouble::Missing | PidFileTrouble::TooSlow)
+            }
+            Self::Process { trouble, .. } => matches!(trouble, ProcessTrouble::Forbidden),
+            Self::Webhook { trouble, .. } => match trouble {
+                WebhookTrouble::NotPrivate | WebhookTrouble::Certificate | WebhookTrouble::Tls => true,
+                WebhookTrouble::Status(status) => (300..500).contains(status) && *status != 429,
+                _ => false,
+            },
+        };
+        if ours { ErrorClass::Config } else { ErrorClass::Transient }
+    }
+
     /// What a person can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use crate::config::model::Hook;
 
+pub use command::{Absent, absent};
 pub use error::{CommandTrouble, HookError, PidFileTrouble, ProcessTrouble, WebhookTrouble};
 pub use notice::{Notice, Renewed, Subject};
 pub use signal::number;
@@ -53,6 +54,18 @@ impl Runner {
             }
             Hook::Webhook { url, timeout } => webhook::post(&self.http, url, *timeout, notice).await,
         }
+    }
+}
+
+/// What the hook is called where people read of it: `command:PROGRAM`, `webhook:HOST`, `signal:PID_FILE`. Arguments and
+/// paths of URLs may hold secrets.
+#[must_use]
+pub fn name(hook: &Hook) -> String {
+    let kind = kind(hook);
+    match hook {
+        Hook::Signal { pid_file, .. } => format!("{kind}:{}", pid_file.display()),
+        Hook::Command { argv, .. } => format!("{kind}:{}", argv.first().map_or("", String::as_str)),
+        Hook::Webhook { url, .. } => format!("{kind}:{}", webhook::host_of(url)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::core::{AccountView, TargetView, TemplateView};
-use crate::domain::{AccountId, BootInstant, Now, SinkState, human_duration};
+use crate::domain::{AccountId, Awaited, BootInstant, Now, SinkState, human_duration};
 
 /// The loop sleeps 15 s at most. Not having turned for this long, it is stalled.
 pub const STALLED_AFTER: Duration = Duration::from_secs(60);
@@ -129,7 +129,8 @@ fn template_reason(view: &TemplateView<'_>) -> Option<Reason> {
         (_, Some(error)) => format!("{} cannot be written: {}", view.id, error.message),
         (SinkState::Failed, None) => format!("{} cannot be written", view.id),
         (SinkState::Unwritten, None) if view.generations.is_none() => {
-            format!("{} is not written yet", view.id)
+            let waits = Awaited::words(&view.waits_for).map(|words| format!(": {words}"));
+            format!("{} is not written yet{}", view.id, waits.unwrap_or_default())
         }
         (SinkState::Unwritten, None) => return None,
     };

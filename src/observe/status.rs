@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{AccountId, ErrorInfo, Generation, Timestamp};
-pub use crate::domain::{AccountState, SinkState, Waiting, WaitsFor};
+pub use crate::domain::{AccountState, Awaited, HookState, Lack, SinkState, Waiting, WaitsFor};
 
 /// The whole answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,9 @@ pub struct AccountStatus {
     pub error: Option<ErrorInfo>,
     /// In the configuration's order.
     pub sinks: Vec<SinkStatus>,
+    /// In the configuration's order.
+    #[serde(default)]
+    pub hooks: Vec<HookStatus>,
 }
 
 /// One sink of an account.
@@ -92,6 +95,25 @@ pub struct TemplateStatus {
     pub written_at: Option<Timestamp>,
     /// The last failure, `None` once healed.
     pub error: Option<ErrorInfo>,
+    /// The accounts that keep it from being written.
+    #[serde(default)]
+    pub waits_for: Vec<Awaited>,
+    /// In the configuration's order.
+    #[serde(default)]
+    pub hooks: Vec<HookStatus>,
+}
+
+/// One hook of an account or a template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookStatus {
+    /// `command:PROGRAM`, `webhook:HOST` or `signal:PID_FILE`.
+    pub hook: String,
+    /// Where it stands.
+    pub state: HookState,
+    /// The last failure, `None` once healed.
+    pub error: Option<ErrorInfo>,
+    /// When one that has failed is tried again; `None` while it runs.
+    pub next: Option<Timestamp>,
 }
 
 /// A server that sinks stand on, and that is away.

@@ -5,6 +5,8 @@ mod answers;
 mod chores;
 mod effects;
 mod reload;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -195,6 +197,10 @@ impl Agent {
             }
         });
         let in_time = drained.await.is_ok();
+        // Short writes, of what hooks have been told: without them the next start would tell it again.
+        while self.is_noting() {
+            let _ = self.turn(inbox, None).await;
+        }
         let store = self.shared.store.clone();
         let flush = tokio::task::spawn_blocking(move || store.flush_dirty());
         for error in flush.await.ok().and_then(Result::err).into_iter().flatten() {
@@ -202,6 +208,12 @@ impl Agent {
         }
         in_time
     }
+
+    /// Whether the marks of templates are being written.
+    fn is_noting(&self) -> bool {
+        self.about.values().any(|effect| matches!(effect, Effect::Marked { .. }))
+    }
+
     fn signalled(&mut self, signal: Signal) {
         match signal {
             Signal::Stop => {} // the caller's affair

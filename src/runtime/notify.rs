@@ -1,14 +1,13 @@
-//! The effect `Notify`: one hook of a set is run. What it is told are names and times, and every target of the set,
-//! also one that could not be written.
+//! The effect `Notify`: one hook of a set is run. What it is told are names and times, and the targets that hold what
+//! is new, as the engine knows them.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::servers::Servers;
 use super::shared::Shared;
 use crate::config::model::{Account, Hook, TemplateTarget};
-use crate::core::{Event, SetId};
-use crate::domain::AccountId;
+use crate::core::{Event, HookFailure, SetId, TargetId};
+use crate::domain::{AccountId, ErrorClass};
 use crate::hook::{Notice, Renewed, Subject};
 
 /// Whose hook it is, as the configuration has it.
@@ -27,25 +26,30 @@ impl Notifier {
         }
     }
 
-    fn notice(&self, shared: &Shared) -> Option<Notice> {
+    fn notice(&self, shared: &Shared, targets: &[TargetId]) -> Option<Notice> {
         let renewed = |account: &AccountId| {
             let record = shared.store.snapshot(account)?;
             let meta = record.current.as_ref()?.meta;
             Some(Renewed { account: account.clone(), provider: record.provider.clone(), meta })
         };
-        Some(match self {
-            Self::Account(account) => Notice {
-                subject: Subject::Account(renewed(&account.name)?),
-                targets: account.sinks.iter().map(crate::config::model::Sink::id).collect(),
-            },
+        let subject = match self {
+            Self::Account(account) => Subject::Account(renewed(&account.name)?),
             Self::Template(template) => {
-                let path: PathBuf = template.path.clone();
-                let targets = vec![format!("template:{}", path.display())];
                 let accounts = template.accounts.iter().map(renewed).collect::<Option<_>>()?;
-                Notice { subject: Subject::Template { path, accounts }, targets }
+                Subject::Template { path: template.path.clone(), accounts }
             }
-        })
+        };
+        Some(Notice { subject, targets: targets.iter().map(ToString::to_string).collect() })
     }
+}
+
+/// The run that the engine wants.
+pub(crate) struct Run {
+    pub(crate) set: SetId,
+    pub(crate) hook: usize,
+    pub(crate) revision: u64,
+    /// Where what is new stands.
+    pub(crate) targets: Vec<TargetId>,
 }
 
 /// Runs it once; gives its kind for the metrics, and what the engine is to know.
@@ -53,20 +57,24 @@ pub(crate) async fn notify(
     shared: Arc<Shared>,
     servers: Servers,
     notifier: Notifier,
-    set: SetId,
-    hook: usize,
-    revision: u64,
+    run: Run,
 ) -> (&'static str, Event) {
+    let Run { set, hook, revision, targets } = run;
+    let failed =
+        |message: &str| Err(HookFailure { class: ErrorClass::Transient, message: message.to_owned() });
     let Some(configured) = notifier.hook(hook) else {
-        let result = Err("the hook is not in the configuration any more".to_owned());
+        let result = failed("the hook is not in the configuration any more");
         return ("command", Event::Notified { set, hook, revision, result });
     };
-    let result = match notifier.notice(&shared) {
-        Some(notice) => servers.hooks.run(configured, &notice).await.map_err(|error| match error.hint() {
-            Some(hint) => format!("{error}; hint: {hint}"),
-            None => error.to_string(),
+    let result = match notifier.notice(&shared, &targets) {
+        Some(notice) => servers.hooks.run(configured, &notice).await.map_err(|error| HookFailure {
+            class: error.class(),
+            message: match error.hint() {
+                Some(hint) => format!("{error}; hint: {hint}"),
+                None => error.to_string(),
+            },
         }),
-        None => Err("no token is stored".to_owned()),
+        None => failed("no token is stored"),
     };
     (crate::hook::kind(configured), Event::Notified { set, hook, revision, result })
 }

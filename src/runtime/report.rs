@@ -2,10 +2,11 @@
 
 use super::agent::Agent;
 use super::calendar;
-use crate::core::{AccountView, ServerView, TargetView, TemplateView};
+use crate::core::{AccountView, HookView, ServerView, SetId, TargetView, TemplateView};
 use crate::domain::Now;
+use crate::hook;
 use crate::observe::status::{
-    AccountStatus, ConfigStatus, ServerState, ServerStatus, SinkStatus, Status, TemplateStatus,
+    AccountStatus, ConfigStatus, HookStatus, ServerState, ServerStatus, SinkStatus, Status, TemplateStatus,
 };
 
 /// How everything stands.
@@ -20,8 +21,8 @@ pub(crate) fn status(agent: &Agent, now: Now) -> Status {
             loaded_at: agent.loaded_at,
             error: agent.config_error.clone(),
         },
-        accounts: agent.engine.views(now).map(|view| account(view, now)).collect(),
-        templates: agent.engine.templates(now).map(template).collect(),
+        accounts: agent.engine.views(now).map(|view| account(agent, view, now)).collect(),
+        templates: agent.engine.templates(now).map(|view| template(agent, view)).collect(),
         servers: agent.engine.servers(now).map(server).collect(),
     }
 }
@@ -31,17 +32,35 @@ fn server(view: ServerView<'_>) -> ServerStatus {
     ServerStatus { name: name.to_owned(), state: ServerState::Away, since, error: error.clone() }
 }
 
-fn template(view: TemplateView<'_>) -> TemplateStatus {
+fn template(agent: &Agent, view: TemplateView<'_>) -> TemplateStatus {
     let path = view.id.strip_prefix("template:").unwrap_or(view.id);
     TemplateStatus {
         path: path.into(),
         state: view.state,
         written_at: view.written_at,
         error: view.error.cloned(),
+        waits_for: view.waits_for,
+        hooks: hooks(agent, SetId::Template(view.id.clone()), view.hooks),
     }
 }
 
-fn account(view: AccountView<'_>, now: Now) -> AccountStatus {
+/// Each by the name that the configuration gives it.
+fn hooks(agent: &Agent, set: SetId, views: Vec<HookView<'_>>) -> Vec<HookStatus> {
+    if views.is_empty() {
+        return Vec::new();
+    }
+    let notifier = agent.notifier(&set);
+    let configured = |number| notifier.as_ref().and_then(|notifier| notifier.hook(number));
+    let status = |(number, view): (usize, HookView<'_>)| HookStatus {
+        hook: configured(number).map(hook::name).unwrap_or_default(),
+        state: view.state,
+        error: view.error.cloned(),
+        next: view.next,
+    };
+    views.into_iter().enumerate().map(status).collect()
+}
+
+fn account(agent: &Agent, view: AccountView<'_>, now: Now) -> AccountStatus {
     let fires = view.calendar.and_then(|calendar| calendar::next(calendar, now.wall));
     let renew_at = view.renew_at.map(|at| fires.map_or(at, |fires| fires.min(at)));
     AccountStatus {
@@ -56,6 +75,7 @@ fn account(view: AccountView<'_>, now: Now) -> AccountStatus {
         attempt: view.attempt,
         error: view.error.cloned(),
         sinks: view.targets.into_iter().map(sink).collect(),
+        hooks: hooks(agent, SetId::Account(view.name.clone()), view.hooks),
     }
 }
 

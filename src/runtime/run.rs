@@ -18,7 +18,7 @@ use super::signals::Signal;
 use crate::config::Watched;
 use crate::config::model::{Config, FileSink, LogLevel, Sink};
 use crate::core::AccountView;
-use crate::domain::{AccountState, ErrorClass, SinkState};
+use crate::domain::{AccountState, Awaited, ErrorClass, SinkState};
 use crate::observe::{LevelHandle, Observer};
 use crate::provider::Clients;
 use crate::sink::{compose, directory, file};
@@ -230,11 +230,18 @@ fn verdict(agent: &Agent, in_time: bool) -> Once {
         failed |= view.error.is_some() || view.targets.iter().any(|target| target.error.is_some());
     }
     for view in agent.engine.templates(now).filter(|view| view.state != SinkState::Written) {
+        let fails = |awaited: &Awaited| {
+            let account = agent.engine.view(awaited.account.as_str(), now);
+            account.is_some_and(|account| account.error.is_some())
+        };
         missing.templates += 1;
-        failed |= view.error.is_some();
+        failed |= view.error.is_some() || view.waits_for.iter().any(fails);
         missing.lines.push(match view.error {
             Some(error) => format!("{}: {}", view.id, error.message),
-            None => format!("{}: not written", view.id),
+            None => {
+                let why = Awaited::words(&view.waits_for).unwrap_or_else(|| "not written".to_owned());
+                format!("{}: {why}", view.id)
+            }
         });
     }
     match (failed, missing.lines.is_empty() && in_time) {

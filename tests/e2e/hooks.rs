@@ -173,15 +173,21 @@ fn neither_a_failing_sink_nor_a_restart_confuses_who_was_told() {
     world.put("blocked", "a file where a folder should be");
     let mut config = world.one(ANY);
     config["accounts"]["a"]["sinks"] = json!([{ "file": world.out("a.token") }, { "file": blocked }]);
-    config["accounts"]["a"]["on_change"] = json!([notes(&told)]);
+    let named = world.path("named");
+    let names = sh(format!("echo $RENEWD_TARGETS >> {}", named.display()));
+    config["accounts"]["a"]["on_change"] = json!([notes(&told), names]);
+    let (whole, broken) =
+        (format!("file:{}", world.out("a.token").display()), format!("file:{}", blocked.display()));
     let agent = world.start(&config);
     until("the hook, without the failing sink", secs(10), || (lines(&told) == ["1"]).then_some(()));
     throughout("once", secs(1), || lines(&told) == ["1"]);
+    assert_eq!(lines(&named), [whole.as_str()], "nobody is sent to what is not there");
     fs::remove_file(world.path("blocked")).unwrap();
     agent.until_well();
     until("the hook again, for those who read the late one", secs(10), || {
-        (lines(&told) == ["1", "1"]).then_some(())
+        (lines(&told) == ["1", "1"] && lines(&named).len() == 2).then_some(())
     });
+    assert_eq!(lines(&named)[1], format!("{whole} {broken}"));
     assert_eq!(agent.renew("a").0, 200);
     until("the next", secs(10), || (lines(&told) == ["1", "1", "2"]).then_some(()));
     agent.until("its note", secs(5), |_| kept_mark(&world, "a") == 2);
@@ -274,6 +280,36 @@ fn hooks_that_hang_fork_print_without_end_or_fail_delay_nobody_else_by_a_second(
     let pids = || lines(&hung).into_iter().chain(lines(&forked));
     agent.stop();
     assert!(!pids().any(|pid| lives(&pid)), "a stopped agent leaves no late hook behind");
+}
+
+#[test]
+fn a_hook_that_fails_is_to_be_seen_in_the_status_until_it_succeeds() {
+    let world = World::living(secs(600));
+    let (port, go) = (free_port(), world.path("go"));
+    let mut config = world.one(ANY);
+    config["agent"]["listen"] = format!("127.0.0.1:{port}").into();
+    config["accounts"]["a"]["on_change"] = json!([sh(format!("[ -e {} ]", go.display()))]);
+    let agent = world.start(&config);
+    let hook = |status: &Value| status["accounts"][0]["hooks"][0].clone();
+    let status = agent.until("the failure", secs(10), |status| hook(status)["state"] == "failed");
+    let failing = hook(&status);
+    assert_eq!(failing["hook"], "command:/bin/sh");
+    let message = failing["error"]["message"].as_str().unwrap();
+    assert!(message.contains("ended with status 1; hint: run it by hand"), "{message}");
+    assert_eq!(failing["error"]["class"], "transient");
+    agent.until("its next try", secs(70), |status| hook(status)["next"].is_string());
+    let output = world.renewd(&["status", "--check"]);
+    let (table, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(table.contains("hook command:/bin/sh failed"), "{table}");
+    assert!(said.contains("a: hook command:/bin/sh failed: the hook's command"), "{said}");
+    assert_eq!(world.renewd(&["wait", "--timeout", "5s"]).status.code(), Some(0), "the token is in place");
+    assert_eq!(http_get(port, "/readyz", "localhost").unwrap().0, 200);
+    world.put("go", "");
+    let status = agent.until("the success", secs(70), |status| hook(status)["state"] == "told");
+    assert_eq!((&hook(&status)["error"], &hook(&status)["next"]), (&Value::Null, &Value::Null));
+    assert_eq!(world.renewd(&["status", "--check"]).status.code(), Some(0));
+    agent.stop();
 }
 
 #[test]

@@ -72,6 +72,31 @@ fn once_names_every_sink_and_template_that_failed() {
 }
 
 #[test]
+fn an_unwritten_template_says_which_account_it_waits_for() {
+    let world = World::living(secs(600));
+    let mut config = world.one(Provider::Bizppurio);
+    config["accounts"]["bad"] = world.account(Provider::Kiwoom, "bad");
+    config["accounts"]["bad"]["credentials"]["secretkey"] = "wrong".into();
+    let inline = "A={{ accounts.a.access_token }}\nB={{ accounts.bad.access_token }}\n";
+    config["templates"] = serde_json::json!([{ "path": world.out("app.env"), "inline": inline }]);
+    world.write(&config);
+    let output = world.renewd(&["once"]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = "waits for `bad`: no token yet";
+    let said = text(&output.stderr);
+    assert!(said.contains(&format!("template:{}: {words}", world.out("app.env").display())), "{said}");
+    let agent = world.run().start();
+    let status = agent.until("the refusal", secs(20), |status| status["accounts"][1]["state"] == "rejected");
+    let waits = serde_json::json!([{ "account": "bad", "reason": "no_token" }]);
+    assert_eq!(status["templates"][0]["waits_for"], waits);
+    let output = world.renewd(&["wait", "--timeout", "1s"]);
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(75) && said.contains(words), "{said}");
+    assert!(text(&world.renewd(&["status"]).stdout).contains(words));
+    agent.stop();
+}
+
+#[test]
 fn once_exits_75_when_time_runs_out() {
     let world = World::living(secs(600));
     world.sim.fault("*=hang");

@@ -23,6 +23,8 @@ fn agent(config: &Config) -> Running {
         state: SinkState::Written,
         written_at: None,
         error: None,
+        waits_for: Vec::new(),
+        hooks: Vec::new(),
     };
     status.templates = config.templates.iter().map(|one| template(&one.path)).collect();
     Running { status, makeup: Some(Makeup::of(config, 7)) }

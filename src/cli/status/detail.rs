@@ -3,7 +3,7 @@
 use super::words;
 use crate::cli::screen::{Line, Look, Tone, pad, sanitise, wrap};
 use crate::domain::{ErrorInfo, Generation, Timestamp};
-use crate::observe::status::{AccountStatus, SinkStatus};
+use crate::observe::status::{AccountStatus, HookStatus, SinkStatus};
 
 const LABELS: usize = 12;
 const CELLS: usize = 24;
@@ -37,6 +37,7 @@ pub(super) fn lines(account: &AccountStatus, now: Timestamp, look: Look) -> Vec<
     }
     lines.push(Line::new());
     lines.extend(sinks(&account.sinks, account.generation, now, look));
+    lines.extend(hooks(&account.hooks, now, look));
     match look.width {
         Some(columns) => lines.into_iter().map(|line| line.cut(columns, look)).collect(),
         None => lines,
@@ -106,6 +107,30 @@ fn sinks(sinks: &[SinkStatus], current: Generation, now: Timestamp, look: Look) 
                     .into_iter()
                     .map(|text| Line::new().with(Tone::Warn, format!("      {text}"))),
             );
+        }
+    }
+    lines
+}
+
+fn hooks(hooks: &[HookStatus], now: Timestamp, look: Look) -> Vec<Line> {
+    if hooks.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![Line::new(), Line::new().with(Tone::Dim, "HOOKS")];
+    for hook in hooks {
+        let (tone, sign, word) = words::hook_sign(hook.state, look);
+        let mut line = Line::new().with(Tone::Plain, "  ");
+        if look.is_terminal() {
+            line.push(tone, format!("{sign} "));
+        }
+        line.push(tone, word);
+        line.push(Tone::Plain, format!("  {}", sanitise(&hook.hook)));
+        lines.push(line);
+        if let Some(error) = &hook.error {
+            let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(6));
+            let said = format!("{}: {}", words::hook_head(hook, error, now), sanitise(&error.message));
+            let said = wrap(&said, room).into_iter();
+            lines.extend(said.map(|text| Line::new().with(Tone::Warn, format!("      {text}"))));
         }
     }
     lines

@@ -3,8 +3,8 @@
 use super::layout::{GAP, Layout, Row, SHORTEST_NAME};
 use super::words;
 use crate::cli::screen::{Line, Look, Tone, pad, sanitise, width, wrap};
-use crate::domain::{ErrorInfo, Timestamp};
-use crate::observe::status::{AccountState, AccountStatus, ServerStatus, Status, TemplateStatus};
+use crate::domain::{Awaited, ErrorInfo, Timestamp};
+use crate::observe::status::{AccountState, AccountStatus, HookStatus, ServerStatus, Status, TemplateStatus};
 
 /// How much of what is wrong is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,9 +106,11 @@ pub(super) fn accounts(
         for sink in words::ailing(&account.sinks) {
             below.extend(sink_notes(&sink.sink, sink.error.as_ref(), now, look, notes));
         }
+        below.extend(hook_notes(&account.hooks, now, look, notes));
         let ailing = account.state != AccountState::Fresh
             || account.error.is_some()
-            || words::ailing(&account.sinks).next().is_some();
+            || words::ailing(&account.sinks).next().is_some()
+            || account.hooks.iter().any(|hook| hook.error.is_some());
         lines.extend(below);
         Block { ailing, lines }
     });
@@ -138,7 +140,12 @@ pub(super) fn templates(
         if let Some(error) = &template.error {
             lines.extend(note(&words::error_head(error, 0, now), Tone::Warn, error, look, notes));
         }
-        Block { ailing: template.error.is_some(), lines: fitted(lines, look) }
+        if let Some(waits) = Awaited::words(&template.waits_for) {
+            lines.push(Line::new().with(Tone::Dim, corner(look)).with(Tone::Note, sanitise(&waits)));
+        }
+        lines.extend(hook_notes(&template.hooks, now, look, notes));
+        let ailing = template.error.is_some() || template.hooks.iter().any(|hook| hook.error.is_some());
+        Block { ailing, lines: fitted(lines, look) }
     };
     templates.iter().zip(&paths).map(block).collect()
 }
@@ -169,6 +176,15 @@ fn sink_notes(sink: &str, error: Option<&ErrorInfo>, now: Timestamp, look: Look,
         }
         None => fitted(vec![Line::new().with(Tone::Bad, format!("{}{sink} failed", corner(look)))], look),
     }
+}
+
+/// The hooks that fail, and when each is tried again.
+fn hook_notes(hooks: &[HookStatus], now: Timestamp, look: Look, notes: Notes) -> Vec<Line> {
+    let failing = hooks.iter().filter_map(|hook| Some((hook, hook.error.as_ref()?)));
+    let of = |(hook, error): (&HookStatus, &ErrorInfo)| {
+        note(&words::hook_head(hook, error, now), Tone::Warn, error, look, notes)
+    };
+    failing.flat_map(of).collect()
 }
 
 /// `└ HEAD: MESSAGE`, on further lines under its beginning where it is long.
@@ -241,8 +257,75 @@ fn wrap_keeping_indent(line: &str, columns: usize) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::cli::status::tests::{account, at, error, picture, status_of, terminal};
-    use crate::domain::ErrorClass;
-    use crate::observe::status::ServerState;
+    use crate::domain::{AccountId, ErrorClass};
+    use crate::observe::status::{HookState, Lack, ServerState, SinkState};
+
+    #[test]
+    fn a_hook_that_fails_and_what_a_template_waits_for_stand_below_their_rows() {
+        let hook = |name: &str, error: Option<ErrorInfo>| HookStatus {
+            hook: name.to_owned(),
+            state: if error.is_some() { HookState::Failed } else { HookState::Told },
+            next: error.as_ref().map(|_| at(4)),
+            error,
+        };
+        let words = "the hook's command `systemctl` ended with status 1; hint: run it by hand";
+        let failing = hook("command:systemctl", Some(error(ErrorClass::Transient, words, 3)));
+        let hooks = vec![hook("signal:/run/app.pid", None), failing];
+        let mut status =
+            status_of(vec![AccountStatus { hooks: hooks.clone(), ..account("messaging", "bizppurio") }]);
+        let lacking = |name: &str, reason| Awaited { account: AccountId::new(name).unwrap(), reason };
+        status.templates = vec![TemplateStatus {
+            path: "/run/renewd/app.env".into(),
+            state: SinkState::Unwritten,
+            written_at: None,
+            error: None,
+            waits_for: vec![lacking("b", Lack::NoToken), lacking("c", Lack::Ended)],
+            hooks,
+        }];
+        insta::assert_snapshot!(picture(&status, terminal(80)), @r#"
+        renewd 0.1.0 · /etc/renewd/renewd.yaml · generation 3 · loaded 2h ago
+        ● 1 fresh
+
+          ACCOUNT    PROVIDER   STATE  LEFT                   NEXT    SINKS
+        ● messaging  bizppurio  fresh  ███████▋░░░░ 38m left  in 12m  1/1 written
+          └ hook command:systemctl failed 3s ago (transient), again in 4s: the hook's
+            command `systemctl` ended with status 1; hint: run it by hand
+
+          TEMPLATE
+        ○ /run/renewd/app.env  unwritten
+          └ waits for `b`: no token yet, for `c`: its token has ended
+          └ hook command:systemctl failed 3s ago (transient), again in 4s: the hook's
+            command `systemctl` ended with status 1; hint: run it by hand
+        "#);
+        insta::assert_snapshot!(picture(&status, Look::plain()), @r#"
+        ACCOUNT    PROVIDER   STATE  LEFT      NEXT    SINKS
+        messaging  bizppurio  fresh  38m left  in 12m  1/1 written
+            hook command:systemctl failed 3s ago (transient), again in 4s: the hook's command `systemctl` ended with status 1; hint: run it by hand
+
+        TEMPLATE
+        /run/renewd/app.env  unwritten
+            waits for `b`: no token yet, for `c`: its token has ended
+            hook command:systemctl failed 3s ago (transient), again in 4s: the hook's command `systemctl` ended with status 1; hint: run it by hand
+        "#);
+        insta::assert_snapshot!(super::super::verdict::complaints(&status).join("\n"), @r#"
+        messaging: hook command:systemctl failed: the hook's command `systemctl` ended with status 1; hint: run it by hand (transient, 3s ago)
+        /run/renewd/app.env is not yet written: waits for `b`: no token yet, for `c`: its token has ended
+        /run/renewd/app.env: hook command:systemctl failed: the hook's command `systemctl` ended with status 1; hint: run it by hand (transient, 3s ago)
+        "#);
+        let wait = super::super::verdict::undelivered(&status.accounts[0], status.now);
+        assert_eq!(wait, [""; 0], "the token is where it should be");
+        let page = super::super::detail::lines(&status.accounts[0], status.now, Look::plain());
+        let page = super::super::page(&page, Look::plain());
+        insta::assert_snapshot!(page.split_at(page.find("HOOKS").unwrap()).1, @r#"
+        HOOKS
+          told  signal:/run/app.pid
+          failed  command:systemctl
+              hook command:systemctl failed 3s ago (transient), again in 4s: the hook's command `systemctl` ended with status 1; hint: run it by hand
+        "#);
+        let document = serde_json::to_value(&status).unwrap();
+        assert_eq!(document["accounts"][0]["hooks"][1]["state"], "failed");
+        assert_eq!(document["templates"][0]["waits_for"][0]["reason"], "no_token");
+    }
 
     #[test]
     fn a_server_that_is_away_stands_above_the_table_and_without_a_terminal_below_it() {

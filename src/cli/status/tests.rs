@@ -40,6 +40,7 @@ pub(in crate::cli) fn account(name: &str, provider: &str) -> AccountStatus {
         attempt: 0,
         error: None,
         sinks: vec![sink(&format!("file:/run/renewd/{name}.token"), SinkState::Written, None)],
+        hooks: Vec::new(),
     }
 }
 
@@ -111,6 +112,8 @@ pub(super) fn mixed() -> Status {
         state: SinkState::Written,
         written_at: Some(at(-1200)),
         error: None,
+        waits_for: Vec::new(),
+        hooks: Vec::new(),
     };
     let accounts = vec![rejected, account("messaging", "bizppurio"), pending, retrying, expired];
     Status { templates: vec![template], ..status_of(accounts) }

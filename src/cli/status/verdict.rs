@@ -2,15 +2,18 @@
 
 use super::words;
 use crate::cli::screen::sanitise;
-use crate::domain::{ErrorInfo, Timestamp};
-use crate::observe::status::{AccountState, AccountStatus, SinkState, SinkStatus, Status};
+use crate::domain::{Awaited, ErrorInfo, Timestamp};
+use crate::observe::status::{AccountState, AccountStatus, HookStatus, SinkState, SinkStatus, Status};
 
-/// Why not all is well; empty when it is: every account fresh, every sink and template written, and the
-/// configuration running as it is in the file.
+/// Why not all is well; empty when it is: every account fresh, every sink and template written, no hook failing, and
+/// the configuration running as it is in the file.
 pub(crate) fn complaints(status: &Status) -> Vec<String> {
     let config = status.config.error.iter().map(|error| config_complaint(error));
     let accounts = status.accounts.iter().flat_map(|account| account_complaints(account, status.now));
-    config.chain(accounts).chain(template_complaints(status)).collect()
+    let hooks = status.templates.iter().flat_map(|template| {
+        hook_complaints(&sanitise(&template.path.to_string_lossy()), &template.hooks, status.now)
+    });
+    config.chain(accounts).chain(template_complaints(status)).chain(hooks).collect()
 }
 
 /// One problem of one line stands beside the words, more stand below, line by line, as `check` tells them.
@@ -27,7 +30,8 @@ fn config_complaint(error: &str) -> String {
 /// The same of one account.
 pub(crate) fn account_complaints(account: &AccountStatus, now: Timestamp) -> Vec<String> {
     let state = (account.state != AccountState::Fresh).then(|| state_complaint(account, now));
-    state.into_iter().chain(sink_complaints(account, now)).collect()
+    let hooks = hook_complaints(account.name.as_str(), &account.hooks, now);
+    state.into_iter().chain(sink_complaints(account, now)).chain(hooks).collect()
 }
 
 /// What keeps the account from being "fresh and delivered": a valid token, and every sink holding this very one.
@@ -43,9 +47,20 @@ pub(crate) fn template_complaints(status: &Status) -> impl Iterator<Item = Strin
         let path = sanitise(&template.path.to_string_lossy());
         match &template.error {
             Some(error) => format!("{path} failed: {}", told(error, status.now)),
-            None => format!("{path} is not yet written"),
+            None => match Awaited::words(&template.waits_for) {
+                Some(words) => format!("{path} is not yet written: {words}"),
+                None => format!("{path} is not yet written"),
+            },
         }
     })
+}
+
+/// Hooks that fail. The token is where it should be, so `wait` and `/readyz` do not mind them.
+fn hook_complaints(whose: &str, hooks: &[HookStatus], now: Timestamp) -> Vec<String> {
+    let failing = hooks.iter().filter_map(|hook| Some((hook, hook.error.as_ref()?)));
+    failing
+        .map(|(hook, error)| format!("{whose}: hook {} failed: {}", sanitise(&hook.hook), told(error, now)))
+        .collect()
 }
 
 /// `shop is retrying: connection reset (transient, 12s ago)`.

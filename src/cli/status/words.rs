@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::cli::screen::{Look, Tone, sanitise};
 use crate::domain::{ErrorClass, ErrorInfo, Timestamp};
-use crate::observe::status::{AccountState, AccountStatus, SinkState, SinkStatus, Waiting, WaitsFor};
+use crate::observe::status::{
+    AccountState, AccountStatus, HookState, HookStatus, SinkState, SinkStatus, Waiting, WaitsFor,
+};
 
 /// A span as a person says it, the shorter the nearer: `45s`, `4m 10s`, `38m`, `1h 30m`, `23h`, `2d 5h`, `12d`.
 pub(in crate::cli) fn span(span: Duration) -> String {
@@ -127,6 +129,15 @@ pub(super) fn sink_sign(state: SinkState, look: Look) -> (Tone, &'static str, &'
     }
 }
 
+/// The tone, the symbol and the word of a hook's state.
+pub(super) fn hook_sign(state: HookState, look: Look) -> (Tone, &'static str, &'static str) {
+    match state {
+        HookState::Untold => (Tone::Note, look.either("○", "o"), "untold"),
+        HookState::Told => (Tone::Good, look.either("✓", "+"), "told"),
+        HookState::Failed => (Tone::Bad, look.either("✗", "x"), "failed"),
+    }
+}
+
 /// `2/2 written`, and how well that is.
 pub(super) fn sinks(account: &AccountStatus) -> (Tone, String) {
     let of = |state| account.sinks.iter().filter(|sink| sink.state == state).count();
@@ -146,6 +157,15 @@ pub(super) fn sinks(account: &AccountStatus) -> (Tone, String) {
 pub(super) fn error_head(error: &ErrorInfo, attempt: u32, now: Timestamp) -> String {
     let head = format!("{} {}", error.class, ago(error.at, now));
     if attempt > 1 { format!("{head}, attempt {attempt}") } else { head }
+}
+
+/// `hook command:systemctl failed 3s ago (transient), again in 4s`.
+pub(super) fn hook_head(hook: &HookStatus, error: &ErrorInfo, now: Timestamp) -> String {
+    let head = format!("hook {} failed {} ({})", sanitise(&hook.hook), ago(error.at, now), error.class);
+    match hook.next {
+        Some(next) if next > now => format!("{head}, again {}", relative(next, now)),
+        _ => format!("{head}, again now"),
+    }
 }
 
 /// Sinks that a person should hear of: failed ones, and others that carry an error.

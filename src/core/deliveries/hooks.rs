@@ -36,11 +36,13 @@ fn hooks_do_not_wait_for_a_sink_that_fails_and_run_again_once_it_is_written() {
     assert!(bench.hooks.is_empty(), "nothing has been published");
     bench.write("y", &[1], 0);
     bench.pass(DEBOUNCE);
+    assert_eq!(bench.named(), ["y"], "nobody is sent to x");
     assert_eq!(bench.hook(Ok(())), 1);
     assert!(bench.marked.is_empty(), "x is owing");
     bench.pass(SECOND * 2);
     bench.write("x", &[1], 0);
     bench.pass(DEBOUNCE);
+    assert_eq!(bench.named(), ["x", "y"]);
     assert_eq!(bench.hook(Ok(())), 1);
     assert_eq!(bench.marked, [(account_set("a"), 1)]);
 }
@@ -56,11 +58,67 @@ fn hooks_do_not_wait_for_a_server_that_is_away() {
         bench.until_write();
     }
     bench.refuse("v", true);
+    assert_eq!(bench.named(), ["f"]);
     assert_eq!(bench.hook(Ok(())), 1);
     assert_eq!(bench.renew("a"), 2);
     bench.write("f", &[2], 0);
     bench.pass(DEBOUNCE);
     assert_eq!(bench.hook(Ok(())), 2, "v has not even been tried");
+}
+
+#[test]
+fn a_hook_that_is_tried_again_hears_what_is_written_by_then() {
+    let mut bench = Bench::new(&[("a", with(&["x", "y"], 1))], Vec::new());
+    bench.grant("a", HOUR);
+    bench.write("x", &[1], 0);
+    bench.refuse("y", false);
+    bench.pass(DEBOUNCE);
+    bench.hook(Err("status 1".to_owned()));
+    bench.handle(Event::TargetLost { target: "x".into() });
+    bench.refuse("x", false);
+    bench.pass(SECOND);
+    assert_eq!(bench.hooks.len(), 1);
+    assert_eq!(bench.named(), [""; 0], "both are broken");
+    bench.write("y", &[1], 0);
+    bench.hook(Err("status 1".to_owned()));
+    while bench.hooks.is_empty() {
+        bench.pass(DEBOUNCE);
+    }
+    assert_eq!(bench.named(), ["y"]);
+}
+
+#[test]
+fn where_a_hook_stands_is_to_be_seen_until_it_has_succeeded() {
+    let mut bench = Bench::new(&[("a", with(&["x"], 1))], Vec::new());
+    let seen = |bench: &Bench| {
+        let view = bench.engine.view("a", bench.now).unwrap();
+        let [hook] = view.hooks[..] else { panic!("{:?}", view.hooks) };
+        (hook.state, hook.error.map(|error| error.message.clone()), hook.next.is_some())
+    };
+    assert_eq!(seen(&bench), (HookState::Untold, None, false));
+    bench.grant("a", HOUR);
+    bench.write("x", &[1], 0);
+    assert_eq!(seen(&bench), (HookState::Untold, None, false));
+    bench.pass(DEBOUNCE);
+    assert_eq!(seen(&bench), (HookState::Untold, None, false), "it runs");
+    bench.hook(Err("status 1".to_owned()));
+    assert_eq!(seen(&bench), (HookState::Failed, Some("status 1".to_owned()), true));
+    bench.pass(SECOND);
+    assert_eq!(seen(&bench), (HookState::Failed, Some("status 1".to_owned()), false), "it runs again");
+    bench.hook(Ok(()));
+    assert_eq!(seen(&bench), (HookState::Told, None, false));
+    bench.renew("a");
+    assert_eq!(seen(&bench), (HookState::Untold, None, false), "of the new token");
+    let template = SetId::Template("t".into());
+    let noted = [(template, 77)].into();
+    let restored = [(id("a"), stored(3_600))].into();
+    let bench = Bench::restored(&[("a", plan())], vec![super::template(&["a"], 1)], restored, noted);
+    let hooks = bench.template().hooks;
+    assert_eq!(
+        hooks.iter().map(|hook| hook.state).collect::<Vec<_>>(),
+        [HookState::Told],
+        "before the restart"
+    );
 }
 
 #[test]
@@ -165,6 +223,7 @@ fn a_templates_hooks_run_when_its_content_is_another() {
     bench.renew("a");
     bench.write("t", &[5], 78);
     bench.pass(DEBOUNCE);
+    assert_eq!(bench.named(), ["t"]);
     assert_eq!(bench.hook(Ok(())), 78);
     assert_eq!(bench.marked, [(set, 78)]);
 }

@@ -4,13 +4,21 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+fn lacks(bench: &Bench) -> Vec<(String, Lack)> {
+    let awaited = bench.template().waits_for.into_iter();
+    awaited.map(|awaited| (awaited.account.to_string(), awaited.reason)).collect()
+}
+
 #[test]
 fn a_template_is_written_once_every_member_has_a_token_and_once_a_change() {
     let mut bench = Bench::new(&[("a", plan()), ("b", plan())], vec![template(&["a", "b"], 0)]);
+    assert_eq!(lacks(&bench), [("a".to_owned(), Lack::NoToken), ("b".to_owned(), Lack::NoToken)]);
     bench.grant("a", HOUR);
     assert!(bench.writes.is_empty(), "b has none");
+    assert_eq!(lacks(&bench), [("b".to_owned(), Lack::NoToken)]);
     bench.grant("b", HOUR);
     assert_eq!(bench.template().state, SinkState::Unwritten);
+    assert_eq!(lacks(&bench), [], "it is being written");
     bench.renew("a");
     assert_eq!(bench.writes.len(), 1, "one at a time");
     bench.write("t", &[1, 1], 1);
@@ -31,10 +39,12 @@ fn a_template_with_a_stored_dead_token_waits_for_its_renewal_to_end_or_to_fail()
     let templates = || vec![template(&["a", "b"], 0)];
     let mut good = Bench::restored(&accounts, templates(), restored(), BTreeMap::new());
     assert!(good.writes.is_empty(), "the good one is near");
+    assert_eq!(lacks(&good), [("a".to_owned(), Lack::Ended)]);
     good.grant("a", HOUR);
     good.write("t", &[5, 4], 1);
     let mut bad = Bench::restored(&accounts, templates(), restored(), BTreeMap::new());
     bad.fail("a");
+    assert_eq!(lacks(&bad), [], "it goes without the good one");
     bad.write("t", &[4, 4], 1);
     let failed = Restored { attempt: 3, next_try: Some(Timestamp::from_secs(1_700_003_000)), ..stored(-60) };
     let restored = [(id("a"), failed), (id("b"), stored(3_600))].into();
@@ -52,6 +62,7 @@ fn a_template_is_not_written_with_dead_tokens_alone() {
     );
     bench.fail("a");
     assert!(bench.writes.is_empty());
+    assert_eq!(lacks(&bench), [("a".to_owned(), Lack::Ended)]);
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::super::engine::Key;
 use super::super::plan::{SetId, TargetId};
 use super::super::server::PLACES;
-use super::super::{Event, set};
+use super::super::{Event, HookFailure, set};
 use super::{Watch, Write};
-use crate::domain::{Generation, TokenMeta};
+use crate::domain::{ErrorClass, Generation, TokenMeta};
 
 impl Watch {
     /// A write that is out ends.
@@ -62,12 +62,24 @@ impl Watch {
         if works && known && ours {
             self.told.insert((set.clone(), hook), mark);
         }
-        let result = if works { Ok(()) } else { Err("status 1".to_owned()) };
+        let failure = HookFailure { class: ErrorClass::Transient, message: "status 1".to_owned() };
+        let result = if works { Ok(()) } else { Err(failure) };
         self.handle(Event::Notified { set, hook, revision, result });
     }
 
     pub(super) fn plan_of(&self, set: &SetId) -> Option<usize> {
         set::hooks_of(&self.plan).get(set).copied()
+    }
+
+    /// What a hook is told holds what it is told of: nothing that could not be written is among it.
+    pub(super) fn check_named(&self, set: &SetId, mark: u64, targets: &[TargetId]) {
+        for target in targets {
+            let held = self.sinks.get(target).unwrap_or_else(|| panic!("{target} holds nothing"));
+            if let SetId::Account(_) = set {
+                assert!(held.iter().all(|(.., generation)| generation.0 >= mark), "{target} holds {held:?}");
+            }
+            assert_eq!(self.engine.set_of(target).as_ref(), Some(set));
+        }
     }
 
     pub(super) fn check_target(&self, id: &TargetId) {

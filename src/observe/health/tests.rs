@@ -1,7 +1,7 @@
 use super::*;
-use crate::core::TargetId;
+use crate::core::{HookView, TargetId};
 use crate::domain::{
-    AccountState, ErrorClass, ErrorInfo, Generation, Timestamp, TokenMeta, Waiting, WaitsFor,
+    AccountState, ErrorClass, ErrorInfo, Generation, HookState, Lack, Timestamp, TokenMeta, Waiting, WaitsFor,
 };
 
 const NOW: Now = Now { wall: Timestamp::from_millis_const(1_700_000_000_000), boot: BootInstant(90_000_000) };
@@ -197,6 +197,7 @@ impl World {
                 written_at: None,
                 error: self.sink_error.as_ref(),
             }],
+            hooks: vec![HookView { state: HookState::Failed, error: self.sink_error.as_ref(), next: None }],
         }
     }
 
@@ -226,6 +227,8 @@ fn a_template_that_is_not_there_or_cannot_be_written_is_a_reason() {
         error,
         members: &members,
         generations,
+        waits_for: Vec::new(),
+        hooks: Vec::new(),
     };
     let reasons = |view| {
         let readiness = Readiness::of(std::iter::empty(), std::iter::once(view), true, NOW);
@@ -238,6 +241,12 @@ fn a_template_that_is_not_there_or_cannot_be_written_is_a_reason() {
         "late is for an account's sake"
     );
     assert_eq!(reasons(view(SinkState::Unwritten, None, None)), ["template:/run/app.env is not written yet"]);
+    let lacking = |reason| Awaited { account: members[0].clone(), reason };
+    let waits_for = vec![lacking(Lack::NoToken), lacking(Lack::Ended)];
+    let waiting = TemplateView { waits_for, ..view(SinkState::Unwritten, None, None) };
+    let words =
+        "template:/run/app.env is not written yet: waits for `a`: no token yet, for `a`: its token has ended";
+    assert_eq!(reasons(waiting), [words]);
     let words = ["template:/run/app.env cannot be written: disk full"];
     assert_eq!(reasons(view(SinkState::Failed, Some(&failed), Some(&held))), words);
 }

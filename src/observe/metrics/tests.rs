@@ -300,6 +300,7 @@ fn account(state: AccountState) -> AccountStatus {
             written_at: Some(at(115).wall),
             error: None,
         }],
+        hooks: Vec::new(),
     }
 }
 

@@ -10,7 +10,7 @@ use super::super::notify::{self, Notifier};
 use super::super::{clock, restore};
 use super::{Agent, Done};
 use crate::config::model::Account;
-use crate::core::{Effect, Event, FailureMeta, SetId};
+use crate::core::{Effect, Event, FailureMeta, HookFailure, SetId};
 use crate::domain::{AccountId, ErrorClass};
 use crate::observe;
 use crate::store::Durability;
@@ -49,10 +49,11 @@ impl Agent {
                     Done::Deleted(target, deliver::delete(shared, servers, outlet).await)
                 });
             }
-            Effect::Notify { set, hook, revision, .. } => {
+            Effect::Notify { set, hook, revision, targets, .. } => {
                 let Some(notifier) = self.notifier(&set) else { return };
+                let run = notify::Run { set, hook, revision, targets };
                 let task = self.tasks.spawn(async move {
-                    let (kind, event) = notify::notify(shared, servers, notifier, set, hook, revision).await;
+                    let (kind, event) = notify::notify(shared, servers, notifier, run).await;
                     Done::Notified(kind, event)
                 });
                 self.about.insert(task.id(), effect);
@@ -61,9 +62,10 @@ impl Agent {
                 self.save(account, move |record| record.notified = Some(mark));
             }
             Effect::Marked { set: SetId::Template(template), mark } => {
-                self.tasks.spawn_blocking(move || {
+                let task = self.tasks.spawn_blocking(move || {
                     Done::Marked(shared.store.mark(&template, mark).map_err(|error| error.to_string()))
                 });
+                self.about.insert(task.id(), effect);
             }
             Effect::Remember { account, schedule } => {
                 self.save(account, move |record| record.schedule = restore::schedule(schedule));
@@ -93,7 +95,7 @@ impl Agent {
             .spawn(async move { Done::Saved(account, saving.await.map_err(|error| error.to_string())) });
     }
 
-    fn notifier(&self, set: &SetId) -> Option<Notifier> {
+    pub(crate) fn notifier(&self, set: &SetId) -> Option<Notifier> {
         match set {
             SetId::Account(account) => self.account(account).map(Notifier::Account),
             SetId::Template(template) => match self.outlets.get(template)? {
@@ -192,7 +194,8 @@ impl Agent {
                 self.apply(Event::Undelivered { target, revision, message, server_away: false });
             }
             Some(Effect::Notify { set, hook, revision, .. }) => {
-                self.apply(Event::Notified { set, hook, revision, result: Err(message) });
+                let failure = HookFailure { class: ErrorClass::Transient, message };
+                self.apply(Event::Notified { set, hook, revision, result: Err(failure) });
             }
             _ => tracing::error!(event = "internal_fault", "a task has failed"),
         }
