@@ -97,7 +97,8 @@ impl Stage {
             }
         };
         let looks = std::pin::pin!(looks(&agent).take_until(over));
-        show(looks, View { banner, feed_only: true, keep: true, ..View::default() }).await
+        show(looks, View { banner, feed_only: true, keep: true, from_the_start: true, ..View::default() })
+            .await
     }
 
     /// Ends the agent in good order and says what it came to.
@@ -182,7 +183,8 @@ fn options() -> Result<simulator::Options, Failure> {
 }
 
 fn load(path: &Path) -> Result<Loaded, String> {
-    config::load(path, &|_| None, catalog::texts()).map_err(|problems| problems.to_string())
+    config::load(path, &|_| None, catalog::texts(), &crate::sink::trial::attempt)
+        .map_err(|problems| problems.to_string())
 }
 
 /// An account at each stand-in. People are invited to change it, so it reads as one of theirs would.

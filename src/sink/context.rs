@@ -31,11 +31,14 @@ impl Member<'_> {
     /// The fields at top level, for a template of `source`.
     pub(super) fn context(&self, source: &str) -> Value {
         let refresh_token = self.refresh_token.filter(|_| names_refresh_token(source));
-        Value::from_object(Fields {
-            document: Value::from(Serde(self.document.to_json())),
-            refresh_token: refresh_token.map(|secret| Value::from(secret.expose())),
-        })
+        let refresh_token = refresh_token.map(|secret| Value::from(secret.expose()));
+        of(Value::from(Serde(self.document.to_json())), refresh_token)
     }
+}
+
+/// A document's fields, and its refresh token.
+pub(super) fn of(document: Value, refresh_token: Option<Value>) -> Value {
+    Value::from_object(Fields { document, refresh_token })
 }
 
 /// Whether a template names a refresh token: only then need one be at hand.

@@ -12,6 +12,7 @@ pub mod file;
 pub mod filters;
 pub mod owner;
 pub mod template;
+pub mod trial;
 
 mod escape;
 

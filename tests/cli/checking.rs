@@ -1,6 +1,6 @@
 //! `check`, and what is said where a configuration, a folder or a port is not as it should be.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -147,6 +147,38 @@ fn check_online_is_content_with_folders_that_can_be_made_and_makes_none() {
 }
 
 #[test]
+fn check_online_reaches_what_verifies_and_who_is_told_and_asks_nothing_there() {
+    let scene = Scene::new();
+    let (verify, hook) =
+        (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let (at_verify, at_hook) = (verify.local_addr().unwrap(), hook.local_addr().unwrap());
+    let sinks = format!(
+        "[]\n    verify: {{ url: \"http://{at_verify}/me\" }}\n    on_change: [webhook: {{ url: \"http://{at_hook}/rotated\" }}]"
+    );
+    let config = scene.configure("state_dir: HERE/state, socket: HERE/s.sock, listen: off", &sinks);
+    let (exit, _, stderr) = scene.check(&["--online"], &config);
+    assert_eq!(exit, 0, "{stderr}");
+    for (listener, words) in [
+        (&verify, format!("{at_verify} (verify.url of a): answers; nothing was asked of it\n")),
+        (&hook, format!("{at_hook} (a webhook of a): answers; nothing was asked of it\n")),
+    ] {
+        assert!(stderr.contains(&words), "{stderr}");
+        let mut asked = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut asked).unwrap();
+        assert_eq!(asked, b"", "a connection and no word");
+    }
+    drop((verify, hook));
+    let (exit, _, stderr) = scene.check(&["--online"], &config);
+    assert_eq!(exit, 1, "{stderr}");
+    for words in [
+        format!("error: {at_verify} (verify.url of a): no connection"),
+        format!("error: {at_hook} (a webhook of a): no connection"),
+    ] {
+        assert!(stderr.contains(&words), "{stderr}");
+    }
+}
+
+#[test]
 fn check_online_takes_a_running_renewd_for_no_obstacle_and_a_second_one_says_whose_port_it_is() {
     let scene = Scene::new();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -178,6 +210,47 @@ fn a_misspelt_credential_is_told_without_the_one_that_is_missing_for_it() {
     let (exit, _, stderr) = scene.check(&[], &path);
     assert_eq!((exit, stderr.matches("did you mean").count()), (78, 2), "{stderr}");
     assert!(!stderr.contains("is missing"), "{stderr}");
+}
+
+#[test]
+fn missing_secrets_are_told_at_their_place_together_with_all_other_mistakes() {
+    let scene = Scene::new();
+    let path = scene.at("renewd.yaml");
+    let text = "accounts:\n  a:\n    provider: kis\n    credentials: { appkey: { env: RENEWD_NO_SUCH_VARIABLE }, appsecret: y }\n    \
+                renew: { befor: 1m }\n    sinks: [file: { path: /run/x, template: \"{{ access_token | datetime }}\" }]\n";
+    write(&path, text);
+    let (exit, stdout, stderr) = scene.check(&[], &path);
+    assert_eq!((exit, stdout.as_str()), (78, ""), "{stderr}");
+    for words in [
+        ":4:28: account `a`, credential `appkey`: the environment variable `RENEWD_NO_SUCH_VARIABLE` is not set",
+        ":5:14: unknown key `befor`",
+        ":6:64: this cannot be rendered: `datetime` wants a time",
+    ] {
+        assert!(stderr.contains(&format!("error: {}{words}", path.display())), "{words}\n\nin:\n{stderr}");
+    }
+    assert_eq!(stderr.matches("error:").count(), 3, "{stderr}");
+}
+
+#[test]
+fn a_port_without_tls_is_told_as_such_and_no_certificate_is_blamed() {
+    let scene = Scene::new();
+    let vendor = scene.vendor.try_clone().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = vendor.accept().unwrap();
+        let mut hello = [0; 1024];
+        let _ = stream.read(&mut hello);
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let config = scene.configure("state_dir: HERE/state, socket: off, listen: off", "[]");
+    write(&config, &std::fs::read_to_string(&config).unwrap().replace("http://", "https://"));
+    let (exit, _, stderr) = scene.check(&["--online"], &config);
+    assert_eq!(exit, 1, "{stderr}");
+    assert!(
+        stderr.contains("the server does not speak TLS on this port") && stderr.contains("hint: "),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("ca_file"), "{stderr}");
 }
 
 #[test]
