@@ -23,7 +23,7 @@ type Identity = (u64, u64, Option<SystemTime>);
 /// What came of asking for watches.
 #[derive(Debug, Default)]
 pub(super) struct Armed {
-    /// Folders that were not watched before, or of which another stands there now.
+    /// Folders that were not watched before, of which another stands there now, or that are gone: to be looked at.
     pub(super) fresh: BTreeSet<PathBuf>,
     /// Why some of them cannot be watched.
     pub(super) problem: Option<String>,
@@ -75,7 +75,11 @@ impl Folders {
                 self.watched.remove(folder);
                 let _ = watcher.unwatch(folder);
             }
-            let Some(now) = now else { continue };
+            let Some(now) = now else {
+                // It went before it was watched: nothing else will tell.
+                armed.fresh.insert(folder.clone());
+                continue;
+            };
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => {
                     self.watched.insert(folder.clone(), now);

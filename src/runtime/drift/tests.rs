@@ -29,7 +29,9 @@ fn whatever_happens_to_a_delivered_file_is_suspicious_once_until_it_is_delivered
     let deeds: [(&str, Deed); 5] = [
         ("removed", |path| fs::remove_file(path).unwrap()),
         // Of another length: within one tick of the clock an inode's times do not move.
-        ("changed", |path| fs::write(path, "another").unwrap()),
+        ("changed", |path| {
+            std::io::Write::write_all(&mut fs::File::create(path).unwrap(), b"another").unwrap();
+        }),
         ("another mode", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap()),
         ("another file", |path| {
             fs::File::create(path.with_extension("new")).unwrap();
