@@ -290,6 +290,7 @@ mod tests {
             state: crate::domain::SinkState::Written,
             written_at: None,
             error: None,
+            writing_since: None,
         }
     }
 

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 
 use super::args::{Globals, RenewArgs};
-use super::client::{Agent, Renewal, Trouble};
+use super::client::{Agent, Renewal, Trouble, Undelivered};
 use super::exit::Exit;
 use super::out;
 use super::report::Failure;
@@ -135,7 +135,7 @@ fn exit_of(outcome: &Result<Renewal, Trouble>) -> Exit {
     match outcome {
         Ok(Renewal::Renewed { .. } | Renewal::Held { .. }) => Exit::Done,
         Ok(Renewal::Unfinished) => Exit::Unavailable,
-        Ok(Renewal::Failed(_)) | Err(_) => Exit::Failed,
+        Ok(Renewal::Undelivered { .. } | Renewal::Failed(_)) | Err(_) => Exit::Failed,
     }
 }
 
@@ -161,6 +161,11 @@ fn line(
             look.either("●", "*"),
             format!("renewed: generation {generation}, expires {}", whole(*expires_at)),
         ),
+        Ok(Renewal::Undelivered { generation, sinks }) => {
+            let said: Vec<String> = sinks.iter().map(|sink| undelivered(sink, asked_at)).collect();
+            let text = format!("renewed: generation {generation}; {}", said.join("; "));
+            (Tone::Warn, look.either("▲", "!"), text)
+        }
         Ok(Renewal::Held { not_before, reason }) => {
             let when = relative(*not_before, asked_at);
             let text = format!("held back until {} ({when}): {}", whole(*not_before), sanitise(reason));
@@ -183,6 +188,22 @@ fn line(
         line.push(tone, format!("{sign} "));
     }
     line.with(Tone::Strong, pad(account.as_str(), widest)).with(Tone::Plain, "  ").with(tone, text)
+}
+
+/// `vault:secret/a is not yet written: Vault is sealed`.
+fn undelivered(sink: &Undelivered, asked_at: Timestamp) -> String {
+    let name = sanitise(&sink.sink);
+    match (&sink.error, sink.writing_since) {
+        (Some(error), _) => format!("{name} is not yet written: {}", sanitise(&error.message)),
+        (None, Some(since)) if since < asked_at => {
+            format!(
+                "{name} is not yet written: a write has been under way for {}",
+                span(asked_at.since(since))
+            )
+        }
+        (None, Some(_)) => format!("{name} is not yet written: the write gets no answer"),
+        (None, None) => format!("{name} is not yet written"),
+    }
 }
 
 /// To the second.

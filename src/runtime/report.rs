@@ -38,6 +38,7 @@ fn template(view: TemplateView<'_>) -> TemplateStatus {
         state: view.state,
         written_at: view.written_at,
         error: view.error.cloned(),
+        writing_since: view.slow_since,
     }
 }
 
@@ -53,6 +54,8 @@ fn account(view: AccountView<'_>, now: Now) -> AccountStatus {
         expires_at: view.token.map(|token| token.expires_at),
         renew_at,
         waiting: view.waiting,
+        verifying: view.verifying,
+        unverified: view.unverified.cloned(),
         attempt: view.attempt,
         error: view.error.cloned(),
         sinks: view.targets.into_iter().map(sink).collect(),
@@ -66,5 +69,7 @@ fn sink(view: TargetView<'_>) -> SinkStatus {
         generation: view.generation,
         written_at: view.written_at,
         error: view.error.cloned(),
+        server: view.waits_for.map(str::to_owned),
+        writing_since: view.slow_since,
     }
 }

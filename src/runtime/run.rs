@@ -66,6 +66,8 @@ pub enum Once {
         kept: usize,
         /// So many sinks hold them.
         sinks: usize,
+        /// Of these, tokens that are delivered although they are not known to work, and why.
+        unverified: Vec<String>,
     },
     /// These are not, in words.
     Failed(Vec<String>),
@@ -231,12 +233,14 @@ fn verdict(agent: &Agent, in_time: bool) -> Once {
 
 fn fresh(agent: &Agent) -> Once {
     let (mut issued, mut kept, mut sinks) = (0, 0, 0);
+    let mut unverified = Vec::new();
     for view in agent.engine.views(clock::now()) {
         *if view.finished > 0 { &mut issued } else { &mut kept } += 1;
         sinks += view.targets.len();
+        unverified.extend(view.unverified.map(|error| format!("{}: {}", view.name, error.message)));
     }
     sinks += agent.engine.templates(clock::now()).count();
-    Once::Fresh { issued, kept, sinks }
+    Once::Fresh { issued, kept, sinks, unverified }
 }
 
 /// The level's name.

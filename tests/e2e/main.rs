@@ -38,4 +38,5 @@ mod sinks;
 mod state;
 mod support;
 mod templates;
+mod vault;
 mod verify;

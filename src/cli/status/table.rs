@@ -4,7 +4,7 @@ use super::layout::{GAP, Layout, Row, SHORTEST_NAME};
 use super::words;
 use crate::cli::screen::{Line, Look, Tone, pad, sanitise, width, wrap};
 use crate::domain::{ErrorInfo, Timestamp};
-use crate::observe::status::{AccountState, AccountStatus, ServerStatus, Status, TemplateStatus};
+use crate::observe::status::{AccountState, AccountStatus, ServerStatus, SinkStatus, Status, TemplateStatus};
 
 /// How much of what is wrong is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,11 +103,16 @@ pub(super) fn accounts(
             let line = Line::new().with(Tone::Dim, corner(look)).with(Tone::Note, waiting);
             below.extend(fitted(vec![line], look));
         }
+        if let Some(error) = &account.unverified {
+            let head = format!("not verified {}", words::ago(error.at, now));
+            below.extend(note(&head, Tone::Warn, error, look, notes));
+        }
         for sink in words::ailing(&account.sinks) {
-            below.extend(sink_notes(&sink.sink, sink.error.as_ref(), now, look, notes));
+            below.extend(sink_notes(sink, now, look, notes));
         }
         let ailing = account.state != AccountState::Fresh
             || account.error.is_some()
+            || account.unverified.is_some()
             || words::ailing(&account.sinks).next().is_some();
         lines.extend(below);
         Block { ailing, lines }
@@ -138,7 +143,12 @@ pub(super) fn templates(
         if let Some(error) = &template.error {
             lines.extend(note(&words::error_head(error, 0, now), Tone::Warn, error, look, notes));
         }
-        Block { ailing: template.error.is_some(), lines: fitted(lines, look) }
+        if let Some(since) = template.writing_since {
+            let said = words::slow(since, now);
+            lines.push(Line::new().with(Tone::Dim, corner(look)).with(Tone::Warn, said));
+        }
+        let ailing = template.error.is_some() || template.writing_since.is_some();
+        Block { ailing, lines: fitted(lines, look) }
     };
     templates.iter().zip(&paths).map(block).collect()
 }
@@ -159,10 +169,14 @@ pub(super) fn servers(servers: &[ServerStatus], now: Timestamp, look: Look) -> V
     fitted(lines.collect(), look)
 }
 
-/// `FILE failed:` and the error, as the lines below a row.
-fn sink_notes(sink: &str, error: Option<&ErrorInfo>, now: Timestamp, look: Look, notes: Notes) -> Vec<Line> {
-    let sink = sanitise(sink);
-    match error {
+/// `FILE failed:` and the error, as the lines below a row; of one that waits for a server only that.
+fn sink_notes(status: &SinkStatus, now: Timestamp, look: Look, notes: Notes) -> Vec<Line> {
+    let sink = sanitise(&status.sink);
+    if let Some(said) = words::held_up(status, now) {
+        let line = Line::new().with(Tone::Dim, corner(look)).with(Tone::Bad, format!("{sink} {said}"));
+        return fitted(vec![line], look);
+    }
+    match &status.error {
         Some(error) => {
             let head = format!("{sink} failed {} ({})", words::ago(error.at, now), error.class);
             note(&head, Tone::Bad, error, look, notes)

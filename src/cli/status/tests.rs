@@ -23,6 +23,8 @@ pub(super) fn sink(name: &str, state: SinkState, error: Option<ErrorInfo>) -> Si
         generation: written.then_some(Generation(7)),
         written_at: written.then(|| at(-1200)),
         error,
+        server: None,
+        writing_since: None,
     }
 }
 
@@ -37,6 +39,8 @@ pub(in crate::cli) fn account(name: &str, provider: &str) -> AccountStatus {
         expires_at: Some(at(2280)),
         renew_at: Some(at(720)),
         waiting: None,
+        verifying: false,
+        unverified: None,
         attempt: 0,
         error: None,
         sinks: vec![sink(&format!("file:/run/renewd/{name}.token"), SinkState::Written, None)],
@@ -111,6 +115,7 @@ pub(super) fn mixed() -> Status {
         state: SinkState::Written,
         written_at: Some(at(-1200)),
         error: None,
+        writing_since: None,
     };
     let accounts = vec![rejected, account("messaging", "bizppurio"), pending, retrying, expired];
     Status { templates: vec![template], ..status_of(accounts) }
