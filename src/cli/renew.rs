@@ -215,7 +215,7 @@ fn whole(at: Timestamp) -> Timestamp {
 mod tests {
     use super::*;
     use crate::cli::status::tests::{account, status_of};
-    use crate::domain::WaitsFor;
+    use crate::domain::{ErrorInfo, WaitsFor};
 
     #[test]
     fn waiting_is_said_once_for_all_that_wait_for_the_same_and_again_when_it_takes_longer() {
@@ -253,5 +253,32 @@ mod tests {
         assert_eq!(names(delays.news(&later)), ["b: Host"], "a's host is being tried");
         let longer = status([waiting(host, Some(30)), waiting(host, Some(30)), None, None]);
         assert_eq!(names(delays.news(&longer)), ["a: Host"]);
+    }
+
+    #[test]
+    fn a_renewal_that_worked_is_none_that_failed_whatever_its_sinks_did() {
+        let at = Timestamp::from_secs;
+        let error = ErrorInfo {
+            class: crate::domain::ErrorClass::Transient,
+            message: "Vault is sealed".to_owned(),
+            at: at(0),
+        };
+        let of = |sink: &str, error, writing_since: Option<i64>| Undelivered {
+            sink: sink.to_owned(),
+            error,
+            writing_since: writing_since.map(at),
+        };
+        let outcome = Ok(Renewal::Undelivered {
+            generation: crate::domain::Generation(2),
+            sinks: vec![of("vault:secret/a", Some(error), None), of("file:/nfs/a", None, Some(91))],
+        });
+        let name = AccountId::new("a").unwrap();
+        let line = line(&name, 1, &outcome, at(100), Duration::from_secs(30), Look::plain());
+        assert_eq!(
+            line.render(Look::plain()),
+            "a  renewed: generation 2; vault:secret/a is not yet written: Vault is sealed; file:/nfs/a is not yet \
+             written: a write has been under way for 9s"
+        );
+        assert_eq!(exit_of(&outcome), Exit::Failed);
     }
 }

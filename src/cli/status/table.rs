@@ -254,8 +254,8 @@ fn wrap_keeping_indent(line: &str, columns: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::status::tests::{account, at, error, picture, status_of, terminal};
-    use crate::domain::ErrorClass;
+    use crate::cli::status::tests::{account, at, error, picture, sink, status_of, terminal};
+    use crate::domain::{ErrorClass, SinkState};
     use crate::observe::status::ServerState;
 
     #[test]
@@ -285,5 +285,47 @@ mod tests {
         "#);
         let document = serde_json::to_value(&status).unwrap();
         assert_eq!(document["servers"][0]["state"], "away");
+    }
+
+    #[test]
+    fn why_a_server_is_away_is_said_once_and_its_sinks_and_slow_ones_and_unverified_tokens_have_a_line() {
+        let sealed = error(ErrorClass::Transient, "Vault is sealed", 12);
+        let on_vault = |name: &str| crate::observe::status::SinkStatus {
+            server: Some("vault".to_owned()),
+            ..sink(name, SinkState::Failed, Some(sealed.clone()))
+        };
+        let slow = crate::observe::status::SinkStatus {
+            writing_since: Some(at(-9)),
+            ..sink("file:/nfs/a", SinkState::Unwritten, None)
+        };
+        let account = AccountStatus {
+            unverified: Some(error(ErrorClass::Malformed, "`verify.url` answers HTTP 401", 12)),
+            sinks: vec![on_vault("vault:secret/a"), on_vault("vault:secret/b"), slow],
+            ..account("messaging", "bizppurio")
+        };
+        let mut status = status_of(vec![account]);
+        status.servers = vec![ServerStatus {
+            name: "vault".to_owned(),
+            state: ServerState::Away,
+            since: at(-200),
+            error: sealed,
+        }];
+        insta::assert_snapshot!(picture(&status, Look::plain()), @r#"
+        ACCOUNT    PROVIDER   STATE  LEFT      NEXT    SINKS
+        messaging  bizppurio  fresh  38m left  in 12m  0/3 written
+            not verified 12s ago: `verify.url` answers HTTP 401
+            vault:secret/a waits for vault
+            vault:secret/b waits for vault
+            file:/nfs/a is being written for 9s, without an end so far
+
+        vault is away, for 3m 20s: Vault is sealed
+        "#);
+        insta::assert_snapshot!(super::super::verdict::complaints(&status).join("\n"), @r#"
+        messaging is not verified: `verify.url` answers HTTP 401 (malformed, 12s ago)
+        messaging: vault:secret/a waits for vault
+        messaging: vault:secret/b waits for vault
+        messaging: file:/nfs/a is being written for 9s, without an end so far
+        vault is away, for 3m 20s: Vault is sealed (transient, 12s ago)
+        "#);
     }
 }

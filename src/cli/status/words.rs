@@ -157,7 +157,7 @@ pub(super) fn ailing(sinks: &[SinkStatus]) -> impl Iterator<Item = &SinkStatus> 
     sinks.iter().filter(ails)
 }
 
-/// `waits for vault` (why stands with the servers), or `is being written for 12s, without an answer so far`.
+/// `waits for vault` (why stands with the servers), or `is being written for 12s, without an end so far`.
 pub(super) fn held_up(sink: &SinkStatus, now: Timestamp) -> Option<String> {
     match (&sink.server, sink.writing_since) {
         (_, Some(since)) => Some(slow(since, now)),
@@ -166,7 +166,7 @@ pub(super) fn held_up(sink: &SinkStatus, now: Timestamp) -> Option<String> {
     }
 }
 
-/// `has been under way for 12s, without an end so far`.
+/// `is being written for 12s, without an end so far`.
 pub(super) fn slow(since: Timestamp, now: Timestamp) -> String {
     format!("is being written for {}, without an end so far", span(now.since(since)))
 }
