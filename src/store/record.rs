@@ -113,8 +113,9 @@ impl Record {
         }
     }
 
-    /// Whether losing it costs more than one request.
+    /// Whether losing it costs more than one request: it holds a refresh token, or says that one is being spent.
     pub(super) fn is_precious(&self) -> bool {
-        self.refresh.is_some() || self.intent.is_some()
+        let spends = |intent: &Intent| intent.operation == IntentKind::Refresh;
+        self.refresh.is_some() || self.intent.as_ref().is_some_and(spends)
     }
 }

@@ -177,41 +177,54 @@ enum Step {
     SinkRenamed,
 }
 
-#[test]
-fn an_intent_is_durable_before_its_request_and_a_new_refresh_token_before_any_sink() {
-    let test = "an_intent_is_durable_before_its_request_and_a_new_refresh_token_before_any_sink";
+/// Runs the agent under strace with one account, renews it so often, and gives the calls that were traced.
+fn traced(test: &str, provider: Provider, calls: &str, rounds: u64) -> Option<String> {
     let world = World::living(secs(600));
-    world.write(&world.one(Provider::PortOne));
+    world.write(&world.one(provider));
     let trace = world.path("trace");
     let works = Command::new("strace").args(["-f", "-o"]).arg(&trace).arg("true").output();
     if !works.is_ok_and(|output| output.status.success()) {
-        return skip(test, "there is no strace, or it may not trace");
+        skip(test, "there is no strace, or it may not trace");
+        return None;
     }
-    let calls = "trace=rename,renameat,renameat2,fsync,fdatasync,sendto,write,writev,sendmsg";
     let mut run = world.run();
     let words = ["strace", "-f", "-y", "-s", "160", "-e", calls, "-o", trace.to_str().unwrap()];
     run.wrapper = words.map(str::to_owned).to_vec();
-    let agent = run.start();
+    let mut agent = run.start();
     agent.until("the first token", secs(30), |status| is_well(account(status, "a")));
-    let rounds = crate::support::setting("RENEWD_ROTATIONS", 25);
     for round in 0..rounds {
         assert_eq!(agent.renew("a").0, 200, "{round}");
         agent.until("its delivery", secs(20), |status| is_well(account(status, "a")));
     }
     // The agent is strace's child: it ends with the terminal's signal to both.
-    let agent_pid = {
-        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", agent.pid())).unwrap();
-        children.split_whitespace().next().unwrap().parse::<i32>().unwrap()
-    };
-    rustix::process::kill_process(
-        rustix::process::Pid::from_raw(agent_pid).unwrap(),
-        rustix::process::Signal::TERM,
-    )
-    .unwrap();
-    let mut agent = agent;
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", agent.pid())).unwrap();
+    let agent_pid = children.split_whitespace().next().unwrap().parse::<i32>().unwrap();
+    let agent_pid = rustix::process::Pid::from_raw(agent_pid).unwrap();
+    rustix::process::kill_process(agent_pid, rustix::process::Signal::TERM).unwrap();
     agent.ends_within(secs(10)).expect("an end");
+    Some(std::fs::read_to_string(&trace).unwrap())
+}
 
-    let text = std::fs::read_to_string(&trace).unwrap();
+#[test]
+fn a_login_waits_for_no_disk_and_only_the_delivered_file_is_synced() {
+    let test = "a_login_waits_for_no_disk_and_only_the_delivered_file_is_synced";
+    let Some(text) = traced(test, Provider::Bizppurio, "trace=fsync,fdatasync,sync,syncfs", 10) else {
+        return;
+    };
+    let synced: Vec<&str> = text.lines().filter(|line| line.contains("sync(")).collect();
+    let state: Vec<_> = synced.iter().filter(|line| line.contains("/state/accounts")).collect();
+    assert!(state.is_empty(), "{state:#?}");
+    // Eleven tokens, each its file and its folder.
+    let sink = synced.iter().filter(|line| line.contains("/out")).count();
+    assert!((11..=22).contains(&sink), "{synced:#?}");
+}
+
+#[test]
+fn an_intent_is_durable_before_its_request_and_a_new_refresh_token_before_any_sink() {
+    let test = "an_intent_is_durable_before_its_request_and_a_new_refresh_token_before_any_sink";
+    let calls = "trace=rename,renameat,renameat2,fsync,fdatasync,sendto,write,writev,sendmsg";
+    let rounds = crate::support::setting("RENEWD_ROTATIONS", 25);
+    let Some(text) = traced(test, Provider::PortOne, calls, rounds) else { return };
     let steps: Vec<Step> = text.lines().filter_map(step).collect();
     let rotations = steps.iter().filter(|step| **step == Step::RequestSent).count() as u64;
     assert_eq!(rotations, rounds, "requests that spend a refresh token\n{steps:?}");

@@ -148,12 +148,13 @@ fn a_refresh_token_survives_kills_or_the_agent_asks_for_a_new_login() {
     for at in refused {
         assert_eq!(log[at].error.as_deref(), Some("invalid_grant"));
         // The reply before it is the one that got lost. Either it was never sent, or the kill came while it was on its
-        // way to the disk: one that had the time to get there (two seconds, for a disk that others keep busy) is not lost.
+        // way to the disk: one that had the time to get there is not lost. (`scripts/test` puts the room into memory, where
+        // there is no disk that others keep busy for a second.)
         let last = &log[at - 1];
         let kill = *kills.iter().find(|kill| **kill >= last.at).expect("a kill cost it");
         match last.sent {
             Some(sent) if sent < kill => {
-                assert!(kill - sent < 2_000, "lost {} ms after the reply", kill - sent)
+                assert!(kill - sent < 300, "lost {} ms after the reply", kill - sent)
             }
             _ => swallowed += 1,
         }
@@ -191,7 +192,7 @@ fn a_reply_that_a_kill_swallowed_is_told_and_a_new_refresh_token_mends_it() {
     let generation = agent.generation("person-basic");
     room.write("person-basic.seed", &server.seed("person-basic"));
     wait("the new refresh token is used", secs(10), || {
-        (agent.generation("person-basic") > generation).then_some(())
+        (delivered(agent.account("person-basic")) > generation).then_some(())
     });
     assert_eq!(active(&server, &room.read("person-basic.token").unwrap()), Ok(()));
     assert!(agent.stop().success());
@@ -208,12 +209,17 @@ fn recover(room: &Room, server: &Server, agent: &Agent<'_>) -> bool {
             room.write("person-basic.seed", &server.seed("person-basic"));
         }
         // A generation of this run: what was stored may be a token whose grant died of the reuse.
-        let renewed = agent.generation("person-basic") > began;
-        (renewed && agent.account("person-basic")["state"] == "fresh").then_some(())
+        let account = agent.account("person-basic");
+        (account["state"] == "fresh" && delivered(account) > began).then_some(())
     });
     let token = room.read("person-basic.token").expect("a token");
     assert_eq!(active(server, &token), Ok(()));
     logged_in
+}
+
+/// What its file holds: a token is the account's before it is in the file, by as long as the disk takes.
+fn delivered(account: serde_json::Value) -> u64 {
+    account["sinks"][0]["generation"].as_u64().unwrap_or(0)
 }
 
 fn relogin(agent: &Agent<'_>) -> Option<()> {
