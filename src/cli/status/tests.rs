@@ -59,15 +59,12 @@ pub(in crate::cli) fn status_of(accounts: Vec<AccountStatus>) -> Status {
 }
 
 pub(super) fn mixed() -> Status {
+    let why = "EGW00103: the appkey is not valid; check `appkey` and `appsecret`";
     let rejected = AccountStatus {
         state: AccountState::Rejected,
         renew_at: Some(at(900)),
         attempt: 3,
-        error: Some(error(
-            ErrorClass::Rejected,
-            "EGW00103: the appkey is not valid; check `appkey` and `appsecret`",
-            12,
-        )),
+        error: Some(error(ErrorClass::Rejected, why, 12)),
         ..account("kis", "kis")
     };
     let pending = AccountStatus {
