@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use renewd::simulator::Provider;
 use serde_json::{Value, json};
@@ -68,14 +67,13 @@ fn a_vault_that_hangs_is_seen_soon_holds_up_no_hook_and_does_not_make_a_renewal_
     let file = world.out("a.token");
     config["accounts"]["a"]["sinks"] = json!([{ "file": file }, { "vault": "secret/tokens/a" }]);
     config["accounts"]["a"]["on_change"] = json!([{ "command": ["touch", world.path("told")] }]);
-    let began = Instant::now();
     let agent = world.start(&config);
     let status = agent.until("the write that hangs", secs(8), |status| {
         account(status, "a")["sinks"][1]["writing_since"].is_string()
     });
     assert_eq!(account(&status, "a")["sinks"][1]["state"], "unwritten");
     until("the hook", secs(9), || world.path("told").exists().then_some(()));
-    assert!(began.elapsed() < secs(10), "before the write was given up: {:?}", began.elapsed());
+    assert_eq!(agent.status()["servers"], json!([]), "before the write was given up");
     agent.until("the end of its patience", secs(15), |status| {
         let server = &status["servers"][0];
         let message = server["error"]["message"].as_str().unwrap_or_default();
