@@ -33,7 +33,12 @@ fn every_example_loads_without_a_problem_and_without_a_warning_that_it_does_not_
             continue;
         }
         loaded += 1;
-        match renewd::config::load(path, &|_| None, renewd::provider::catalog::texts()) {
+        match renewd::config::load(
+            path,
+            &|_| None,
+            renewd::provider::catalog::texts(),
+            &renewd::sink::trial::attempt,
+        ) {
             Err(problems) => complaints.push(format!("{name}:\n{problems}")),
             Ok(config) => {
                 let meant = |message: &str| {
@@ -56,7 +61,12 @@ fn every_built_in_vendor_has_an_example_that_uses_it() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/vendors");
     for (name, _) in renewd::provider::catalog::texts() {
         let path = folder.join(format!("{name}.yaml"));
-        let loaded = renewd::config::load(&path, &|_| None, renewd::provider::catalog::texts());
+        let loaded = renewd::config::load(
+            &path,
+            &|_| None,
+            renewd::provider::catalog::texts(),
+            &renewd::sink::trial::attempt,
+        );
         let accounts = loaded.unwrap().config.accounts;
         assert!(accounts.values().any(|account| account.provider.name == *name), "{name}");
     }

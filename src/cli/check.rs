@@ -1,6 +1,7 @@
 //! `renewd check`: is the configuration right, and are the secrets there? Issues nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::{CheckArgs, Globals};
@@ -9,21 +10,34 @@ use super::report::{self, Failure};
 use super::screen::counted;
 use super::{online, out, settings};
 use crate::config::model::{Account, Config, SecretSource, Sink, VaultAuth};
+use crate::config::{PlacedSecret, Problem};
 use crate::domain::Secret;
-use crate::secrets;
+use crate::secrets::{self, SecretError};
 use crate::sink::file::SinkError;
 use crate::sink::owner;
 
-/// Tells everything that is wrong or doubtful on standard error, or `ok` on standard output.
+/// Tells everything that is wrong or doubtful on standard error, or `ok` on standard output. What is wrong with the
+/// configuration and what is wrong with its secrets is told at once.
 pub(super) async fn check(args: CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
-    let loaded = settings::load(globals)?;
-    report::warnings(&loaded.warnings);
-    let config = loaded.config;
-    let mut findings = secrets_of(&config).await;
+    let loaded = settings::load(globals);
+    let read = read(settings::secrets(globals)).await;
+    if let Ok(loaded) = &loaded {
+        report::warnings(&loaded.warnings);
+    }
+    report::warnings(&read.warnings);
+    let missing = (!read.errors.is_empty()).then(|| report::problems(&read.errors));
+    let config = loaded?.config;
+    let mut findings = rivals(&config, &read.values);
+    if let Some(vault) = &config.vault {
+        findings.extend(certificates(&vault.auth));
+    }
     if !args.online {
         findings.extend(names_of(&config)); // which `--online` looks for too, and more strictly
     }
     findings.iter().for_each(Finding::tell);
+    if let Some(missing) = missing {
+        return Err(missing);
+    }
     if findings.iter().any(|finding| finding.is_error) {
         return Ok(Exit::Config);
     }
@@ -71,80 +85,67 @@ impl Finding {
     }
 }
 
-/// Reads every secret from its source; commands run once, however many accounts name them.
-async fn secrets_of(config: &Config) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut commands: Vec<(&SecretSource, Result<Secret, secrets::SecretError>)> = Vec::new();
-    let mut rivals = Rivals::default();
-    for account in config.accounts.values() {
-        let mut values = BTreeMap::new();
-        for (credential, source) in &account.credentials {
-            // Needs a login: `--online` tries it.
-            if matches!(source, SecretSource::Vault(_)) {
-                continue;
-            }
-            let known =
-                commands.iter().find(|(known, _)| *known == source).map(|(_, outcome)| outcome.clone());
-            let outcome = match known {
-                Some(outcome) => outcome,
-                None => secrets::resolve(source, &secrets::process_environment).await,
-            };
-            if matches!(source, SecretSource::Command(_)) {
-                commands.push((source, outcome.clone()));
-            }
-            if let Some(warning) = secrets::warning(source, &secrets::process_environment) {
-                findings.push(Finding::warning(format!("account `{}`: {warning}", account.name), None));
-            }
-            match outcome {
-                Ok(secret) => {
-                    findings.extend(too_long(account, credential, &secret));
-                    values.insert(credential.as_str(), secret);
-                }
-                Err(error) => findings.push(Finding::error(
-                    format!("account `{}`, credential `{credential}`: {error}", account.name),
-                    error.hint(),
-                )),
-            }
-        }
-        findings.extend(rivals.meet(account, values));
-    }
-    if let Some(vault) = &config.vault {
-        findings.extend(login(&vault.auth).await);
-    }
-    findings
+/// What came of reading secrets.
+#[derive(Debug, Default)]
+struct Read {
+    errors: Vec<Problem>,
+    warnings: Vec<Problem>,
+    /// By which secret it is, in words.
+    values: HashMap<String, Secret>,
 }
 
-/// The secrets and files of the login to Vault.
-async fn login(auth: &VaultAuth) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let secrets: Vec<(&str, &SecretSource)> = match auth {
-        VaultAuth::Token(token) => vec![("token", token)],
-        VaultAuth::AppRole { role_id, secret_id, .. } => {
-            [("role_id", Some(role_id)), ("secret_id", secret_id.as_ref())]
-                .into_iter()
-                .filter_map(|(name, source)| Some((name, source?)))
-                .collect()
+/// Reads every secret from its source; commands run once, however many accounts name them.
+async fn read(secrets: Vec<PlacedSecret>) -> Read {
+    let mut read = Read::default();
+    let mut commands: Vec<(SecretSource, Result<Secret, SecretError>)> = Vec::new();
+    for PlacedSecret { place, source, longest } in secrets {
+        // Needs a login: `--online` tries it.
+        if matches!(source, SecretSource::Vault(_)) {
+            continue;
         }
-        VaultAuth::Kubernetes { jwt, .. } | VaultAuth::Jwt { jwt, .. } => vec![("jwt", jwt)],
-        VaultAuth::Cert { cert_file, key_file, .. } => {
-            for file in [cert_file, key_file] {
-                if let Err(error) = std::fs::File::open(file) {
-                    let message = format!("`vault.auth`: {} cannot be read: {error}", file.display());
-                    findings.push(Finding::error(message, None));
-                }
+        let known = commands.iter().find(|(known, _)| *known == source).map(|(_, outcome)| outcome.clone());
+        let outcome = match known {
+            Some(outcome) => outcome,
+            None => secrets::resolve(&source, &secrets::process_environment).await,
+        };
+        if let Some(warning) = secrets::warning(&source, &secrets::process_environment) {
+            read.warnings.push(said(&place, &format!(": {warning}"), Some(&warning.hint())));
+        }
+        match &outcome {
+            Ok(secret) => {
+                read.errors.extend(too_long(&place, longest, secret));
+                read.values.insert(place.message.clone(), secret.clone());
             }
-            Vec::new()
+            Err(error) => read.errors.push(said(&place, &format!(": {error}"), error.hint())),
         }
-    };
-    for (name, source) in secrets {
-        if let Some(warning) = secrets::warning(source, &secrets::process_environment) {
-            findings.push(Finding::warning(format!("`vault.auth`: {warning}"), None));
-        }
-        if let Err(error) = secrets::resolve(source, &secrets::process_environment).await {
-            findings.push(Finding::error(format!("`vault.auth`, `{name}`: {error}"), error.hint()));
+        if matches!(source, SecretSource::Command(_)) {
+            commands.push((source, outcome));
         }
     }
-    findings
+    read
+}
+
+/// Something about the secret at that place.
+fn said(place: &Problem, words: &str, hint: Option<&str>) -> Problem {
+    let message = format!("{}{words}", place.message);
+    Problem { message, hint: hint.map(str::to_owned), ..place.clone() }
+}
+
+fn too_long(place: &Problem, longest: Option<usize>, secret: &Secret) -> Option<Problem> {
+    let most = longest?;
+    let length = secret.expose().chars().count();
+    let words = format!(" has {length} characters, {most} at most");
+    (length > most).then(|| said(place, &words, Some("is it another value of the same page at the vendor?")))
+}
+
+/// The files of a login to Vault by certificate.
+fn certificates(auth: &VaultAuth) -> Vec<Finding> {
+    let VaultAuth::Cert { cert_file, key_file, .. } = auth else { return Vec::new() };
+    let missing = |file: &PathBuf| {
+        let error = std::fs::File::open(file).err()?;
+        Some(Finding::error(format!("`vault.auth`: {} cannot be read: {error}", file.display()), None))
+    };
+    [cert_file, key_file].into_iter().filter_map(missing).collect()
 }
 
 /// Users and groups that this machine does not know: a configuration may be for another one, so these are warnings.
@@ -172,16 +173,19 @@ fn names_of(config: &Config) -> Vec<Finding> {
     findings
 }
 
-fn too_long(account: &Account, credential: &str, secret: &Secret) -> Option<Finding> {
-    let most = account.provider.credential(credential)?.max_length?;
-    let length = secret.expose().chars().count();
-    (length > most).then(|| {
-        let message = format!(
-            "account `{}`, credential `{credential}` has {length} characters, {most} at most",
-            account.name
-        );
-        Finding::error(message, Some("is it another value of the same page at the vendor?"))
-    })
+/// What is said of accounts that have the same credentials.
+fn rivals(config: &Config, values: &HashMap<String, Secret>) -> Vec<Finding> {
+    let mut rivals = Rivals::default();
+    let value = |account: &Account, credential: &str| {
+        values.get(&format!("account `{}`, credential `{credential}`", account.name)).cloned()
+    };
+    let mut findings = Vec::new();
+    for account in config.accounts.values() {
+        let names = account.credentials.keys().map(String::as_str);
+        let theirs = names.filter_map(|name| Some((name, value(account, name)?))).collect();
+        findings.extend(rivals.meet(account, theirs));
+    }
+    findings
 }
 
 /// Accounts whose logins end each other's refresh token.
@@ -237,9 +241,50 @@ mod tests {
             name: None,
             mount: "cert".to_owned(),
         };
-        assert_eq!(login(&auth).await.iter().filter(|finding| finding.is_error).count(), 2);
-        let token = VaultAuth::Token(SecretSource::File("/nonexistent/token".into()));
-        let findings = login(&token).await;
-        assert!(findings[0].is_error && findings[0].message.starts_with("`vault.auth`, `token`: "));
+        assert_eq!(certificates(&auth).iter().filter(|finding| finding.is_error).count(), 2);
+        let text = "accounts: {}\nvault: { address: \"https://v\", auth: { token: { file: /nonexistent/token } } }\n";
+        let said = told(text).await;
+        let words = ":2:47: `vault.auth`, `token`: the secret file `/nonexistent/token` is missing";
+        assert!(said.contains(words), "{said}");
+    }
+
+    /// What is said of the secrets of a configuration.
+    async fn told(text: &str) -> String {
+        use std::io::Write;
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let named = crate::config::secrets(file.path(), &|_| None, crate::provider::catalog::texts());
+        let read = read(named).await;
+        crate::config::Problems([read.errors, read.warnings].concat()).to_string()
+    }
+
+    #[tokio::test]
+    async fn a_missing_secret_is_told_at_its_place_beside_other_mistakes() {
+        let text = "accounts:\n  a:\n    provider: kis\n    credentials: { appkey: { env: RENEWD_NO_SUCH }, appsecret: { file: /nonexistent/s } }\n    \
+                    renew: { befor: 1m }\n  b: { provider: nobody, credentials: { x: { command: [/nonexistent/c] } } }\n";
+        let said = told(text).await;
+        for words in [
+            ":4:28: account `a`, credential `appkey`: the environment variable `RENEWD_NO_SUCH` is not set",
+            ":4:64: account `a`, credential `appsecret`: the secret file `/nonexistent/s` is missing",
+            ":6:44: account `b`, credential `x`: the secret's command `/nonexistent/c` cannot be started",
+        ] {
+            assert!(said.contains(words), "{words}\n\n{said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_secret_file_that_everybody_can_read_comes_with_the_command_that_mends_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::File::create(&secret).unwrap().set_permissions(PermissionsExt::from_mode(0o644)).unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let text = format!(
+            "accounts:\n  a: {{ provider: kis, credentials: {{ appkey: {{ file: {} }} }} }}\n",
+            secret.display()
+        );
+        let said = told(&text).await;
+        assert!(said.contains("every user can read the secret file"), "{said}");
+        assert!(said.contains(&format!("hint: chmod 600 {}", secret.display())), "{said}");
     }
 }

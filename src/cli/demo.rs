@@ -182,7 +182,8 @@ fn options() -> Result<simulator::Options, Failure> {
 }
 
 fn load(path: &Path) -> Result<Loaded, String> {
-    config::load(path, &|_| None, catalog::texts()).map_err(|problems| problems.to_string())
+    config::load(path, &|_| None, catalog::texts(), &crate::sink::trial::attempt)
+        .map_err(|problems| problems.to_string())
 }
 
 /// An account at each stand-in. People are invited to change it, so it reads as one of theirs would.

@@ -130,7 +130,10 @@ fn not_started(error: &StartError) -> Failure {
             open.hint().into_iter().fold(failure, Failure::hint)
         }
         StartError::Tls(_) => Failure::new(Exit::Internal, error.to_string()),
-        StartError::Socket(_) => Failure::new(Exit::Failed, error.to_string())
-            .hint("name another with agent.socket, or `socket: off`"),
+        StartError::Socket(socket) => {
+            let failure = Failure::new(Exit::Failed, socket.to_string());
+            let failure = socket.hint.into_iter().fold(failure, Failure::hint);
+            failure.hint("name another with agent.socket, or `socket: off`")
+        }
     }
 }

@@ -9,8 +9,9 @@ use super::report::{self, Failure};
 use super::socket::Declared;
 use crate::config::definition::Definition;
 use crate::config::model::{Config, Socket};
-use crate::config::{self, Loaded, Problems};
+use crate::config::{self, Loaded, PlacedSecret, Problems};
 use crate::provider::catalog;
+use crate::sink;
 
 /// The configuration's place without any word about it (the contract's).
 const DEFAULT: &str = "/etc/renewd/renewd.yaml";
@@ -42,6 +43,11 @@ pub(super) fn load(globals: &Globals) -> Result<Loaded, Failure> {
     Ok(Loaded { config: overridden(loaded.config, globals), ..loaded })
 }
 
+/// The secrets that the configuration names, with their places; also where it has mistakes.
+pub(super) fn secrets(globals: &Globals) -> Vec<PlacedSecret> {
+    config::secrets(&config_path(globals), &environment, catalog::texts())
+}
+
 /// Reads the configuration anew, as a reload does; problems come as text for people.
 pub(super) fn reload(globals: &Globals) -> Result<Config, String> {
     let loaded = read(&config_path(globals)).map_err(|problems| problems.to_string())?;
@@ -49,7 +55,7 @@ pub(super) fn reload(globals: &Globals) -> Result<Config, String> {
 }
 
 fn read(path: &Path) -> Result<Loaded, Problems> {
-    let loaded = config::load(path, &environment, catalog::texts())?;
+    let loaded = config::load(path, &environment, catalog::texts(), &sink::trial::attempt)?;
     #[cfg(not(feature = "kubernetes"))]
     left_out(path, &loaded.config)?;
     Ok(loaded)

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::decode::{
-    Accounts, Catalog, Fields, Report, Sources, Whole, agent, check_provider_name, cross_check, definition,
-    folder, limits, template_files, templates, vault,
+    Accounts, Catalog, Fields, Report, Sources, Templates, Whole, agent, check_provider_name, cross_check,
+    definition, folder, limits, template_files, templates, vault,
 };
 use super::definition::Definition;
 use super::include;
-use super::model::Config;
+use super::model::{Config, TryOut};
+use super::placed::{PlacedSecret, placed};
 use super::problem::{Problem, Problems};
 use super::shape::{DEFAULTS, INCLUDED, INCLUDED_FILE, MAIN, MAIN_FILE, PROVIDER_FILE, TEMPLATE_SOURCE};
 use super::tree::{Node, Origin, Place, Source, parse, render};
@@ -40,7 +41,8 @@ pub struct Watched {
 }
 
 /// Reads the configuration of `path` with everything that it includes. `env` reads environment variables
-/// (`STATE_DIRECTORY`, `RUNTIME_DIRECTORY`); `builtin` are the catalogue's names and texts.
+/// (`STATE_DIRECTORY`, `RUNTIME_DIRECTORY`); `builtin` are the catalogue's names and texts; `try_out` renders each
+/// template once, with made-up values.
 ///
 /// # Errors
 /// Everything that is wrong, in all files.
@@ -48,12 +50,13 @@ pub fn load(
     path: &Path,
     env: &dyn Fn(&str) -> Option<String>,
     builtin: &[(&str, &str)],
+    try_out: &TryOut,
 ) -> Result<Loaded, Problems> {
     let bytes = read(path).map_err(|problem| Problems(vec![problem]))?;
-    put_together(path, bytes, env, builtin)
+    put_together(path, bytes, env, builtin, try_out)
 }
 
-/// The same with the main file's text given; `include` is relative to `path`.
+/// The same with the main file's text given; `include` is relative to `path`. No template is rendered.
 ///
 /// # Errors
 /// Everything that is wrong, in all files.
@@ -63,7 +66,7 @@ pub fn load_text(
     env: &dyn Fn(&str) -> Option<String>,
     builtin: &[(&str, &str)],
 ) -> Result<Loaded, Problems> {
-    put_together(path, text.as_bytes().to_vec(), env, builtin)
+    put_together(path, text.as_bytes().to_vec(), env, builtin, &|_| None)
 }
 
 /// Reads a provider's definition: the mapping that stands under `providers: NAME:`, or a file of the catalogue.
@@ -126,6 +129,18 @@ pub(super) fn put_together(
     bytes: Vec<u8>,
     env: &dyn Fn(&str) -> Option<String>,
     builtin: &[(&str, &str)],
+    try_out: &TryOut,
+) -> Result<Loaded, Problems> {
+    gather(path, bytes, env, builtin, try_out, &mut Vec::new())
+}
+
+pub(super) fn gather(
+    path: &Path,
+    bytes: Vec<u8>,
+    env: &dyn Fn(&str) -> Option<String>,
+    builtin: &[(&str, &str)],
+    try_out: &TryOut,
+    secrets: &mut Vec<PlacedSecret>,
 ) -> Result<Loaded, Problems> {
     let source = Source::new(path, bytes).map_err(|problem| Problems(vec![problem]))?;
     let mut report = Report::default();
@@ -161,7 +176,7 @@ pub(super) fn put_together(
     let texts = [&source].into_iter().chain(&sources).map(|source| source.text.as_str());
     let files = watched.files.clone();
     let mut templates = Sources::new(path, files.iter().map(PathBuf::as_path).zip(texts).collect());
-    let config = decode(&mut report, &parts, env, builtin, watched, &mut templates);
+    let config = decode(&mut report, &parts, env, builtin, watched, &mut templates, try_out);
     let mut origins = vec![Origin { source: &source, root: root.as_ref(), kind: &MAIN_FILE }];
     let included = sources.iter().zip(&roots);
     origins.extend(included.map(|(source, root)| Origin {
@@ -174,6 +189,7 @@ pub(super) fn put_together(
         root: None,
         kind: &TEMPLATE_SOURCE,
     }));
+    secrets.extend(placed(std::mem::take(&mut report.secrets), &origins));
     match config {
         Some(config) if report.errors.is_empty() && unread.is_empty() => {
             Ok(Loaded { config, warnings: render(report.warnings, &origins) })
@@ -194,6 +210,7 @@ fn decode<'a>(
     builtin: &[(&str, &str)],
     mut watched: Watched,
     sources: &mut Sources<'_>,
+    try_out: &TryOut,
 ) -> Option<Config> {
     let top = parts.first()?;
     let agent = agent(report, top, env);
@@ -205,7 +222,13 @@ fn decode<'a>(
     });
     let catalog = Catalog::new(own_definitions(report, parts), builtin);
     let defaults = defaults.filter(|node| node.entries().is_some());
-    let mut accounts = Accounts::new(&limits, defaults, catalog, env("POD_NAMESPACE"));
+    let mut accounts = Accounts::new(
+        &limits,
+        defaults,
+        catalog,
+        Templates::new(sources.files.clone(), try_out),
+        env("POD_NAMESPACE"),
+    );
     let mut names: HashMap<&str, Place> = HashMap::new();
     for part in parts {
         for entry in part.map(report, "accounts") {
@@ -221,7 +244,7 @@ fn decode<'a>(
         }
     }
     accounts.finish(report);
-    let templates = templates(report, parts, sources, &names, &accounts.resolved);
+    let templates = templates(report, parts, sources, &names, &accounts.resolved, try_out);
     let read: Vec<PathBuf> = sources.templates.iter().map(|template| template.path.clone()).collect();
     let whole = Whole {
         accounts: &accounts,
@@ -312,7 +335,7 @@ fn read_included(main: &Path, files: &[PathBuf]) -> (Vec<Source>, Vec<Problem>) 
     (sources, problems)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let failed = |error: &std::io::Error| {
         Problem::of_file(path, format!("the file cannot be read: {}", include::reason(error)))
     };

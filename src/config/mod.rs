@@ -11,6 +11,7 @@ pub mod definition;
 mod include;
 mod load;
 pub mod model;
+mod placed;
 mod problem;
 mod reference;
 mod schema;
@@ -21,6 +22,7 @@ mod tree;
 mod words;
 
 pub use load::{Loaded, Watched, load, load_text, parse_definition, watched};
+pub use placed::{PlacedSecret, secrets};
 pub use problem::{Problem, Problems};
 pub use reference::reference_markdown;
 pub use schema::schema;

@@ -4,7 +4,8 @@ use std::env;
 use std::path::PathBuf;
 
 use kube::config::{
-    AuthInfo, ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError, LoadDataError,
+    AuthInfo, ExecInteractiveMode, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError,
+    LoadDataError,
 };
 use kube::{Client, Config};
 use zeroize::Zeroizing;
@@ -47,9 +48,7 @@ async fn read(origin: &Origin) -> Result<Config, KubeError> {
             let in_pod = env::var_os("KUBERNETES_SERVICE_HOST").is_some();
             match Kubeconfig::from_env() {
                 Ok(None) if in_pod => {
-                    return Config::incluster().map_err(|_| {
-                        unusable("the pod's service account (/var/run/secrets/kubernetes.io) cannot be read")
-                    });
+                    return Config::incluster().map_err(|error| pod_problem(&error));
                 }
                 Ok(None) => Kubeconfig::read().map(Some),
                 set => set,
@@ -114,6 +113,28 @@ fn check(config: &Config) -> Result<(), KubeError> {
         return Err(unusable("proxy-url is not supported"));
     }
     Ok(())
+}
+
+/// What is wrong with what a kubelet gives to a pod.
+fn pod_problem(error: &InClusterError) -> KubeError {
+    use InClusterError as Problem;
+    let unread = |name: &str, error: &std::io::Error| {
+        format!(
+            "the pod's service account cannot be read (/var/run/secrets/kubernetes.io/serviceaccount/{name}: {}); does \
+             the pod say `automountServiceAccountToken: false`?",
+            error.kind()
+        )
+    };
+    KubeError::Configuration(match error {
+        Problem::ReadDefaultNamespace(error) => unread("namespace", error),
+        Problem::ReadCertificateBundle(error) => unread("ca.crt", error),
+        Problem::ParseCertificates(_) => {
+            "the certificate authority of the pod's service account is not PEM".to_owned()
+        }
+        Problem::ReadEnvironmentVariable(_) | Problem::ParseClusterPort(_) | Problem::ParseClusterUrl(_) => {
+            "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT name no server".to_owned()
+        }
+    })
 }
 
 /// In our own words: the library's may repeat parts of the file, which holds keys and tokens.

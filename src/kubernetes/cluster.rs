@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::access::{self, Origin};
 use super::error::{KubeError, Verb, other_account};
 use super::exchange::{Reply, Request, exchange};
+use super::memory::{Memory, Print};
 use super::object::{Object, Partial, intent};
 use super::stamp::Stamp;
 use super::words::{Refusal, refusal};
@@ -29,6 +30,8 @@ pub struct Cluster {
     origin: Origin,
     timeout: Duration,
     line: Mutex<Option<Line>>,
+    /// What stands where by our own hand.
+    memory: Memory,
 }
 
 /// What a [`Cluster::put`] came to.
@@ -36,7 +39,7 @@ pub struct Cluster {
 pub struct Put {
     /// Whether anything was written.
     pub written: Written,
-    /// Of the Secret as it is now; [`Cluster::compare`] tells the same one until somebody changes it.
+    /// Of the Secret as it is now; it stays the same until somebody changes it.
     pub resource_version: String,
 }
 
@@ -82,7 +85,7 @@ impl Cluster {
     /// A cluster that is connected to when it is first used.
     #[must_use]
     pub fn new(origin: Origin) -> Self {
-        Self { origin, timeout: TIMEOUT, line: Mutex::new(None) }
+        Self { origin, timeout: TIMEOUT, line: Mutex::new(None), memory: Memory::new() }
     }
 
     /// Reads the configuration; sends nothing.
@@ -104,6 +107,8 @@ impl Cluster {
     /// Brings the Secret to `data`, unless a newer token of the account stands there. Keys that renewd has applied
     /// and that are not in `data` go away; what others own stays.
     ///
+    /// Where the last put brought it to just this, only its version is asked for, and no value unless that is another.
+    ///
     /// # Errors
     /// [`KubeError`]; where the time ran out, the Secret may have been written.
     pub async fn put(
@@ -117,32 +122,24 @@ impl Cluster {
         if size > LARGEST {
             return Err(KubeError::TooLarge(size));
         }
+        let print = self.memory.print(data, stamp);
         self.within(async {
+            if let Some(resource_version) = self.unchanged(sink, print).await? {
+                return Ok(Put { written: Written::Unchanged, resource_version });
+            }
             for _ in 0..TRIES {
                 match self.put_once(sink, data, stamp).await {
                     Err(Halt::Moved) => {}
                     Err(Halt::Error(error)) => return Err(error),
-                    Ok(put) => return Ok(put),
+                    Ok(put) => {
+                        if put.written != Written::NewerThere {
+                            self.memory.remember(sink, print, put.resource_version.clone());
+                        }
+                        return Ok(put);
+                    }
                 }
             }
             Err(KubeError::Restless)
-        })
-        .await
-    }
-
-    /// The Secret's `resourceVersion`; `None` where there is no such Secret. Asks for no value of it.
-    ///
-    /// # Errors
-    /// [`KubeError`].
-    pub async fn compare(&self, sink: &KubernetesSink) -> Result<Option<String>, KubeError> {
-        check_names(sink)?;
-        self.within(async {
-            let request = secrets(sink).get_metadata(&sink.secret, &GetParams::default());
-            match self.ask(request, Verb::Get, sink).await {
-                Ok(reply) => Ok(Some(body::<Partial>(&reply)?.metadata.resource_version)),
-                Err(Refusal::Absent) => Ok(None),
-                Err(other) => Err(settled(other)),
-            }
         })
         .await
     }
@@ -181,6 +178,7 @@ impl Cluster {
     /// [`KubeError`].
     pub async fn delete(&self, sink: &KubernetesSink, account: &AccountId) -> Result<Removed, KubeError> {
         check_names(sink)?;
+        self.memory.forget(sink);
         self.within(async {
             for _ in 0..TRIES {
                 match self.delete_once(sink, account).await {
@@ -196,6 +194,22 @@ impl Cluster {
 
     async fn within<T>(&self, work: impl Future<Output = Result<T, KubeError>>) -> Result<T, KubeError> {
         tokio::time::timeout(self.timeout, work).await.unwrap_or(Err(KubeError::TimedOut(self.timeout)))
+    }
+
+    /// The Secret's version, where it is the one in which it held just this.
+    async fn unchanged(&self, sink: &KubernetesSink, print: Print) -> Result<Option<String>, KubeError> {
+        let Some(known) = self.memory.version(sink, print) else { return Ok(None) };
+        Ok(self.version(sink).await?.filter(|now| *now == known))
+    }
+
+    /// The Secret's `resourceVersion`; `None` where there is no such Secret. Asks for no value of it.
+    async fn version(&self, sink: &KubernetesSink) -> Result<Option<String>, KubeError> {
+        let request = secrets(sink).get_metadata(&sink.secret, &GetParams::default());
+        match self.ask(request, Verb::Get, sink).await {
+            Ok(reply) => Ok(Some(body::<Partial>(&reply)?.metadata.resource_version)),
+            Err(Refusal::Absent) => Ok(None),
+            Err(other) => Err(settled(other)),
+        }
     }
 
     async fn put_once(
@@ -219,14 +233,18 @@ impl Cluster {
             }
             writable(found, stamp)?;
         }
-        // Without a Secret there is no version to tie the write to. Two agents that both make it at the same instant
-        // end with one of the two tokens, and the newer agent's next comparison settles it.
         let version = found.as_ref().map(|(found, _)| found.metadata.resource_version.as_str());
         let params = PatchParams::apply(FIELD_MANAGER);
         let verb = if found.is_none() { Verb::Create } else { Verb::Patch };
         let reply = self.apply(sink, &intent(sink, version, Some((data, stamp))), &params, verb).await?;
         let written = if reply.status == 201 { Written::Created } else { Written::Updated };
         let resource_version = body::<Partial>(&reply)?.metadata.resource_version;
+        // Without a Secret there was no version to tie the write to, and an apply cannot say "only if there is none": an
+        // agent that found none either may have written its older token over ours. A request of its that comes later
+        // than this look is found by the next comparison.
+        if found.is_none() && self.version(sink).await?.as_ref() != Some(&resource_version) {
+            return Err(Halt::Moved);
+        }
         Ok(Put { written, resource_version })
     }
 

@@ -13,6 +13,7 @@ mod access;
 mod cluster;
 mod error;
 mod exchange;
+mod memory;
 mod object;
 mod stamp;
 mod words;

@@ -280,6 +280,7 @@ fn header_value(name: &str, value: &str) -> Result<HeaderValue, Failure> {
 /// Strict about unknown names; values go in as they are.
 static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::empty();
+    environment.set_debug(false); // else errors carry values, in debug builds
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_fuel(Some(100_000));

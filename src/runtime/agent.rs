@@ -164,7 +164,9 @@ impl Agent {
 
     /// One turn of the loop, within `limit`; gives the signal, where it was one that made it turn.
     pub(crate) async fn turn(&mut self, inbox: &mut Inbox, limit: Option<Duration>) -> Option<Signal> {
-        let nap = self.engine.next_wake(clock::now()).unwrap_or(LONGEST_SLEEP);
+        let now = clock::now();
+        let drift = self.drift.next_wake(now.boot).unwrap_or(LONGEST_SLEEP);
+        let nap = self.engine.next_wake(now).unwrap_or(LONGEST_SLEEP).min(drift);
         let nap = nap.min(LONGEST_SLEEP).min(limit.unwrap_or(LONGEST_SLEEP));
         let mut taken = None;
         tokio::select! {

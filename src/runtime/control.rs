@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::net::UnixListener;
 
 use super::handle::{Handle, Peek, Request, TokenReply};
+use crate::atomic::{Folder, Warning};
 use crate::config::model::Socket;
 use crate::domain::{ErrorInfo, WaitsFor};
 use crate::sink::owner;
@@ -41,19 +42,39 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     }
 }
 
-/// Makes the socket with its mode and group; a stale one in its place is removed, anything else is not.
+/// Of the socket's folder, where it is made: whoever may use the socket must be able to reach it; the socket's own mode
+/// decides who may.
+const REACHABLE: u32 = 0o755;
+
+/// Why there is no socket, or can be none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SocketError {
+    message: String,
+    /// What a person can do about it.
+    pub hint: Option<&'static str>,
+}
+
+/// A socket that listens.
+pub(crate) struct Bound {
+    pub(crate) listener: UnixListener,
+    /// Who it is for.
+    pub(crate) group: u32,
+    /// What works but should not stay so.
+    pub(crate) warning: Option<Warning>,
+}
+
+/// Makes the socket with its mode and group; a stale one in its place is removed, anything else is not. Its folder is
+/// one of those that files are delivered to: see [`Folder::open`]. Whoever owns it could put a socket of his own there,
+/// and be asked in the agent's place.
 ///
 /// # Errors
-/// In words, with the path.
-pub(crate) fn bind(socket: &Socket) -> Result<(UnixListener, u32), String> {
+/// [`SocketError`].
+pub(crate) fn bind(socket: &Socket) -> Result<Bound, SocketError> {
     let path = &socket.path;
     let failed = |what: &str, error: &dyn std::fmt::Display| refusal(path, what, error);
-    if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
-        std::fs::create_dir_all(parent).map_err(|error| failed("make the folder of", &error))?;
-        // Whoever may use the socket must be able to reach it; the socket's own mode decides who may.
-        let open = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(parent, open).map_err(|error| failed("make the folder of", &error))?;
-    }
+    let folder =
+        Folder::open_or_create(parent(path), REACHABLE).map_err(|error| unsafe_place(path, &error))?;
     match std::fs::symlink_metadata(path) {
         Ok(there) if there.file_type().is_socket() => {
             if std::os::unix::net::UnixStream::connect(path).is_ok() {
@@ -72,48 +93,57 @@ pub(crate) fn bind(socket: &Socket) -> Result<(UnixListener, u32), String> {
     let mode = std::fs::Permissions::from_mode(socket.mode);
     std::fs::set_permissions(path, mode).map_err(|error| failed("set the mode of", &error))?;
     let group = std::fs::metadata(path).map_err(|error| failed("look at", &error))?.gid();
-    Ok((listener, group))
+    Ok(Bound { listener, group, warning: folder.warning() })
 }
 
 /// Whether [`bind`] would find a place for the socket, making nothing. One that an agent listens on is as it should be.
+/// Gives what works but should not stay so.
 ///
 /// # Errors
 /// As there, and each of them.
-pub(crate) fn could_bind(socket: &Socket) -> Result<(), Vec<String>> {
-    let path = &socket.path;
+pub(crate) fn could_bind(socket: &Socket) -> Result<Option<Warning>, Vec<SocketError>> {
+    let place = place(&socket.path);
+    match (group(socket), place) {
+        (Ok(_), Ok(warning)) => Ok(warning),
+        (group, place) => Err([group.err(), place.err()].into_iter().flatten().collect()),
+    }
+}
+
+fn place(path: &Path) -> Result<Option<Warning>, SocketError> {
+    // Where it is missing it could be made, and belongs to us then.
+    let folder = Folder::could_open_or_create(parent(path)).map_err(|error| unsafe_place(path, &error))?;
+    let Some(folder) = folder else { return Ok(None) };
     let there = std::fs::symlink_metadata(path);
-    let place = match there.map(|there| there.file_type().is_socket()) {
-        Ok(true) if std::os::unix::net::UnixStream::connect(path).is_ok() => Ok(()),
-        Ok(false) => Err(refusal(path, "listen on", &"it exists and is no socket")),
-        // Folders that are missing are made below the first that is there.
-        _ => match path.ancestors().skip(1).find(|folder| folder.exists()) {
-            Some(folder) if !folder.is_dir() => {
-                Err(refusal(path, "listen on", &format!("{} is no folder", folder.display())))
-            }
-            Some(folder) => access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|errno| {
-                let error = std::io::Error::from(errno);
-                refusal(
-                    path,
-                    "listen on",
-                    &format!("this user cannot write to {}: {error}", folder.display()),
-                )
-            }),
-            None => Ok(()),
-        },
-    };
-    let obstacles: Vec<_> = [group(socket).err(), place.err()].into_iter().flatten().collect();
-    if obstacles.is_empty() { Ok(()) } else { Err(obstacles) }
+    match there.map(|there| there.file_type().is_socket()) {
+        Ok(true) if std::os::unix::net::UnixStream::connect(path).is_ok() => {}
+        Ok(false) => return Err(refusal(path, "listen on", &"it exists and is no socket")),
+        _ => access(folder.path(), Access::WRITE_OK | Access::EXEC_OK).map_err(|errno| {
+            let error = std::io::Error::from(errno);
+            let words = format!("this user cannot write to {}: {error}", folder.path().display());
+            refusal(path, "listen on", &words)
+        })?,
+    }
+    Ok(folder.warning())
+}
+
+/// The folder that the socket stands in; the configuration's paths are absolute.
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+fn unsafe_place(path: &Path, error: &crate::atomic::Error) -> SocketError {
+    SocketError { hint: error.hint(), ..refusal(path, "listen on", error) }
 }
 
 /// The number of the group that the socket is for.
-fn group(socket: &Socket) -> Result<Option<u32>, String> {
+fn group(socket: &Socket) -> Result<Option<u32>, SocketError> {
     let Some(group) = &socket.group else { return Ok(None) };
     let unknown = || refusal(&socket.path, "give a group to", &format!("/etc/group has no `{group}`"));
     owner::group_id(group).map(Some).ok_or_else(unknown)
 }
 
-fn refusal(path: &Path, what: &str, error: &dyn std::fmt::Display) -> String {
-    format!("cannot {what} {}: {error}", path.display())
+fn refusal(path: &Path, what: &str, error: &dyn std::fmt::Display) -> SocketError {
+    SocketError { message: format!("cannot {what} {}: {error}", path.display()), hint: None }
 }
 
 /// Serves until the listener fails or the task is dropped.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::drift::{self, Look};
+use super::drift::Sight;
 use super::servers::Servers;
 use super::shared::Shared;
 use crate::config::model::{FileSink, Sink, TemplateForm, TemplateTarget};
@@ -44,8 +44,8 @@ pub(crate) struct Delivered {
     pub(crate) event: Event,
     /// What works but should not stay so.
     pub(crate) warnings: Vec<String>,
-    /// Of a file: where it stands and what it looked like right after.
-    pub(crate) look: Option<(PathBuf, Look)>,
+    /// Of files: where they stand and what they looked like right after.
+    pub(crate) look: Option<Sight>,
 }
 
 /// A delivery that worked.
@@ -54,7 +54,7 @@ struct Done {
     written: bool,
     print: u64,
     warnings: Vec<String>,
-    look: Option<(PathBuf, Look)>,
+    look: Option<Sight>,
 }
 
 /// Why one did not, in words.
@@ -160,7 +160,7 @@ async fn filed(shared: &Shared, sink: FileSink, record: Arc<Record>) -> Result<D
         let held = vec![token.meta.generation];
         let bytes = content::render(&sink, member).map_err(|error| error.to_string())?;
         let put = file::put(&sink, &bytes).map_err(|error| worded(&error))?;
-        Ok(done(held, 0, put, sink.path))
+        Ok(done(held, 0, put, vec![sink.path]))
     };
     Ok(patiently(shared, work).await?)
 }
@@ -192,15 +192,15 @@ async fn composed(shared: &Shared, template: Arc<TemplateTarget>) -> Result<Done
             _ => directory::put(&template, &files),
         };
         let put = put.map_err(|error| worded(&error))?;
-        Ok(done(held, print, put, template.path.clone()))
+        Ok(done(held, print, put, directory::paths_of(&template)))
     };
     Ok(patiently(shared, work).await?)
 }
 
-fn done(held: Vec<Generation>, print: u64, put: file::Put, path: PathBuf) -> Done {
-    let look = drift::after_write(&path);
+fn done(held: Vec<Generation>, print: u64, put: file::Put, paths: Vec<PathBuf>) -> Done {
+    let look = Some(Sight::after_write(paths));
     let warnings = put.warnings.iter().map(ToString::to_string).collect();
-    Done { held, written: put.outcome == file::Outcome::Written, print, warnings, look: Some((path, look)) }
+    Done { held, written: put.outcome == file::Outcome::Written, print, warnings, look }
 }
 
 /// What a record's current token is to whoever renders it.

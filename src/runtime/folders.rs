@@ -1,7 +1,9 @@
 //! A set of folders that the system is asked to watch. What it says is only a reason to look.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
@@ -11,47 +13,80 @@ use crate::atomic::TEMPORARY_PREFIX;
 /// Folders being watched; each path that something happened to is sent, an empty one where events were lost.
 pub(super) struct Folders {
     watcher: Option<RecommendedWatcher>,
-    watched: BTreeSet<PathBuf>,
+    watched: BTreeMap<PathBuf, Identity>,
     events: mpsc::Sender<PathBuf>,
+}
+
+/// Which folder stands under a path: device, inode and birth, as an inode's number is soon another's.
+type Identity = (u64, u64, Option<SystemTime>);
+
+/// What came of asking for watches.
+#[derive(Debug, Default)]
+pub(super) struct Armed {
+    /// Folders that were not watched before, or of which another stands there now.
+    pub(super) fresh: BTreeSet<PathBuf>,
+    /// Why some of them cannot be watched.
+    pub(super) problem: Option<String>,
 }
 
 impl Folders {
     /// None yet. A full channel is full of reasons to look: what does not fit is dropped.
     pub(super) fn new(events: mpsc::Sender<PathBuf>) -> Self {
-        Self { watcher: None, watched: BTreeSet::new(), events }
+        Self { watcher: None, watched: BTreeMap::new(), events }
     }
 
-    /// Watches these of them that exist, and no others; says why where that is not possible for all.
-    pub(super) fn arm(&mut self, folders: &BTreeSet<PathBuf>) -> Option<String> {
-        let wanted: BTreeSet<&PathBuf> = folders.iter().filter(|folder| folder.is_dir()).collect();
+    /// Watches these of them that exist, and no others. Another folder in the place of one that was watched counts as new.
+    pub(super) fn arm(&mut self, folders: &BTreeSet<PathBuf>) -> Armed {
+        if let Some(watcher) = self.watcher.as_mut() {
+            self.watched.retain(|folder, _| {
+                let keep = folders.contains(folder);
+                if !keep {
+                    let _ = watcher.unwatch(folder); // it may have vanished
+                }
+                keep
+            });
+        }
+        self.watch(folders, false)
+    }
+
+    /// Watches these of them that exist, too; also those whose watch may have been lost with what stood there.
+    pub(super) fn arm_too(&mut self, folders: &BTreeSet<PathBuf>) -> Armed {
+        self.watch(folders, true)
+    }
+
+    fn watch(&mut self, folders: &BTreeSet<PathBuf>, again: bool) -> Armed {
+        let mut armed = Armed::default();
         if self.watcher.is_none() {
             self.watched.clear();
             match self.watcher() {
                 Ok(watcher) => self.watcher = Some(watcher),
-                Err(error) => return Some(error.to_string()),
+                Err(error) => armed.problem = Some(error.to_string()),
             }
         }
-        let watcher = self.watcher.as_mut()?;
-        let mut problem = None;
-        self.watched.retain(|folder| {
-            let keep = wanted.contains(folder);
-            if !keep {
-                let _ = watcher.unwatch(folder); // it may have vanished
-            }
-            keep
-        });
-        for folder in wanted {
-            if self.watched.contains(folder) {
+        let Some(watcher) = self.watcher.as_mut() else { return armed };
+        for folder in folders {
+            let now = identity(folder);
+            let known = self.watched.get(folder).copied();
+            if known.is_some() && known == now && !again {
                 continue;
             }
+            if known.is_some() && known != now {
+                // The one that stood there may live on under another name: it is no concern any more.
+                self.watched.remove(folder);
+                let _ = watcher.unwatch(folder);
+            }
+            let Some(now) = now else { continue };
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => {
-                    self.watched.insert(folder.clone());
+                    self.watched.insert(folder.clone(), now);
+                    if known != Some(now) {
+                        armed.fresh.insert(folder.clone());
+                    }
                 }
-                Err(error) => problem = Some(error.to_string()),
+                Err(error) => armed.problem = Some(error.to_string()),
             }
         }
-        problem
+        armed
     }
 
     fn watcher(&self) -> notify::Result<RecommendedWatcher> {
@@ -69,6 +104,12 @@ impl Folders {
             }
         })
     }
+}
+
+/// Of the folder that the path leads to, where there is one.
+fn identity(folder: &Path) -> Option<Identity> {
+    let found = std::fs::metadata(folder).ok().filter(std::fs::Metadata::is_dir)?;
+    Some((found.dev(), found.ino(), found.created().ok()))
 }
 
 /// What a file is written to before it takes its name is nobody's business.

@@ -26,6 +26,7 @@ mod watch;
 
 use std::path::PathBuf;
 
+pub use control::SocketError;
 pub(crate) use control::could_bind;
 pub use run::{Once, Options, Outcome, StartError, level_name, once, run};
 pub(crate) use servers::vault_client;

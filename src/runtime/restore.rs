@@ -4,12 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
 use super::credentials::{self, Probe};
 use super::issue::{refresh_meta, seeded};
 use crate::config::model::{Account, Config};
 use crate::core::{AccountPlan, Plan, RefreshMeta, Restored, TemplatePlan};
 use crate::domain::AccountId;
 use crate::store::{Durability, Record, Schedule, Store};
+
+/// The sources of so many accounts are looked at at once.
+const AT_ONCE: usize = 8;
 
 /// Everything that a configuration needs to take effect.
 #[derive(Debug)]
@@ -38,17 +44,23 @@ pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store)
     let (mut probes, mut remarks) = (BTreeMap::new(), Vec::new());
     let old = running.config.as_ref().map(|config| &config.accounts);
     let grace = config.agent.shutdown_grace;
+    let known = |name: &AccountId, account: &Arc<Account>| {
+        let same = old.and_then(|accounts| accounts.get(name)).filter(|before| *before == account)?;
+        Some((same, running.probes.get(name)?))
+    };
+    let unknown = config.accounts.iter().filter(|(name, account)| known(name, account).is_none());
+    let unknown: Vec<_> = unknown.map(|(name, account)| (name.clone(), Arc::clone(account))).collect();
+    let mut looked = look_at(unknown, store).await;
     for (name, account) in &mut config.accounts {
         let before = old.and_then(|accounts| accounts.get(name));
-        let same = before.filter(|before| *before == account);
-        let probe = match (same, running.probes.get(name)) {
-            (Some(same), Some(probe)) => {
+        let probe = match known(name, account) {
+            Some((same, probe)) => {
                 *account = Arc::clone(same);
                 probe.clone()
             }
-            _ => {
+            None => {
                 touched.insert(name.clone());
-                credentials::probe(account, store, None).await
+                looked.remove(name).unwrap_or_default()
             }
         };
         let known = running.probes.get(name).filter(|_| before.is_some()).and_then(|probe| probe.identity);
@@ -68,6 +80,14 @@ pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store)
     }
     plan.templates = config.templates.iter().map(|template| TemplatePlan::new(template)).collect();
     Prepared { config: Arc::new(config), plan, restored, touched, probes, remarks }
+}
+
+async fn look_at(accounts: Vec<(AccountId, Arc<Account>)>, store: &Store) -> BTreeMap<AccountId, Probe> {
+    let look = |(name, account): (AccountId, Arc<Account>)| async move {
+        let probe = credentials::probe(&account, store, None).await;
+        (name, probe)
+    };
+    stream::iter(accounts).map(look).buffer_unordered(AT_ONCE).collect().await
 }
 
 fn shorter_than(grace: Duration) -> Duration {

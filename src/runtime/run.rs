@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::agent::{Agent, Inbox, Loader};
+use super::clock;
+use super::control::{self, Bound, SocketError};
 use super::handle::Handle;
 use super::listen::Listening;
 use super::progress::{self, Progress};
 use super::servers::Servers;
 use super::shared::Shared;
 use super::signals::Signal;
-use super::{clock, control};
 use crate::config::Watched;
 use crate::config::model::{Config, FileSink, LogLevel, Sink};
 use crate::domain::{AccountState, ErrorClass, SinkState};
@@ -39,8 +40,8 @@ pub enum StartError {
     #[error(transparent)]
     State(#[from] OpenError),
     /// The control socket.
-    #[error("{0}")]
-    Socket(String),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     /// TLS.
     #[error("{0}")]
     Tls(String),
@@ -90,7 +91,10 @@ pub async fn run(
     let socket = config.agent.socket.clone();
     let server = match &socket {
         Some(socket) => {
-            let (listener, group) = control::bind(socket).map_err(StartError::Socket)?;
+            let Bound { listener, group, warning } = control::bind(socket)?;
+            if let Some(warning) = warning {
+                tracing::warn!(event = "socket_warning", %warning, "whoever may do that can answer in the agent's place");
+            }
             Some(tokio::spawn(control::serve(listener, group, handle.clone())))
         }
         None => None,

@@ -75,7 +75,7 @@ async fn run(
     let mut seen = Seen::default();
     let mut said = false;
     loop {
-        let problem = folders.arm(&interest.watched_folders());
+        let problem = folders.arm(&interest.watched_folders()).problem;
         if let Some(problem) = problem.as_ref().filter(|_| !said) {
             said = true;
             if changes.send(Change::Polling(problem.clone())).await.is_err() {

@@ -41,6 +41,15 @@ pub enum SecretWarning {
     WorldWritable(PathBuf),
 }
 
+impl SecretWarning {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        let (Self::WorldReadable(path) | Self::WorldWritable(path)) = self;
+        format!("chmod 600 {}", path.display())
+    }
+}
+
 impl fmt::Display for SecretWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

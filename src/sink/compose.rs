@@ -7,7 +7,7 @@ use minijinja::value::Value;
 use zeroize::Zeroizing;
 
 use super::content::{RenderError, printable};
-use super::context::{Member, names_refresh_token};
+use super::context::Member;
 use super::template::{Template, TemplateError};
 use crate::config::model::{Content, FileSink, TemplateForm, TemplateTarget, TemplateText, WhenExpired};
 use crate::domain::AccountId;
@@ -55,15 +55,6 @@ pub fn render_all(
             };
             files.iter().map(file).collect()
         }
-    }
-}
-
-/// Whether one of the target's texts names a refresh token.
-#[must_use]
-pub fn wants_refresh_tokens(target: &TemplateTarget) -> bool {
-    match &target.form {
-        TemplateForm::File { text, .. } => names_refresh_token(&text.text),
-        TemplateForm::Directory(files) => files.values().any(|text| names_refresh_token(&text.text)),
     }
 }
 

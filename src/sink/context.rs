@@ -17,7 +17,7 @@ pub struct Member<'a> {
     /// The refresh token that belongs to it, where there is one.
     ///
     /// It reaches a sink only where a template names it, as `refresh_token`: neither the document as a whole nor a
-    /// loop over its fields shows it. See [`names_refresh_token`].
+    /// loop over its fields shows it.
     pub refresh_token: Option<&'a Secret>,
 }
 
@@ -31,16 +31,18 @@ impl Member<'_> {
     /// The fields at top level, for a template of `source`.
     pub(super) fn context(&self, source: &str) -> Value {
         let refresh_token = self.refresh_token.filter(|_| names_refresh_token(source));
-        Value::from_object(Fields {
-            document: Value::from(Serde(self.document.to_json())),
-            refresh_token: refresh_token.map(|secret| Value::from(secret.expose())),
-        })
+        let refresh_token = refresh_token.map(|secret| Value::from(secret.expose()));
+        of(Value::from(Serde(self.document.to_json())), refresh_token)
     }
 }
 
+/// A document's fields, and its refresh token.
+pub(super) fn of(document: Value, refresh_token: Option<Value>) -> Value {
+    Value::from_object(Fields { document, refresh_token })
+}
+
 /// Whether a template names a refresh token: only then need one be at hand.
-#[must_use]
-pub fn names_refresh_token(source: &str) -> bool {
+fn names_refresh_token(source: &str) -> bool {
     source.contains(REFRESH_TOKEN)
 }
 

@@ -15,27 +15,6 @@ use ring::digest::{SHA256, digest};
 use super::escape::{Escape, Refusal, yaml_from_json};
 use super::template::{json, quote, refuse, target, text_of};
 
-/// The filters that there are, sorted.
-pub const FILTERS: [&str; 14] = [
-    "b64encode",
-    "datetime",
-    "default",
-    "env",
-    "join",
-    "json",
-    "length",
-    "lower",
-    "replace",
-    "sh",
-    "sha256",
-    "trim",
-    "upper",
-    "urlencode",
-];
-
-/// The tests that there are (`is defined`), sorted.
-pub const TESTS: [&str; 3] = ["defined", "none", "undefined"];
-
 pub(super) fn add(engine: &mut Environment<'static>, escape: Escape) {
     engine.add_filter("b64encode", |value: Value| {
         Ok::<_, Error>(base64::engine::general_purpose::STANDARD.encode(text_of(&value)?.as_bytes()))

@@ -12,10 +12,11 @@ pub mod file;
 pub mod filters;
 pub mod owner;
 pub mod template;
+pub mod trial;
 
 mod escape;
 
-pub use context::{Member, names_refresh_token};
+pub use context::Member;
 pub use escape::{Escape, Refusal};
 
 #[cfg(test)]

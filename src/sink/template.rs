@@ -4,6 +4,7 @@
 //! The engine's own copies of values are not cleared from memory; the rendered result is.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
@@ -25,6 +26,9 @@ const LARGEST: usize = 1 << 20;
 
 const NAME: &str = "template";
 
+/// What is said where a value is to blame that is no text, no number, no list.
+pub(super) const WRONG_KIND: &str = "a value of the wrong kind for what is done with it";
+
 /// A template that is known to parse.
 #[derive(Debug)]
 pub struct Template {
@@ -37,6 +41,8 @@ pub struct Template {
 pub struct TemplateError {
     /// In the template, from 1.
     pub line: usize,
+    /// The first byte of what is wrong, where that is known.
+    pub offset: Option<usize>,
     /// In words.
     pub what: String,
 }
@@ -117,6 +123,7 @@ impl std::io::Write for Limited {
 
 fn engine(escape: Escape) -> Environment<'static> {
     let mut engine = Environment::empty();
+    engine.set_debug(false); // else errors carry values, in debug builds
     // The default delimiters always build.
     if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
         engine.set_syntax(syntax);
@@ -189,26 +196,35 @@ fn explain(error: &minijinja::Error, rendered: Option<(&Template, &Value)>) -> T
         | ErrorKind::UnknownFilter
         | ErrorKind::UnknownTest
         | ErrorKind::UnknownFunction => detail.to_owned(),
-        ErrorKind::UndefinedError => match rendered.and_then(|(template, context)| template.missing(context))
-        {
-            Some(name) if name.ends_with("refresh_token") => {
-                format!("`{name}` is not defined: the provider gave no refresh token with this token")
+        ErrorKind::UndefinedError => {
+            match rendered.and_then(|(template, context)| template.missing(context, error.range())) {
+                Some(name) if name.ends_with("refresh_token") => {
+                    format!("`{name}` is not defined: the provider gave no refresh token with this token")
+                }
+                Some(name) => format!("`{name}` is not defined"),
+                None => "a name is not defined".to_owned(),
             }
-            Some(name) => format!("`{name}` is not defined"),
-            None => "a name is not defined".to_owned(),
-        },
+        }
         ErrorKind::OutOfFuel => "it takes too many steps (a loop?)".to_owned(),
         ErrorKind::WriteFailure => format!("it makes more than {} KiB", LARGEST / 1024),
+        ErrorKind::TooManyArguments => "a filter or test with too many arguments".to_owned(),
+        ErrorKind::MissingArgument => "a filter or test that lacks an argument".to_owned(),
+        ErrorKind::InvalidOperation => WRONG_KIND.to_owned(),
         kind => kind.to_string(),
     };
-    TemplateError { line: error.line().unwrap_or(1), what }
+    TemplateError { line: error.line().unwrap_or(1), offset: error.range().map(|range| range.start), what }
 }
 
 impl Template {
-    /// The first of its names that `context` lacks.
-    fn missing(&self, context: &Value) -> Option<String> {
+    /// The name that `context` lacks: the one at that place, else the first.
+    fn missing(&self, context: &Value, at: Option<Range<usize>>) -> Option<String> {
         let look = |at: Value, key: &str| at.get_attr(key).ok().filter(|found| !found.is_undefined());
         let is_missing = |name: &String| name.split('.').try_fold(context.clone(), look).is_none();
-        self.names().into_iter().find(is_missing)
+        let template = self.engine.get_template(NAME).ok();
+        let there = template.as_ref().and_then(|template| template.source().get(at?)).unwrap_or_default();
+        let mut names = self.names();
+        names.retain(is_missing);
+        let is_there = |name: &&String| !there.is_empty() && name.ends_with(there);
+        names.iter().find(is_there).or(names.first()).cloned()
     }
 }

@@ -10,7 +10,7 @@ use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::Value;
 
-use super::kv::{self, Place, Standing, Written};
+use super::kv::{self, Newest, Place, Standing, Written};
 use super::session::Session;
 use super::settle::{Found, is_newer};
 use super::{Clock, Fields, Outcome, Put, Resolve, Stamp, VaultError};
@@ -33,8 +33,10 @@ pub struct VaultClient {
     ours: Mutex<HashMap<Place, Ours>>,
     /// Engines whose version the server has told.
     engines: Mutex<HashMap<String, Option<KvVersion>>>,
-    /// Where the policy denies metadata.
+    /// Where the policy denies writing metadata.
     not_noted: Mutex<HashSet<Place>>,
+    /// Where it denies reading them.
+    not_shown: Mutex<HashSet<Place>>,
     key: hmac::Key,
     foreign: AtomicU64,
 }
@@ -44,6 +46,8 @@ pub struct VaultClient {
 struct Ours {
     version: u64,
     print: hmac::Tag,
+    /// What belongs beside it is there, too.
+    noted: bool,
 }
 
 /// How often something has happened since the client was made.
@@ -78,6 +82,7 @@ impl VaultClient {
             ours: Mutex::default(),
             engines: Mutex::default(),
             not_noted: Mutex::default(),
+            not_shown: Mutex::default(),
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             foreign: AtomicU64::new(0),
         }
@@ -102,22 +107,13 @@ impl VaultClient {
 
     /// Makes the secret hold `fields`, unless it holds a newer token.
     ///
+    /// Where the last put brought it to just this, only its metadata are asked for (in key-value version 2, where the
+    /// policy lets them be read), and no value unless another version stands there.
+    ///
     /// # Errors
     /// [`VaultError`]; [`VaultError::server_away`] says whom it concerns.
     pub async fn put(&self, sink: &VaultSink, fields: &Fields, stamp: Stamp) -> Result<Put, VaultError> {
         limited(self.settle(&place_of(sink), fields, stamp)).await
-    }
-
-    /// Whether what stands there is what we wrote last: by version, in key-value version 1 by content. `false` also
-    /// where nothing is known, as after a start; [`VaultClient::put`] then finds out without writing for nothing.
-    ///
-    /// # Errors
-    /// As [`VaultClient::put`].
-    pub async fn compare(&self, sink: &VaultSink) -> Result<bool, VaultError> {
-        let place = place_of(sink);
-        let Some(ours) = self.ours(&place) else { return Ok(false) };
-        let standing = limited(self.look(&place)).await?;
-        Ok(self.is_ours(&place, &standing, ours))
     }
 
     /// Whether [`VaultClient::put`] could be done there, and [`VaultClient::delete`] where it is wished: reads, and asks
@@ -198,13 +194,17 @@ impl VaultClient {
 
     /// Reads, decides, writes over exactly what was read; again where another was faster.
     async fn settle(&self, place: &Place, fields: &Fields, stamp: Stamp) -> Result<Put, VaultError> {
+        if let Some(version) = self.unchanged(place, fields).await? {
+            return Ok(Put { outcome: Outcome::Unchanged, version: Some(version), foreign: false });
+        }
         let mut foreign = false;
         for _ in 0..TRIES {
             let standing = self.look(place).await?;
             let version = |number| (place.kv == KvVersion::V2).then_some(number);
             if standing.fields.as_ref() == Some(fields) {
-                self.remember(place, fields, standing.version);
+                self.remember(place, fields, standing.version, false);
                 self.note(place, &standing, fields, stamp, standing.version).await?;
+                self.remember(place, fields, standing.version, true);
                 return Ok(Put { outcome: Outcome::Unchanged, version: version(standing.version), foreign });
             }
             let ours = self.ours(place);
@@ -220,14 +220,35 @@ impl VaultClient {
             match kv::write(&self.session, place, fields, standing.version).await? {
                 Written::As(number) => {
                     let written = number.unwrap_or(0);
-                    self.remember(place, fields, written);
+                    self.remember(place, fields, written, false);
                     self.note(place, &standing, fields, stamp, written).await?;
+                    self.remember(place, fields, written, true);
                     return Ok(Put { outcome: Outcome::Written, version: number, foreign });
                 }
                 Written::Conflict => {}
             }
         }
         Err(VaultError::Conflict(place.name()))
+    }
+
+    /// The version that stands there, where it is the one that holds just this.
+    async fn unchanged(&self, place: &Place, fields: &Fields) -> Result<Option<u64>, VaultError> {
+        let is_it = |ours: &Ours| {
+            ours.noted && hmac::verify(&self.key, &fields.canonical(), ours.print.as_ref()).is_ok()
+        };
+        let Some(ours) = self.ours(place).filter(is_it) else { return Ok(None) };
+        let lock = || self.not_shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.kv == KvVersion::V1 || lock().contains(place) {
+            return Ok(None);
+        }
+        match kv::newest(&self.session, place).await? {
+            Newest::Version(version) => Ok(Some(version).filter(|version| *version == ours.version)),
+            Newest::Gone => Ok(None),
+            Newest::Denied => {
+                lock().insert(place.clone());
+                Ok(None)
+            }
+        }
     }
 
     async fn look(&self, place: &Place) -> Result<Standing, VaultError> {
@@ -291,10 +312,10 @@ impl VaultClient {
         self.ours.lock().unwrap_or_else(PoisonError::into_inner).get(place).copied()
     }
 
-    fn remember(&self, place: &Place, fields: &Fields, version: u64) {
+    fn remember(&self, place: &Place, fields: &Fields, version: u64, noted: bool) {
         let print = hmac::sign(&self.key, &fields.canonical());
         let mut ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
-        ours.insert(place.clone(), Ours { version, print });
+        ours.insert(place.clone(), Ours { version, print, noted });
     }
 }
 

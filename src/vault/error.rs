@@ -166,6 +166,9 @@ impl VaultError {
             Self::NotReached(_) | Self::TooSlow(_) => {
                 "is vault.address right, and may this host connect there?".into()
             }
+            Self::Tls(words) if words.contains("does not speak TLS") => {
+                "name the port of vault.address that does; `http://` is for a server on this machine".into()
+            }
             Self::Tls(_) => "vault.ca_file must name the root that signed Vault's certificate".into(),
             Self::Sealed => "unseal it (`bao operator unseal`); renewd goes on by itself".into(),
             Self::NotInitialised => "set it up first: `bao operator init`".into(),

@@ -40,6 +40,17 @@ pub(super) enum Written {
     Conflict,
 }
 
+/// What metadata say of the newest version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Newest {
+    /// It stands there.
+    Version(u64),
+    /// There is none, or it was deleted or destroyed.
+    Gone,
+    /// The policy does not let them be read.
+    Denied,
+}
+
 /// Version 2: the data and the version's metadata, also of a deleted one (which comes with a 404).
 #[derive(Deserialize)]
 struct Versioned {
@@ -56,6 +67,26 @@ struct Document {
 struct Metadata {
     version: u64,
     custom_metadata: Option<Map<String, Value>>,
+}
+
+/// Version 2: what stands beside the data.
+#[derive(Deserialize)]
+struct Beside {
+    data: Versions,
+}
+
+#[derive(Deserialize)]
+struct Versions {
+    current_version: u64,
+    versions: HashMap<String, Life>,
+}
+
+#[derive(Deserialize)]
+struct Life {
+    #[serde(default)]
+    deletion_time: String,
+    #[serde(default)]
+    destroyed: bool,
 }
 
 /// Version 1: the data.
@@ -168,6 +199,29 @@ pub(super) async fn read(session: &Session, place: &Place) -> Result<Standing, V
             _ => missing(&reply, place).map_or(Ok(nothing), Err),
         },
     }
+}
+
+/// Which version is the newest, of key-value version 2; no value is read.
+///
+/// A deletion that lies ahead (`delete_version_after`) counts as one, too: what stands there is then looked at whole.
+pub(super) async fn newest(session: &Session, place: &Place) -> Result<Newest, VaultError> {
+    let endpoint =
+        kv2::requests::ReadSecretMetadataRequest { mount: place.mount.clone(), path: place.path.clone() };
+    let reply = session.ask(&Request::of(&endpoint)?).await?;
+    match reply.status {
+        403 => return Ok(Newest::Denied),
+        404 => return Ok(Newest::Gone),
+        _ if !reply.good() => return Err(refusal(&reply, place, "read")),
+        _ => {}
+    }
+    let Some(Beside { data }) = reply.json() else {
+        return Err(VaultError::Malformed("these are no metadata of a versioned secret"));
+    };
+    let lives = |life: &Life| life.deletion_time.is_empty() && !life.destroyed;
+    Ok(match data.versions.get(&data.current_version.to_string()) {
+        Some(life) if lives(life) => Newest::Version(data.current_version),
+        _ => Newest::Gone,
+    })
 }
 
 /// Writes: in version 2 only over the version that was seen.

@@ -1,6 +1,6 @@
 //! `check`, and what is said where a configuration, a folder or a port is not as it should be.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -121,7 +121,9 @@ fn check_online_names_each_thing_that_this_machine_refuses_and_makes_nothing() {
         format!(
             "agent.socket: cannot give a group to {here}file/s.sock: /etc/group has no `no-such-group-1`"
         ),
-        format!("agent.socket: cannot listen on {here}file/s.sock: {here}file is no folder"),
+        format!(
+            "agent.socket: cannot listen on {here}file/s.sock: cannot open the folder `{here}file`: not a directory"
+        ),
         format!("agent.listen: cannot listen on {address}: something that is no renewd has this port"),
     ] {
         assert!(stderr.contains(&format!("error: {words}")), "{words}\n\nin:\n{stderr}");
@@ -176,6 +178,47 @@ fn a_misspelt_credential_is_told_without_the_one_that_is_missing_for_it() {
     let (exit, _, stderr) = scene.check(&[], &path);
     assert_eq!((exit, stderr.matches("did you mean").count()), (78, 2), "{stderr}");
     assert!(!stderr.contains("is missing"), "{stderr}");
+}
+
+#[test]
+fn missing_secrets_are_told_at_their_place_together_with_all_other_mistakes() {
+    let scene = Scene::new();
+    let path = scene.at("renewd.yaml");
+    let text = "accounts:\n  a:\n    provider: kis\n    credentials: { appkey: { env: RENEWD_NO_SUCH_VARIABLE }, appsecret: y }\n    \
+                renew: { befor: 1m }\n    sinks: [file: { path: /run/x, template: \"{{ access_token | datetime }}\" }]\n";
+    write(&path, text);
+    let (exit, stdout, stderr) = scene.check(&[], &path);
+    assert_eq!((exit, stdout.as_str()), (78, ""), "{stderr}");
+    for words in [
+        ":4:28: account `a`, credential `appkey`: the environment variable `RENEWD_NO_SUCH_VARIABLE` is not set",
+        ":5:14: unknown key `befor`",
+        ":6:64: this cannot be rendered: `datetime` wants a time",
+    ] {
+        assert!(stderr.contains(&format!("error: {}{words}", path.display())), "{words}\n\nin:\n{stderr}");
+    }
+    assert_eq!(stderr.matches("error:").count(), 3, "{stderr}");
+}
+
+#[test]
+fn a_port_without_tls_is_told_as_such_and_no_certificate_is_blamed() {
+    let scene = Scene::new();
+    let vendor = scene.vendor.try_clone().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = vendor.accept().unwrap();
+        let mut hello = [0; 1024];
+        let _ = stream.read(&mut hello);
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let config = scene.configure("state_dir: HERE/state, socket: off, listen: off", "[]");
+    write(&config, &std::fs::read_to_string(&config).unwrap().replace("http://", "https://"));
+    let (exit, _, stderr) = scene.check(&["--online"], &config);
+    assert_eq!(exit, 1, "{stderr}");
+    assert!(
+        stderr.contains("the server does not speak TLS on this port") && stderr.contains("hint: "),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("ca_file"), "{stderr}");
 }
 
 #[test]

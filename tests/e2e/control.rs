@@ -217,6 +217,43 @@ fn the_socket_has_its_mode_and_is_gone_after_the_end_and_a_stale_one_is_replaced
     assert!(!world.path("run/renewd.sock").exists());
 }
 
+#[test]
+fn a_socket_in_a_strangers_folder_is_refused_and_one_that_everybody_may_write_to_is_told() {
+    let test = "a_socket_in_a_strangers_folder_is_refused";
+    if !is_root() {
+        return skip(test, "only root can make one");
+    }
+    let world = World::living(secs(600));
+    let socket = world.path("run/renewd.sock");
+    std::fs::create_dir(world.path("run")).unwrap();
+    std::os::unix::fs::chown(world.path("run"), Some(65_534), None).unwrap();
+    world.write(&world.one(Provider::Bizppurio));
+    let words = format!(
+        "cannot listen on {}: the folder `{}` belongs to uid 65534, who could swap what is in it",
+        socket.display(),
+        world.path("run").display()
+    );
+    for command in [&["run"][..], &["check", "--online"]] {
+        let output = world.renewd(command);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&words), "{said}");
+        assert!(said.contains("hint: use a folder that root or the agent's own user owns"), "{said}");
+    }
+    assert!(!socket.exists());
+    assert_eq!(world.sim.requests(), 0);
+
+    std::os::unix::fs::chown(world.path("run"), Some(0), None).unwrap();
+    std::fs::set_permissions(world.path("run"), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let output = world.renewd(&["check", "--online"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("warning: agent.socket: every user may put files into the folder"), "{said}");
+    let agent = world.run().start();
+    agent.until_well();
+    assert_eq!(agent.logged("socket_warning"), 1);
+    agent.stop();
+}
+
 /// Two accounts of a host with limits, which fails until its breaker opens. `renew` is past each account's own pause.
 fn shut(world: &World) -> Agent {
     let agent = world.start(&world.config(["a", "b"].map(|name| {

@@ -1,13 +1,14 @@
 //! Drift: what someone else does to a delivered file is mended, once, and said.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::time::Instant;
 
 use renewd::simulator::Provider;
 use serde_json::json;
 
-use crate::support::{World, is_root, replace, secs, skip, throughout, until};
+use crate::support::{World, is_root, millis, replace, secs, skip, throughout, until};
 
 fn is_right(path: &Path, token: &str) -> bool {
     let right = fs::read_to_string(path).is_ok_and(|text| text == token);
@@ -53,6 +54,72 @@ fn a_delivered_file_that_is_touched_is_mended_once_without_a_request() {
         skip("a_delivered_file_that_is_touched: another owner", "only root gives files away");
     }
     assert_eq!(world.sim.requests(), 4);
+    agent.stop();
+}
+
+#[test]
+fn what_happens_inside_a_set_that_flips_as_one_is_mended_as_fast_as_a_file() {
+    let world = World::living(secs(3600));
+    type Deed = fn(&Path);
+    let deeds: [(&str, Deed); 6] = [
+        ("written-over", |set| fs::write(set.join("one"), "another").unwrap()),
+        ("opened-to-all", |set| {
+            fs::set_permissions(set.join("one"), fs::Permissions::from_mode(0o666)).unwrap();
+        }),
+        ("a-name-removed", |set| fs::remove_file(set.join("two")).unwrap()),
+        ("a-file-too-many", |set| fs::write(set.join("..data/three"), "another").unwrap()),
+        ("bent", |set| {
+            symlink("/nowhere", set.join("..bent")).unwrap();
+            fs::rename(set.join("..bent"), set.join("..data")).unwrap();
+        }),
+        // At once: what is mended half-way, and removed again, is left alone for ten seconds.
+        ("removed", |set| {
+            let gone = set.with_extension("gone");
+            fs::rename(set, &gone).unwrap();
+            fs::remove_dir_all(gone).unwrap();
+        }),
+    ];
+    let set = |name: &str| world.out(&format!("{name}.set"));
+    let files = json!({ "one": { "inline": "{{ accounts.a.access_token }}" }, "two": { "inline": "{{ accounts.a.access_token }}" } });
+    let mut config = world.one(Provider::Bizppurio);
+    config["templates"] = deeds
+        .iter()
+        .map(|(name, _)| json!({ "directory": set(name), "files": files, "mode": "0640" }))
+        .collect();
+    let agent = world.start(&config);
+    agent.until_well();
+    let wrong = || {
+        let token = world.read("a.token");
+        let right = |set: &Path| {
+            fs::read_dir(set.join("..data")).is_ok_and(|files| files.count() == 2)
+                && ["one", "two"].iter().all(|name| is_right(&set.join(name), &token))
+        };
+        let wrong = deeds.iter().filter(|(name, _)| !right(&set(name))).map(|(name, _)| *name);
+        wrong.collect::<Vec<_>>()
+    };
+    until("every set", secs(10), || wrong().is_empty().then_some(()));
+    // The first set of each is watched, and after a flip the next one.
+    for round in 1..=2 {
+        for (name, deed) in &deeds {
+            deed(&set(name));
+        }
+        let begun = Instant::now();
+        // The next look of every minute is further away than this.
+        while !wrong().is_empty() {
+            assert!(begun.elapsed() < secs(20), "round {round}: {:?}", wrong());
+            std::thread::sleep(millis(20));
+        }
+        eprintln!("all six were mended after {:?}", begun.elapsed());
+        until("a line for each", secs(5), || (agent.logged("sink_mended") == 6 * round).then_some(()));
+        if round == 1 {
+            // Whom it has just mended it leaves alone for ten seconds. Its own flips are nobody's deed.
+            assert_eq!(agent.renew("a").0, 200);
+            throughout("its own flip is no drift", secs(11), || agent.logged("sink_mended") == 6);
+            assert!(wrong().is_empty());
+        }
+    }
+    throughout("each is said once", secs(3), || agent.logged("sink_mended") == 12);
+    assert_eq!(world.sim.requests(), 2);
     agent.stop();
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use renewd::kubernetes::{Cluster, KubeError, Origin};
 use serde_json::json;
 
-use crate::room::{RENEWD, Room};
+use crate::room::{RENEWD, Room, stamp};
 
 const CANARY: &str = "canary-3f9c1b";
 
@@ -77,7 +77,7 @@ async fn a_credential_program_is_run_and_its_output_is_never_told() {
                              "status": { "token": RENEWD } });
     write(&format!("#!/bin/sh\necho '{credential}'\n"));
     let cluster = Cluster::new(Origin::Kubeconfig(room.kubeconfig(&user)));
-    assert_eq!(cluster.compare(&room.sink()).await.unwrap(), None);
+    cluster.rehearse(&room.sink(), &[], &stamp(1, 0)).await.unwrap();
     for script in
         [format!("echo {CANARY}; exit 1"), format!("echo '{{\"status\": \"{CANARY}\"'"), "exit 0".to_owned()]
     {
@@ -93,7 +93,8 @@ async fn a_certificate_of_an_unknown_authority_is_refused() {
     let room = Room::open().await;
     let cluster = json!({ "server": room.url });
     let path = room.kubeconfig_for(&cluster, &json!({ "token": CANARY }));
-    let error = Cluster::new(Origin::Kubeconfig(path)).compare(&room.sink()).await.unwrap_err();
+    let cluster = Cluster::new(Origin::Kubeconfig(path));
+    let error = cluster.rehearse(&room.sink(), &[], &stamp(1, 0)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "the Kubernetes API cannot be reached: its certificate is refused (issued by an unknown authority)"
@@ -108,5 +109,5 @@ async fn a_client_certificate_logs_in() {
     let user =
         json!({ "client-certificate": folder.join("renewd.pem"), "client-key": folder.join("renewd.key") });
     let cluster = Cluster::new(Origin::Kubeconfig(room.kubeconfig(&user)));
-    assert_eq!(cluster.compare(&room.sink()).await.unwrap(), None);
+    cluster.rehearse(&room.sink(), &[], &stamp(1, 0)).await.unwrap();
 }

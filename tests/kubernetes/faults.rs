@@ -7,7 +7,7 @@ use renewd::kubernetes::{Cluster, KubeError, Origin, Removed, Written};
 use serde_json::json;
 
 use crate::double::{Double, Fault};
-use crate::room::{RENEWD, Room, account, data, plain, stamp};
+use crate::room::{NAME, RENEWD, Room, account, data, encoded, plain, stamp};
 
 fn double(room: &Room) -> &Double {
     room.double.as_ref().unwrap()
@@ -44,10 +44,12 @@ async fn a_server_that_does_not_answer_costs_its_time_and_no_more() {
     let room = Room::with_double().await;
     let cluster = room.cluster(RENEWD).with_timeout(Duration::from_millis(200));
     double(&room).fault(Method::GET, Fault::Hang);
-    let error = cluster.compare(&room.sink()).await.unwrap_err();
+    let content = data(&[("token", "abc")]);
+    let error = cluster.put(&room.sink(), &content, &stamp(1, 0)).await.unwrap_err();
     assert_eq!(error, KubeError::TimedOut(Duration::from_millis(200)));
     assert!(error.server_away());
-    assert_eq!(cluster.compare(&room.sink()).await.unwrap(), None);
+    let put = cluster.put(&room.sink(), &content, &stamp(1, 0)).await.unwrap();
+    assert_eq!(put.written, Written::Created);
 }
 
 #[tokio::test]
@@ -68,7 +70,8 @@ async fn a_server_that_is_gone_is_away() {
     let room = Room::with_double().await;
     let cluster = json!({ "server": "http://127.0.0.1:9" });
     let path = room.kubeconfig_for(&cluster, &json!({ "token": RENEWD }));
-    let error = Cluster::new(Origin::Kubeconfig(path)).compare(&room.sink()).await.unwrap_err();
+    let cluster = Cluster::new(Origin::Kubeconfig(path));
+    let error = cluster.put(&room.sink(), &data(&[("token", "abc")]), &stamp(1, 0)).await.unwrap_err();
     assert_eq!(error.to_string(), "the Kubernetes API cannot be reached: the connection is refused");
     assert!(error.server_away());
 }
@@ -111,4 +114,75 @@ async fn a_token_that_a_broken_clock_dated_into_the_future_does_not_hold_its_pla
     let put = cluster.put(&room.sink(), &data(&[("token", "right")]), &stamp(8, 5)).await.unwrap();
     assert_eq!(put.written, Written::Updated);
     assert_eq!(room.values().await, plain(&[("token", "right")]));
+}
+
+#[tokio::test]
+async fn what_stands_as_it_was_written_is_compared_by_its_version_alone() {
+    let room = Room::with_double().await;
+    let cluster = room.cluster(RENEWD);
+    let content = data(&[("token", "one")]);
+    let asked = |before: usize| double(&room).requests()[before..].to_vec();
+    let begun = || double(&room).requests().len();
+    let put = async |content: &_, generation| {
+        cluster.put(&room.sink(), content, &stamp(generation, 0)).await.unwrap().written
+    };
+    assert_eq!(put(&content, 1).await, Written::Created);
+    assert_eq!(asked(0)[asked(0).len() - 3..], ["GET", "PATCH", "GET metadata"]);
+    for _ in 0..2 {
+        let before = begun();
+        assert_eq!(put(&content, 1).await, Written::Unchanged);
+        assert_eq!(asked(before), ["GET metadata"]);
+    }
+    // Somebody's label: another version, so all of it is read, once.
+    room.others_patch("kubectl-label", &json!({ "metadata": { "labels": { "team": "a" } } })).await;
+    let before = begun();
+    assert_eq!(put(&content, 1).await, Written::Unchanged);
+    assert_eq!(put(&content, 1).await, Written::Unchanged);
+    assert_eq!(asked(before), ["GET metadata", "GET", "GET metadata"]);
+    // A new token is another matter, and so is what was taken away.
+    let (newer, before) = (data(&[("token", "two")]), begun());
+    assert_eq!(put(&newer, 2).await, Written::Updated);
+    assert_eq!(asked(before), ["GET", "PATCH"]);
+    assert_eq!(cluster.delete(&room.sink(), &account()).await.unwrap(), Removed::Secret);
+    let before = begun();
+    assert_eq!(put(&newer, 2).await, Written::Created);
+    assert_eq!(asked(before), ["GET", "PATCH", "GET metadata"]);
+    // At the start of another agent nothing is known.
+    let other = room.cluster(RENEWD);
+    let before = begun();
+    for _ in 0..2 {
+        let put = other.put(&room.sink(), &newer, &stamp(2, 0)).await.unwrap();
+        assert_eq!(put.written, Written::Unchanged);
+    }
+    assert_eq!(asked(before), ["GET", "GET metadata"]);
+}
+
+#[tokio::test]
+async fn of_two_agents_that_make_a_secret_at_the_same_instant_the_newer_token_stays() {
+    let room = Room::with_double().await;
+    let cluster = room.cluster(RENEWD);
+    let older = |value: &str, generation: &str, issued_at: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": NAME, "annotations": {
+                "renewd.io/account": "messaging", "renewd.io/generation": generation,
+                "renewd.io/issued-at": issued_at,
+            } },
+            "data": { "token": encoded(value) },
+        })
+    };
+    // Another agent has seen that there is no Secret, and its older token arrives after ours.
+    let theirs = older("older", "6", "2023-11-14T22:13:20Z");
+    double(&room).fault(Method::PATCH, Fault::Overtaken(theirs));
+    let put = cluster.put(&room.sink(), &data(&[("token", "newer")]), &stamp(7, 60)).await.unwrap();
+    assert_eq!(put.written, Written::Updated);
+    assert_eq!(room.values().await, plain(&[("token", "newer")]));
+    assert_eq!(room.look().await.unwrap()["metadata"]["annotations"]["renewd.io/generation"], "7");
+
+    // Its newer one stays.
+    assert_eq!(cluster.delete(&room.sink(), &account()).await.unwrap(), Removed::Secret);
+    let theirs = older("newest", "8", "2023-11-14T22:15:20Z");
+    double(&room).fault(Method::PATCH, Fault::Overtaken(theirs));
+    let put = cluster.put(&room.sink(), &data(&[("token", "newer")]), &stamp(7, 60)).await.unwrap();
+    assert_eq!(put.written, Written::NewerThere);
+    assert_eq!(room.values().await, plain(&[("token", "newest")]));
 }

@@ -26,6 +26,17 @@ impl Stage {
     pub(crate) fn set(user: &str, lifetime: u64) -> Self {
         let runtime = Runtime::new().unwrap();
         let room = runtime.block_on(Room::open());
+        Self::at(runtime, room, user, lifetime)
+    }
+
+    /// The same, always with a double.
+    pub(crate) fn with_double(user: &str, lifetime: u64) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let room = runtime.block_on(Room::with_double());
+        Self::at(runtime, room, user, lifetime)
+    }
+
+    fn at(runtime: Runtime, room: Room, user: &str, lifetime: u64) -> Self {
         let authority = room.url.split_once("://").unwrap().1.to_owned();
         let gate = runtime.block_on(Gate::to(authority));
         let kubeconfig = room.kubeconfig_at(gate.address, &json!({ "token": user }));

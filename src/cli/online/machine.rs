@@ -1,5 +1,6 @@
 //! What this machine has to give: the sinks' places, the state directory, the socket and the port.
 
+use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
@@ -23,10 +24,15 @@ pub(super) async fn check(config: &Config, globals: &Globals) -> bool {
     }
     if let Some(socket) = &config.agent.socket {
         const ELSEWHERE: &str = "name another place with `agent.socket`, or `socket: off`";
-        let errors = runtime::could_bind(socket).err().unwrap_or_default();
-        let told =
-            errors.into_iter().map(|error| Obstacle::new(format!("agent.socket: {error}"), Some(ELSEWHERE)));
-        obstacles.extend(told);
+        let name = |what: &dyn Display| format!("agent.socket: {what}");
+        match runtime::could_bind(socket) {
+            Ok(warning) => {
+                warning.iter().for_each(|warning| report::finding(false, &name(warning), Some(ELSEWHERE)));
+            }
+            Err(errors) => obstacles.extend(
+                errors.iter().map(|error| Obstacle::new(name(error), error.hint.or(Some(ELSEWHERE)))),
+            ),
+        }
     }
     let is_about_files = !obstacles.is_empty();
     if let Some(address) = config.agent.listen {

@@ -118,6 +118,7 @@ async fn reach(host: &Host, http: &Http) -> Result<String, Trouble> {
 
 const DNS: &str = "look at /etc/resolv.conf and at the spelling of `base_url`";
 const FIREWALL: &str = "is there a firewall or a proxy on the way? `http: { proxy: ... }` names one";
+const PLAIN: &str = "name the port that does; `http://` is for servers on this machine";
 const TRUST: &str = "a host of your own needs `http: { ca_file: ... }`; a wrong clock spoils this too";
 
 fn trouble(message: String, hint: &'static str) -> Trouble {
@@ -137,6 +138,18 @@ fn connect(host: &Host, http: &Http, addresses: &[SocketAddr]) -> Result<String,
     Err(trouble(format!("no connection: {last}"), FIREWALL))
 }
 
+/// What the handshake failed of: only a certificate that nobody here trusts has to do with `ca_file`.
+fn tls_trouble(error: &io::Error) -> Trouble {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            trouble("the server does not speak TLS on this port".to_owned(), PLAIN)
+        }
+        Some(rustls::Error::InvalidCertificate(_)) => trouble(format!("TLS fails: {error}"), TRUST),
+        _ => Trouble { message: format!("TLS fails: {error}"), hint: None },
+    }
+}
+
 fn handshake(host: &Host, http: &Http, mut stream: TcpStream) -> Result<String, Trouble> {
     let ours = |message: String| Trouble { message, hint: None };
     let config = provider::tls_config(http.ca_file.as_deref(), http.client_identity.as_ref())
@@ -152,7 +165,7 @@ fn handshake(host: &Host, http: &Http, mut stream: TcpStream) -> Result<String, 
         }
         Ok(())
     });
-    done.map_err(|error| trouble(format!("TLS fails: {error}"), TRUST))?;
+    done.map_err(|error| tls_trouble(&error))?;
     let version = match tls.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
         _ => "TLS 1.2",

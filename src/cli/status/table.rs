@@ -290,14 +290,12 @@ mod tests {
     #[test]
     fn why_a_server_is_away_is_said_once_and_its_sinks_and_slow_ones_and_unverified_tokens_have_a_line() {
         let sealed = error(ErrorClass::Transient, "Vault is sealed", 12);
-        let on_vault = |name: &str| crate::observe::status::SinkStatus {
+        let on_vault = |name: &str| SinkStatus {
             server: Some("vault".to_owned()),
             ..sink(name, SinkState::Failed, Some(sealed.clone()))
         };
-        let slow = crate::observe::status::SinkStatus {
-            writing_since: Some(at(-9)),
-            ..sink("file:/nfs/a", SinkState::Unwritten, None)
-        };
+        let slow =
+            SinkStatus { writing_since: Some(at(-9)), ..sink("file:/nfs/a", SinkState::Unwritten, None) };
         let account = AccountStatus {
             unverified: Some(error(ErrorClass::Malformed, "`verify.url` answers HTTP 401", 12)),
             sinks: vec![on_vault("vault:secret/a"), on_vault("vault:secret/b"), slow],

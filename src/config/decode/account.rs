@@ -22,7 +22,7 @@ pub(crate) struct Accounts<'a> {
     defaults: Option<&'a Node<'a>>,
     catalog: Catalog<'a>,
     calendars: Calendars,
-    templates: Templates,
+    templates: Templates<'a>,
     endpoints: Endpoints,
     /// Where the entries of `defaults` stand that some account's provider knows, and those that none did so far.
     fitting: HashSet<Place>,
@@ -71,6 +71,7 @@ impl<'a> Accounts<'a> {
         limits: &'a Limits,
         defaults: Option<&'a Node<'a>>,
         catalog: Catalog<'a>,
+        templates: Templates<'a>,
         pod_namespace: Option<String>,
     ) -> Self {
         Self {
@@ -78,7 +79,7 @@ impl<'a> Accounts<'a> {
             defaults,
             catalog,
             calendars: Calendars::default(),
-            templates: Templates::default(),
+            templates,
             endpoints: Endpoints::default(),
             fitting: HashSet::new(),
             misfits: BTreeMap::new(),
@@ -149,7 +150,7 @@ impl<'a> Accounts<'a> {
         let definition = self.definition(report, &fields);
         let known = definition.as_deref();
 
-        let credentials = self.credentials(report, &fields, known);
+        let credentials = self.credentials(report, name, &fields, known);
         let params = self.params(report, &fields, known);
         let (environment, base_url) = target(report, &fields, known);
         let defaults = self.defaults.map(|defaults| defaults.place);
@@ -158,7 +159,8 @@ impl<'a> Accounts<'a> {
         let http = http::http(report, &fields);
         let verify = hook::verify(report, &fields);
         let on_change = hook::hooks(report, &fields);
-        let sinks = sink::sinks(report, &fields, &mut self.templates, self.pod_namespace.as_deref());
+        let owner = known.map(|definition| (name, definition));
+        let sinks = sink::sinks(report, &fields, &mut self.templates, owner, self.pod_namespace.as_deref());
         for (sink, place) in &sinks {
             let target = match sink {
                 Sink::File(file) => Target::File(file.path.clone()),
@@ -215,6 +217,7 @@ impl<'a> Accounts<'a> {
     fn credentials(
         &mut self,
         report: &mut Report,
+        name: &AccountId,
         fields: &Fields<'_, '_>,
         definition: Option<&Definition>,
     ) -> BTreeMap<String, SecretSource> {
@@ -223,8 +226,13 @@ impl<'a> Accounts<'a> {
         let entries = fields.map(report, "credentials");
         for entry in entries {
             let source = secret::secret(report, entry);
+            let known = definition.and_then(|definition| definition.credential(&entry.key));
+            if let (Some(source), true) = (&source, known.is_some() || definition.is_none()) {
+                let what = format!("account `{name}`, credential {}", words::echo(&entry.key));
+                report.secret(entry.node.place, what, source, known.and_then(|known| known.max_length));
+            }
             let Some(definition) = definition else { continue };
-            let Some(known) = definition.credential(&entry.key) else {
+            let Some(known) = known else {
                 let names = definition.credentials.iter().map(|known| known.name.as_str());
                 let near = words::nearest(&entry.key, names.clone());
                 // A lone word may be a secret that has lost its key.

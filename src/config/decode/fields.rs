@@ -47,7 +47,7 @@ impl<'t, 's> Fields<'t, 's> {
                 },
                 None => {
                     foreign = true;
-                    meant.extend(unknown(report, shape, entry));
+                    meant.extend(unknown(report, shape, entry, entries));
                 }
             }
         }
@@ -273,6 +273,9 @@ pub(super) fn wrong_type(report: &mut Report, node: &Node<'_>, kind: &Kind) {
         Value::Mapping(entries) if looks_like_template(entries) => {
             finding.hint("a template needs quotes, as in \"{{ access_token }}\"");
         }
+        Value::Mapping(_) if matches!(kind, Kind::List(_)) => {
+            finding.hint("each item of a list begins with `- `");
+        }
         _ => {}
     }
 }
@@ -300,14 +303,42 @@ fn looks_like_template(entries: &[Entry<'_>]) -> bool {
 }
 
 /// Reports it; the key that it was meant to be, where one is near enough.
-fn unknown(report: &mut Report, shape: &'static Shape, entry: &Entry<'_>) -> Option<&'static str> {
+fn unknown(
+    report: &mut Report,
+    shape: &'static Shape,
+    entry: &Entry<'_>,
+    beside: &[Entry<'_>],
+) -> Option<&'static str> {
     let keys =
         || shape.fields.iter().filter(|field| !matches!(field.kind, Kind::Refused(_))).map(|field| field.key);
-    let hint = words::suggest(&entry.key, keys(), "the keys here are");
+    let hint = below(shape, &entry.key, beside)
+        .unwrap_or_else(|| words::suggest(&entry.key, keys(), "the keys here are"));
     report
         .error(entry.place, format!("unknown key {} in {}", words::echo(&entry.key), shape.title()))
         .hint(hint);
     words::nearest(&entry.key, keys())
+}
+
+/// Where the key belongs, if it is one of a section beside it, or of the only section that has it and is required.
+fn below(shape: &'static Shape, key: &str, beside: &[Entry<'_>]) -> Option<String> {
+    let inner = |kind: &'static Kind| match kind {
+        Kind::Section(inner) => Some(*inner),
+        Kind::Either(kinds) => kinds.iter().find_map(|kind| match kind {
+            Kind::Section(inner) => Some(*inner),
+            _ => None,
+        }),
+        _ => None,
+    };
+    let is_there = |field: &Field| field.required || beside.iter().any(|entry| *entry.key == *field.key);
+    let (above, inner) = shape
+        .fields
+        .iter()
+        .filter(|field| is_there(field))
+        .filter_map(|field| Some((field.key, inner(&field.kind)?)))
+        .find(|(_, inner)| inner.field(key).is_some())?;
+    let needed = inner.fields.iter().filter(|field| field.required && field.key != key);
+    let keys: String = needed.map(|field| format!("{}: ..., ", field.key)).collect();
+    Some(format!("it belongs under `{above}`: `{above}: {{ {keys}{key}: ... }}`"))
 }
 
 fn known(shape: &'static Shape) -> String {

@@ -44,6 +44,13 @@ fn hook(report: &mut Report, item: &Node<'_>) -> Option<Hook> {
             Some(Hook::Signal { pid_file: pid_file?, signal: signal? })
         }
         "command" => match fields.node("command").map(|node| &node.value) {
+            Some(Value::Scalar(_)) => {
+                let place = fields.place_of("command");
+                report
+                    .error(place, "expected a list of the program and its arguments, found a single value")
+                    .hint("write `command: [PROGRAM, ARGUMENT]`; no shell is involved");
+                None
+            }
             Some(Value::Mapping(_)) => {
                 let fields = fields.section(report, "command", &COMMAND)?;
                 let argv = secret::argv(report, &fields, "argv");
@@ -56,6 +63,12 @@ fn hook(report: &mut Report, item: &Node<'_>) -> Option<Hook> {
             }
         },
         _ => {
+            if let Some(node) = fields.node("webhook").filter(|node| node.scalar().is_some()) {
+                report
+                    .error(node.place, format!("expected a mapping, found {}", node.what()))
+                    .hint("write `webhook: { url: URL }`");
+                return None;
+            }
             let fields = fields.section(report, "webhook", &WEBHOOK)?;
             let url = fields.parsed(report, "url", urls::outward);
             let timeout = exchange(report, &fields);

@@ -24,6 +24,7 @@ mod templates;
 mod urls;
 mod vault;
 
+use super::model::SecretSource;
 use super::tree::Place;
 
 pub(crate) use account::{Accounts, Resolved};
@@ -33,6 +34,7 @@ pub(crate) use cross::{Whole, check as cross_check};
 pub(crate) use fields::Fields;
 pub(crate) use provider::{check_name as check_provider_name, definition};
 pub(crate) use sources::{Sources, template_files};
+pub(crate) use template::Templates;
 pub(crate) use templates::templates;
 pub(crate) use vault::vault;
 
@@ -43,6 +45,21 @@ pub(crate) struct Report {
     pub(crate) errors: Vec<Finding>,
     /// These do not refuse it.
     pub(crate) warnings: Vec<Finding>,
+    /// The secrets that are named, whatever else is wrong.
+    pub(crate) secrets: Vec<Named>,
+}
+
+/// A secret that the configuration names.
+#[derive(Debug)]
+pub(crate) struct Named {
+    /// Where its source stands.
+    pub(crate) place: Place,
+    /// Which it is, in words; no two are the same.
+    pub(crate) what: String,
+    /// Where it comes from.
+    pub(crate) source: SecretSource,
+    /// The most characters that the vendor takes.
+    pub(crate) longest: Option<usize>,
 }
 
 /// One finding at its place.
@@ -69,6 +86,17 @@ impl Report {
     /// Notes a warning.
     pub(crate) fn warn(&mut self, place: Place, message: impl Into<String>) -> &mut Finding {
         push(&mut self.warnings, place, message.into())
+    }
+
+    /// Notes a secret.
+    pub(crate) fn secret(
+        &mut self,
+        place: Place,
+        what: String,
+        source: &SecretSource,
+        longest: Option<usize>,
+    ) {
+        self.secrets.push(Named { place, what, source: source.clone(), longest });
     }
 
     /// Notes a key that stands twice in one mapping. The second one is in no tree any more.

@@ -99,10 +99,24 @@ fn cron(text: &str) -> Result<(), Refusal> {
     }
     let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Optional).build();
     match parser.parse(text) {
-        Ok(_) => Ok(()),
+        Ok(_) if comes(&parser, text) => Ok(()),
+        Ok(_) => Err(Refusal::because("a date that never comes: there is none in eight years")
+            .with_hint("does that month have such a day? February ends on the 29th at the latest")),
         Err(_) => Err(Refusal::because("not a valid cron expression").with_hint(
             "second, minute, hour, day of the month, month, day of the week, as in \"0 0 4 * * *\"",
         )),
+    }
+}
+
+/// Whether the times of an expression of six fields come at all. Eight years in a row hold every date that there is, but
+/// for those around a century without a leap day.
+fn comes(parser: &CronParser, text: &str) -> bool {
+    const FIRST_OF_2024: i64 = 1_704_067_200;
+    let years = parser.parse(&format!("{text} 2024-2031"));
+    let from = chrono::DateTime::from_timestamp(FIRST_OF_2024, 0);
+    match (years, from) {
+        (Ok(years), Some(from)) => years.find_next_occurrence(&from, true).is_ok(),
+        _ => true,
     }
 }
 

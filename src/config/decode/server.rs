@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::scalar::Refusal;
 use super::sink::on_remove;
-use super::template::Templates;
+use super::template::{Owner, Templates};
 use super::{Fields, Report, vault};
 use crate::config::model::{KubernetesSink, KvVersion, OnRemove, Sink, VaultSink};
 use crate::config::shape::{KUBERNETES_SINK, VAULT_SINK};
@@ -14,7 +14,8 @@ use crate::config::tree::{Place, Value};
 pub(super) fn in_vault(
     report: &mut Report,
     sink: &Fields<'_, '_>,
-    templates: &mut Templates,
+    templates: &mut Templates<'_>,
+    owner: Owner<'_>,
 ) -> Option<(Sink, Place)> {
     let node = sink.node("vault")?;
     if let Value::Scalar(_) = node.value {
@@ -27,7 +28,7 @@ pub(super) fn in_vault(
     let mount = fields.parsed(report, "mount", vault::place);
     let kv = vault::kv(report, &fields);
     let path = vault::path(report, &fields, "path", kv);
-    let written = written(report, &fields, "fields", templates, vault::field_name);
+    let written = written(report, &fields, "fields", templates, owner, vault::field_name);
     let on_remove = on_remove(report, &fields);
     let sink = VaultSink { mount: mount?, path: path?, kv, fields: written, on_remove };
     Some((Sink::Vault(sink), fields.place_of("path")))
@@ -37,7 +38,8 @@ pub(super) fn in_vault(
 pub(super) fn in_kubernetes(
     report: &mut Report,
     sink: &Fields<'_, '_>,
-    templates: &mut Templates,
+    templates: &mut Templates<'_>,
+    owner: Owner<'_>,
     pod_namespace: Option<&str>,
 ) -> Option<(Sink, Place)> {
     let fields = sink.section(report, "kubernetes", &KUBERNETES_SINK)?;
@@ -46,7 +48,7 @@ pub(super) fn in_kubernetes(
         true => fields.parsed(report, "namespace", label),
         false => pod_namespace_of(report, &fields, pod_namespace),
     };
-    let keys = written(report, &fields, "keys", templates, key);
+    let keys = written(report, &fields, "keys", templates, owner, key);
     let on_remove = on_remove(report, &fields);
     let sink = KubernetesSink { secret: secret?, namespace: namespace?, keys, on_remove };
     Some((Sink::Kubernetes(sink), fields.place_of("secret")))
@@ -72,7 +74,8 @@ fn written(
     report: &mut Report,
     fields: &Fields<'_, '_>,
     key: &str,
-    templates: &mut Templates,
+    templates: &mut Templates<'_>,
+    owner: Owner<'_>,
     name: impl Fn(&str) -> Result<String, Refusal>,
 ) -> Option<BTreeMap<String, String>> {
     fields.node(key)?;
@@ -88,10 +91,7 @@ fn written(
                 finding.hint = hint;
             }
         }
-        if let Err(Refusal { message, hint }) = templates.sink(text) {
-            let finding = report.error(entry.node.place, message.unwrap_or_default());
-            finding.hint = hint;
-        }
+        templates.sink(report, &entry.node, text, None, owner);
     }
     if written.is_empty() && report.errors.len() == errors {
         report

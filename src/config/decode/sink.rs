@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::template::Templates;
+use super::template::{Owner, Templates};
 use super::{Fields, Report, paths, scalar, server};
 use crate::config::model::{Content, FileSink, OnRemove, Sink, WhenExpired, WriteMode};
 use crate::config::shape::{FILE, SINK};
@@ -12,7 +12,8 @@ use crate::config::tree::{Node, Place, Value};
 pub(super) fn sinks(
     report: &mut Report,
     account: &Fields<'_, '_>,
-    templates: &mut Templates,
+    templates: &mut Templates<'_>,
+    owner: Owner<'_>,
     pod_namespace: Option<&str>,
 ) -> Vec<(Sink, Place)> {
     let Some(node) = account.node("sinks") else { return Vec::new() };
@@ -22,13 +23,14 @@ pub(super) fn sinks(
             .hint("write each sink as an item: `- file: /run/renewd/NAME.token`");
         return Vec::new();
     };
-    items.iter().filter_map(|item| sink(report, item, templates, pod_namespace)).collect()
+    items.iter().filter_map(|item| sink(report, item, templates, owner, pod_namespace)).collect()
 }
 
 fn sink(
     report: &mut Report,
     item: &Node<'_>,
-    templates: &mut Templates,
+    templates: &mut Templates<'_>,
+    owner: Owner<'_>,
     pod_namespace: Option<&str>,
 ) -> Option<(Sink, Place)> {
     if item.scalar().is_some() {
@@ -43,16 +45,17 @@ fn sink(
         return None;
     }
     match fields.only(report, "a sink has exactly one target")? {
-        "file" => file_sink(report, &fields, templates),
-        "vault" => server::in_vault(report, &fields, templates),
-        _ => server::in_kubernetes(report, &fields, templates, pod_namespace),
+        "file" => file_sink(report, &fields, templates, owner),
+        "vault" => server::in_vault(report, &fields, templates, owner),
+        _ => server::in_kubernetes(report, &fields, templates, owner, pod_namespace),
     }
 }
 
 fn file_sink(
     report: &mut Report,
     fields: &Fields<'_, '_>,
-    templates: &mut Templates,
+    templates: &mut Templates<'_>,
+    owner: Owner<'_>,
 ) -> Option<(Sink, Place)> {
     let entry = fields.entry("file")?;
     match &entry.node.value {
@@ -73,7 +76,7 @@ fn file_sink(
         Value::Mapping(_) => {
             let fields = fields.section(report, "file", &FILE)?;
             let place = fields.place_of("path");
-            file(report, &fields, templates).map(|sink| (Sink::File(sink), place))
+            file(report, &fields, templates, owner).map(|sink| (Sink::File(sink), place))
         }
         Value::Sequence(_) => {
             report.error(entry.node.place, "expected a path or a mapping, found a list");
@@ -84,9 +87,14 @@ fn file_sink(
 
 const PRIVATE: u32 = 0o600;
 
-fn file(report: &mut Report, fields: &Fields<'_, '_>, templates: &mut Templates) -> Option<FileSink> {
+fn file(
+    report: &mut Report,
+    fields: &Fields<'_, '_>,
+    templates: &mut Templates<'_>,
+    owner: Owner<'_>,
+) -> Option<FileSink> {
     let path = fields.parsed(report, "path", paths::absolute);
-    let content = content(report, fields, path.as_deref(), templates);
+    let content = content(report, fields, path.as_deref(), templates, owner);
     let mode = mode(report, fields);
     let write = write_mode(report, fields);
     let sink = FileSink {
@@ -131,22 +139,26 @@ fn content(
     report: &mut Report,
     fields: &Fields<'_, '_>,
     path: Option<&Path>,
-    templates: &mut Templates,
+    templates: &mut Templates<'_>,
+    owner: Owner<'_>,
 ) -> Content {
     const WORDS: [(&str, &Content); 3] =
         [("token", &Content::Token), ("header", &Content::Header), ("json", &Content::Json)];
     let choice = fields.choice(report, "content", &WORDS);
-    let template = fields.parsed(report, "template", |text| templates.sink(text).map(|()| text.to_owned()));
+    let template = fields.text(report, "template").filter(|text| {
+        let node = fields.node("template");
+        node.is_some_and(|node| templates.sink(report, node, text, path, owner))
+    });
     if fields.has("content") && fields.has("template") {
         report.error(fields.place_of("template"), "give `content` or `template`, not both");
     }
-    if let (Some(template), Some(path)) = (&template, path)
+    if let (Some(template), Some(path)) = (template, path)
         && quotes_twice(path, template).is_some()
     {
         report.warn(fields.place_of("template"), QUOTES_TWICE.0).hint(QUOTES_TWICE.1);
     }
     match template {
-        Some(template) => Content::Template(template),
+        Some(template) => Content::Template(template.to_owned()),
         None => choice.cloned().unwrap_or(Content::Token),
     }
 }

@@ -11,12 +11,16 @@ use crate::config::tree::{Node, Place, Source, Text};
 /// The largest template.
 pub(super) const MAX_SOURCE: usize = 1 << 20;
 
+/// The configuration's files in order: where they are, and their texts.
+#[derive(Clone, Default)]
+pub(crate) struct Files<'a>(Vec<(&'a Path, &'a str)>);
+
 /// The configuration's files, and the templates that they name; each template's file is read once.
 pub(crate) struct Sources<'a> {
     /// The main file as the user named it.
     main: &'a Path,
-    /// The configuration's files in order: where they are, and their texts.
-    files: Vec<(&'a Path, &'a str)>,
+    /// The configuration's files.
+    pub(crate) files: Files<'a>,
     /// The templates' files; their places count on from those of `files`.
     pub(crate) templates: Vec<TemplateSource>,
 }
@@ -42,12 +46,12 @@ pub(super) enum Stand<'n> {
 impl<'a> Sources<'a> {
     /// Before any template was read.
     pub(crate) fn new(main: &'a Path, files: Vec<(&'a Path, &'a str)>) -> Self {
-        Self { main, files, templates: Vec::new() }
+        Self { main, files: Files(files), templates: Vec::new() }
     }
 
     /// The template's file that `written` names in the configuration's file of that index.
     pub(super) fn read(&mut self, file: u32, written: &str) -> Result<(u32, &TemplateSource), Refusal> {
-        let folder = self.files.get(file as usize).and_then(|(path, _)| path.parent());
+        let folder = self.files.0.get(file as usize).and_then(|(path, _)| path.parent());
         let path = locate(folder.unwrap_or(Path::new("/")), written)?;
         let known = self.templates.iter().position(|known| known.path == path);
         let at = known.unwrap_or_else(|| {
@@ -62,13 +66,13 @@ impl<'a> Sources<'a> {
         let template = &self.templates[at];
         match &template.refusal {
             Some(refusal) => Err(refusal.clone()),
-            None => Ok(((self.files.len() + at) as u32, template)),
+            None => Ok(((self.files.0.len() + at) as u32, template)),
         }
     }
 
     /// Relative to the main file's folder as the user named it, where it is below.
     fn label(&self, path: &Path) -> String {
-        let folder = self.files.first().and_then(|(main, _)| main.parent());
+        let folder = self.files.0.first().and_then(|(main, _)| main.parent());
         let relative = folder.and_then(|folder| path.strip_prefix(folder).ok());
         match (self.main.parent(), relative) {
             (Some(parent), Some(relative)) => parent.join(relative).display().to_string(),
@@ -80,12 +84,19 @@ impl<'a> Sources<'a> {
     pub(super) fn place(&self, stand: Stand<'_>, text: &str, offset: usize) -> Place {
         match stand {
             Stand::File(file) => at(file, offset),
-            Stand::Inline(node) => self.inline(node, text, offset).unwrap_or(node.place),
+            Stand::Inline(node) => self.files.place(node, text, offset),
         }
     }
+}
 
-    fn inline(&self, node: &Node<'_>, text: &str, offset: usize) -> Option<Place> {
-        let (_, file) = self.files.get(node.place.file as usize)?;
+impl Files<'_> {
+    /// The place of byte `offset` of the text that stands at `node`; that of the whole where it cannot be told.
+    pub(super) fn place(&self, node: &Node<'_>, text: &str, offset: usize) -> Place {
+        self.within(node, text, offset).unwrap_or(node.place)
+    }
+
+    fn within(&self, node: &Node<'_>, text: &str, offset: usize) -> Option<Place> {
+        let (_, file) = self.0.get(node.place.file as usize)?;
         if let Text::Borrowed(part) = &node.scalar()?.text {
             let start = part.as_ptr().addr().checked_sub(file.as_ptr().addr())?;
             return (start + part.len() <= file.len()).then(|| at(node.place.file, start + offset));

@@ -1,12 +1,19 @@
 //! Templates: that they parse, and that they name only what there will be.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::path::Path;
 
 use minijinja::{Environment, UndefinedBehavior};
 
+use super::Report;
 use super::jinja::{self, Fault, Root, Uses};
 use super::scalar::Refusal;
+use super::sources::Files;
+use crate::config::definition::Definition;
+use crate::config::model::{Flaw, Sees, Trial, TryOut};
+use crate::config::tree::{Node, Place};
 use crate::config::words;
+use crate::domain::AccountId;
 
 /// The longest template.
 const MAX_TEMPLATE: usize = 256 << 10;
@@ -15,25 +22,78 @@ const MAX_EXPRESSION: usize = 1 << 10;
 /// The most `{% ... %}`, for the same reason.
 const MAX_STATEMENTS: usize = 200;
 
-/// Checks templates; those seen before cost a look-up.
-#[derive(Default)]
-pub(crate) struct Templates {
-    sinks: HashSet<String>,
+/// Checks templates of sinks; those seen before cost a look-up.
+pub(crate) struct Templates<'a> {
+    files: Files<'a>,
+    try_out: &'a TryOut,
+    /// What was read of those without a fault, by their texts.
+    good: HashMap<String, Uses>,
+    /// What came of rendering, by text, ending of the path and provider.
+    tried: HashMap<(String, String, String), Option<Flaw>>,
 }
 
-impl Templates {
-    /// Checks the template of a sink.
-    pub(super) fn sink(&mut self, text: &str) -> Result<(), Refusal> {
-        if self.sinks.contains(text) {
-            return Ok(());
-        }
-        let uses = uses(text, MAX_TEMPLATE, Root::Document).map_err(|wrong| wrong.refusal)?;
-        if let Some(Fault { message, hint, .. }) = uses.faults.into_iter().next() {
-            return Err(Refusal::because(message).with_hint(hint));
-        }
-        self.sinks.insert(text.to_owned());
-        Ok(())
+/// Whose sink a template is: `None` where its provider is not known.
+pub(super) type Owner<'o> = Option<(&'o AccountId, &'o Definition)>;
+
+impl<'a> Templates<'a> {
+    /// Before the first; `try_out` renders.
+    pub(crate) fn new(files: Files<'a>, try_out: &'a TryOut) -> Self {
+        Self { files, try_out, good: HashMap::new(), tried: HashMap::new() }
     }
+
+    /// Checks the template at `node`, which makes the file `path` (a field or key without one). Whether it can be one.
+    pub(super) fn sink(
+        &mut self,
+        report: &mut Report,
+        node: &Node<'_>,
+        text: &str,
+        path: Option<&Path>,
+        owner: Owner<'_>,
+    ) -> bool {
+        let place = |offset| self.files.place(node, text, offset);
+        if !self.good.contains_key(text) {
+            let uses = match uses(text, MAX_TEMPLATE, Root::Document) {
+                Ok(uses) => uses,
+                Err(wrong) => {
+                    wrong.tell(report, text, place);
+                    return false;
+                }
+            };
+            if !uses.faults.is_empty() {
+                for Fault { offset, message, hint, .. } in uses.faults {
+                    report.error(place(offset), message).hint(hint);
+                }
+                return false;
+            }
+            self.good.insert(text.to_owned(), uses);
+        }
+        if let Some(offset) = one_brace(text) {
+            report.warn(place(offset), ONE_BRACE.0).hint(ONE_BRACE.1);
+        }
+        if let (Some((name, definition)), Some(uses)) = (owner, self.good.get(text))
+            && is_template(text)
+        {
+            let ending = path.and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+            let ending = ending.rsplit_once('.').map(|(_, ending)| ending.to_owned()).unwrap_or_default();
+            let known = (text.to_owned(), ending, definition.name.clone());
+            let trial = Trial { text, path, sees: Sees::One(name, definition) };
+            let flaw = self.tried.entry(known).or_insert_with(|| (self.try_out)(&trial));
+            return flaw.as_ref().is_none_or(|flaw| !told(report, uses, flaw, place));
+        }
+        true
+    }
+}
+
+/// Tells what came of a rendering: an error only where it must come to that. Whether it is one.
+pub(super) fn told(report: &mut Report, uses: &Uses, flaw: &Flaw, place: impl Fn(usize) -> Place) -> bool {
+    let certain = flaw.certain && !uses.depends(flaw.offset);
+    let at = place(flaw.offset);
+    let finding = match certain {
+        true => report.error(at, format!("this cannot be rendered: {}", flaw.what)),
+        false => report.warn(at, format!("this may not be rendered, depending on the token: {}", flaw.what)),
+    };
+    finding.hint.clone_from(&flaw.hint);
+    certain
 }
 
 /// A template that is none.
@@ -41,6 +101,16 @@ pub(super) struct Wrong {
     /// The line, from 1.
     pub(super) line: usize,
     pub(super) refusal: Refusal,
+}
+
+impl Wrong {
+    /// Tells it at the line's beginning.
+    pub(super) fn tell(self, report: &mut Report, text: &str, place: impl Fn(usize) -> Place) {
+        let Self { line, refusal: Refusal { message, hint } } = self;
+        let offset = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+        let message = message.unwrap_or_default().replace(&format!(" on its line {line}"), "");
+        report.error(place(offset), message).hint = hint;
+    }
 }
 
 /// What a template of at most so many bytes names.
@@ -57,6 +127,21 @@ pub(super) fn uses(text: &str, most: usize, root: Root) -> Result<Uses, Wrong> {
     environment().template_from_str(text).map_err(syntax)?;
     jinja::uses(text, root).map_err(syntax)
 }
+
+/// Where a value has one brace in place of two: `{ access_token }`. `${access_token}` is a shell's own.
+pub(super) fn one_brace(text: &str) -> Option<usize> {
+    let is_value = |(at, _): &(usize, &str)| {
+        let (before, inner) = (&text[..*at], &text[at + 1..]);
+        let Some((word, after)) = inner.split_once('}') else { return false };
+        let name = word.split(['|', '.', '[']).next().unwrap_or_default().trim();
+        !before.ends_with(['{', '$']) && !after.starts_with('}') && jinja::is_known(name)
+    };
+    text.match_indices('{').find(is_value).map(|(at, _)| at)
+}
+
+/// What is said of [`one_brace`], and what to do.
+pub(super) const ONE_BRACE: (&str, &str) =
+    ("one brace: this stands in the file as it is", "a value has two, as in `{{ access_token }}`");
 
 /// Whether there is anything to render.
 fn is_template(text: &str) -> bool {
@@ -97,6 +182,7 @@ pub(super) fn render(text: &str, values: &minijinja::Value) -> Result<String, Re
 
 fn environment() -> Environment<'static> {
     let mut environment = Environment::empty();
+    environment.set_debug(false); // else errors carry values, in debug builds
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(100_000));
     environment
@@ -166,10 +252,17 @@ fn end_of(inner: &str, close: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::tree::parse;
 
     #[test]
     fn a_sink_template_sees_the_token_document() {
-        let mut templates = Templates::default();
+        let errors = |text: &str| {
+            let node = parse(0, "x", &mut Report::default()).unwrap();
+            let mut report = Report::default();
+            let mut templates = Templates::new(Files::default(), &|_| None);
+            assert_eq!(templates.sink(&mut report, &node, text, None, None), report.errors.is_empty());
+            report.errors.len()
+        };
         for good in [
             "plain",
             "TOKEN={{ access_token }}\n",
@@ -178,7 +271,7 @@ mod tests {
             "{% if generation > 1 %}{{ account }}{% endif %}",
             "{{ expires_at|datetime('%Y', 'Asia/Seoul') }}{{ extra|json }}",
         ] {
-            assert_eq!(templates.sink(good), Ok(()), "{good}");
+            assert_eq!(errors(good), 0, "{good}");
         }
         for bad in [
             "{{ acess_token }}",
@@ -189,7 +282,7 @@ mod tests {
             "{% include 'x' %}",
             "{{ a b }}",
         ] {
-            assert!(templates.sink(bad).is_err(), "{bad}");
+            assert!(errors(bad) > 0, "{bad}");
         }
     }
 
@@ -213,7 +306,7 @@ mod tests {
             format!("{{{{ 1{} }}}}", " if 1 else 1".repeat(80)),
         ];
         for text in deep {
-            let _ = Templates::default().sink(&text);
+            let _ = uses(&text, MAX_TEMPLATE, Root::Document);
         }
     }
 }

@@ -1,14 +1,15 @@
 //! `templates:`: files made from several accounts' tokens.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::jinja::{Fault, Root};
+use super::jinja::{Fault, Root, Uses};
 use super::scalar::Refusal;
 use super::sources::{MAX_SOURCE, Sources, Stand};
-use super::template::{Wrong, uses};
+use super::template::{ONE_BRACE, one_brace, told, uses};
 use super::{Fields, Report, Resolved, hook, paths, scalar, sink};
-use crate::config::model::{TemplateForm, TemplateTarget, TemplateText, WriteMode};
+use crate::config::definition::Definition;
+use crate::config::model::{Sees, TemplateForm, TemplateTarget, TemplateText, Trial, TryOut, WriteMode};
 use crate::config::shape::{TEMPLATE_FILE, TEMPLATE_TARGET};
 use crate::config::tree::{Node, Place, Value};
 use crate::config::words;
@@ -24,8 +25,9 @@ pub(crate) fn templates<'n>(
     sources: &mut Sources<'_>,
     names: &HashMap<&str, Place>,
     resolved: &[Resolved],
+    try_out: &TryOut,
 ) -> Vec<Made> {
-    let mut decoder = Decoder { sources, names, resolved };
+    let mut decoder = Decoder { sources, names, resolved, try_out };
     let mut made = Vec::new();
     for part in parts {
         for item in part.items(report, "templates") {
@@ -39,13 +41,18 @@ struct Decoder<'d, 's> {
     sources: &'d mut Sources<'s>,
     names: &'d HashMap<&'d str, Place>,
     resolved: &'d [Resolved],
+    try_out: &'d TryOut,
 }
 
 /// The accounts that the texts of one target name.
 #[derive(Default)]
-struct Needed {
+struct Needed<'n> {
+    /// The texts themselves: where each stands, the name of its file, what was found in it.
+    texts: Vec<(Stand<'n>, String, PathBuf, Uses)>,
     all: bool,
     accounts: BTreeSet<AccountId>,
+    /// A value in them seems to have one brace.
+    one_brace: bool,
     /// Something of it could not be read, so that "none" means nothing.
     broken: bool,
 }
@@ -80,13 +87,18 @@ impl Decoder<'_, '_> {
         let on_change = hook::hooks(report, &fields);
         let accounts: Vec<AccountId> = match needed.all {
             true => self.resolved.iter().map(|one| one.account.name.clone()).collect(),
-            false => needed.accounts.into_iter().collect(),
+            false => needed.accounts.iter().cloned().collect(),
         };
         if accounts.is_empty() && !needed.broken && (!needed.all || self.names.is_empty()) {
-            report.error(fields.place_of(path_key), "the template names no account").hint(
-                "name one, as in `{{ accounts.NAME.access_token }}`; renewd writes what changes with a token",
-            );
+            let finding = report.error(fields.place_of(path_key), "the template names no account");
+            match needed.one_brace {
+                true => finding.hint("a value has two braces, as in `{{ accounts.NAME.access_token }}`"),
+                false => finding.hint(
+                    "name one, as in `{{ accounts.NAME.access_token }}`; renewd writes what changes with a token",
+                ),
+            };
         }
+        self.try_out(report, &needed, &accounts);
         let place = fields.place_of(path_key);
         let target =
             TemplateTarget { path: path?, form: form?, accounts, mode, owner, group, on_remove, on_change };
@@ -97,7 +109,7 @@ impl Decoder<'_, '_> {
         &mut self,
         report: &mut Report,
         fields: &Fields<'n, 'n>,
-        needed: &mut Needed,
+        needed: &mut Needed<'n>,
     ) -> Option<TemplateForm> {
         if let Some(entry) = fields.entry("files") {
             report.error(entry.place, "`files` goes with `directory`").hint("give `source` or `inline` here");
@@ -112,7 +124,7 @@ impl Decoder<'_, '_> {
         &mut self,
         report: &mut Report,
         fields: &Fields<'n, 'n>,
-        needed: &mut Needed,
+        needed: &mut Needed<'n>,
     ) -> Option<TemplateForm> {
         for key in ["source", "inline"] {
             if let Some(entry) = fields.entry(key) {
@@ -167,7 +179,7 @@ impl Decoder<'_, '_> {
         report: &mut Report,
         fields: &Fields<'n, 'n>,
         name: &Path,
-        needed: &mut Needed,
+        needed: &mut Needed<'n>,
     ) -> Option<TemplateText> {
         needed.broken = true;
         match (fields.node("source"), fields.node("inline")) {
@@ -209,7 +221,7 @@ impl Decoder<'_, '_> {
         report: &mut Report,
         node: &'n Node<'n>,
         name: &Path,
-        needed: &mut Needed,
+        needed: &mut Needed<'n>,
     ) -> Option<TemplateText> {
         let text = match node.scalar() {
             Some(scalar) if !scalar.is_null() => scalar.text.to_string(),
@@ -223,42 +235,70 @@ impl Decoder<'_, '_> {
         Some(TemplateText { source: None, text })
     }
 
-    fn check(&mut self, report: &mut Report, stand: Stand<'_>, text: &str, name: &Path, needed: &mut Needed) {
+    fn check<'n>(
+        &mut self,
+        report: &mut Report,
+        stand: Stand<'n>,
+        text: &str,
+        name: &Path,
+        needed: &mut Needed<'n>,
+    ) {
         if let Some(offset) = sink::quotes_twice(name, text) {
             let (message, hint) = sink::QUOTES_TWICE;
             report.warn(self.sources.place(stand, text, offset), message).hint(hint);
         }
+        if let Some(offset) = one_brace(text) {
+            needed.one_brace = true;
+            report.warn(self.sources.place(stand, text, offset), ONE_BRACE.0).hint(ONE_BRACE.1);
+        }
         let uses = match uses(text, MAX_SOURCE, Root::Accounts) {
             Ok(uses) => uses,
-            Err(Wrong { line, refusal: Refusal { message, hint } }) => {
+            Err(wrong) => {
                 needed.broken = true;
-                let offset = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-                let place = self.sources.place(stand, text, offset);
-                let message = message.unwrap_or_default().replace(&format!(" on its line {line}"), "");
-                report.error(place, message).hint = hint;
+                wrong.tell(report, text, |offset| self.sources.place(stand, text, offset));
                 return;
             }
         };
         needed.broken |= !uses.faults.is_empty();
-        for Fault { offset, message, hint, account } in uses.faults {
+        for Fault { offset, message, hint, account } in &uses.faults {
             // Of an account that is not there, that is said once, below.
-            if account.is_some_and(|account| !self.names.contains_key(account.as_str())) {
+            if account.as_ref().is_some_and(|account| !self.names.contains_key(account.as_str())) {
                 continue;
             }
-            report.error(self.sources.place(stand, text, offset), message).hint(hint);
+            report.error(self.sources.place(stand, text, *offset), message).hint(hint);
         }
         needed.all |= uses.all.is_some();
-        for (account, offset) in uses.accounts {
-            match AccountId::new(&account).ok().filter(|_| self.names.contains_key(account.as_str())) {
+        for (account, offset) in &uses.accounts {
+            match AccountId::new(account).ok().filter(|_| self.names.contains_key(account.as_str())) {
                 Some(id) => {
                     needed.accounts.insert(id);
                 }
                 None => {
                     needed.broken = true;
-                    let place = self.sources.place(stand, text, offset);
-                    let message = format!("there is no account {}", words::echo(&account));
-                    report.error(place, message).hint(self.meant(&account));
+                    let place = self.sources.place(stand, text, *offset);
+                    let message = format!("there is no account {}", words::echo(account));
+                    report.error(place, message).hint(self.meant(account));
                 }
+            }
+        }
+        needed.texts.push((stand, text.to_owned(), name.to_owned(), uses));
+    }
+
+    /// Renders each text once, where all accounts that it sees are right.
+    fn try_out(&self, report: &mut Report, needed: &Needed<'_>, accounts: &[AccountId]) {
+        let known = self.resolved.iter().map(|one| (&one.account.name, &*one.account.provider));
+        let members: Vec<(&AccountId, &Definition)> = match needed.all {
+            true => known.collect(),
+            false => known.filter(|(name, _)| accounts.contains(name)).collect(),
+        };
+        let wanted = if needed.all { self.names.len() } else { accounts.len() };
+        if needed.broken || members.len() != wanted {
+            return;
+        }
+        for (stand, text, name, uses) in &needed.texts {
+            let trial = Trial { text, path: Some(name), sees: Sees::Several(&members) };
+            if let Some(flaw) = (self.try_out)(&trial) {
+                told(report, uses, &flaw, |offset| self.sources.place(*stand, text, offset));
             }
         }
     }

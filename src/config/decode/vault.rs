@@ -36,7 +36,11 @@ fn login(report: &mut Report, auth: &Fields<'_, '_>) -> Option<VaultAuth> {
             let fields = auth.section(report, method, &KUBERNETES_AUTH)?;
             let role = fields.parsed(report, "role", word);
             let jwt = own_secret(report, &fields, "jwt");
-            let jwt = jwt.unwrap_or_else(|| SecretSource::File(SERVICE_ACCOUNT.into()));
+            let jwt = jwt.unwrap_or_else(|| {
+                let pods_own = SecretSource::File(SERVICE_ACCOUNT.into());
+                report.secret(fields.place, "`vault.auth`, `jwt`".to_owned(), &pods_own, None);
+                pods_own
+            });
             let mount = mount_of(report, &fields, method);
             Some(VaultAuth::Kubernetes { role: role?, jwt, mount })
         }
@@ -68,6 +72,7 @@ fn own_secret(report: &mut Report, fields: &Fields<'_, '_>, key: &str) -> Option
             .hint("give it as `{ file: ... }`, `{ env: ... }`, `{ credential: ... }` or `{ command: ... }`");
         return None;
     }
+    report.secret(entry.node.place, format!("`vault.auth`, `{key}`"), &source, None);
     Some(source)
 }
 
@@ -77,6 +82,12 @@ fn mount_of(report: &mut Report, fields: &Fields<'_, '_>, default: &str) -> Stri
 
 /// A key of a secret there.
 pub(super) fn key(report: &mut Report, secret: &Fields<'_, '_>) -> Option<VaultKey> {
+    if let Some(node) = secret.node("vault").filter(|node| node.scalar().is_some()) {
+        report
+            .error(node.place, format!("expected a mapping, found {}", node.what()))
+            .hint("a secret in Vault is written `vault: { mount: MOUNT, path: PATH, key: FIELD }`");
+        return None;
+    }
     let fields = secret.section(report, "vault", &VAULT_KEY)?;
     let mount = fields.parsed(report, "mount", place);
     let kv = kv(report, &fields);

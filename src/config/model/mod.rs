@@ -1,6 +1,7 @@
 //! The validated configuration: whatever is here can run. Made only by `config::load`.
 
 mod delivery;
+mod language;
 mod secret;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ pub use delivery::{
     Content, FileSink, Hook, HookSignal, KubernetesSink, OnRemove, Sink, TemplateForm, TemplateTarget,
     TemplateText, VaultSink, WhenExpired, WriteMode,
 };
+pub use language::{FILTERS, Flaw, Sees, TESTS, Trial, TryOut};
 pub use secret::{KvVersion, SecretSource, Vault, VaultAuth, VaultKey};
 
 /// A whole configuration.

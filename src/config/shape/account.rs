@@ -2,7 +2,7 @@
 
 use super::delivery::{HOOK, KUBERNETES_SINK, VAULT_KEY, VAULT_SINK, VERIFY};
 use super::scalar::{
-    CRON, DURATION, GROUP, HIDDEN, IP, LEAD, MODE, NAME, OFF_OR_URL, PATH, TEMPLATE, TEXT, URL, USER,
+    CRON, DURATION, GROUP, HIDDEN, IP, LEAD, MODE, NAME, OFF_OR_URL, PATH, SINK_TEMPLATE, TEXT, URL, USER,
     VAULT_TARGET, ZONE,
 };
 use super::{Field, Kind, Shape, field, required};
@@ -91,6 +91,13 @@ pub(super) const ON_REMOVE: Field = field(
     "`keep`",
     "What becomes of what was delivered, 10 s after this has left the configuration.",
 );
+
+// What every file that is written has.
+pub(super) const FILE_MODE: Field = field("mode", Kind::Scalar(&MODE), "`\"0600\"`", "Permission bits.");
+pub(super) const FILE_OWNER: Field =
+    field("owner", Kind::Scalar(&USER), "the agent's own", "User name or number.");
+pub(super) const FILE_GROUP: Field =
+    field("group", Kind::Scalar(&GROUP), "the agent's own", "Group name or number.");
 
 /// A secret in its long form.
 pub(crate) static SECRET: Shape = Shape {
@@ -216,13 +223,13 @@ pub(crate) static FILE: Shape = Shape {
         ),
         field(
             "template",
-            Kind::Scalar(&TEMPLATE),
+            Kind::Scalar(&SINK_TEMPLATE),
             "",
             "Jinja in place of `content`; values are escaped for the target by the path's ending.",
         ),
-        field("mode", Kind::Scalar(&MODE), "`\"0600\"`", "Permission bits."),
-        field("owner", Kind::Scalar(&USER), "the agent's own", "User name or number."),
-        field("group", Kind::Scalar(&GROUP), "the agent's own", "Group name or number."),
+        FILE_MODE,
+        FILE_OWNER,
+        FILE_GROUP,
         field(
             "write",
             Kind::Choice(&["replace", "in-place"]),

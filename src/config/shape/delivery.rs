@@ -1,9 +1,9 @@
 //! Sinks on servers, verification, hooks, and files made from several accounts.
 
-use super::account::ON_REMOVE;
+use super::account::{FILE_GROUP, FILE_MODE, FILE_OWNER, ON_REMOVE};
 use super::scalar::{
-    DNS_NAME, DURATION, GROUP, HIDDEN, HIDDEN_URL, KV_VERSION, MODE, PATH, SIGNAL, SOURCE, STATUS_CODE,
-    TEXT_TEMPLATE, USER, VAULT_MOUNT, VAULT_PATH,
+    ARGUMENT, DNS_NAME, DURATION, HIDDEN, HIDDEN_URL, KV_VERSION, PATH, SIGNAL, SINK_TEMPLATE, SOURCE,
+    STATUS_CODE, TEXT_TEMPLATE, VAULT_MOUNT, VAULT_PATH,
 };
 use super::{Field, Kind, Shape, field, required};
 
@@ -32,7 +32,7 @@ pub(crate) static HOOK: Shape = Shape {
         field("signal", Kind::Section(&HOOK_SIGNAL), "", "A signal to a process."),
         field(
             "command",
-            Kind::Either(&[Kind::List(&Kind::Scalar(&HIDDEN)), Kind::Section(&COMMAND)]),
+            Kind::Either(&[Kind::List(&Kind::Scalar(&ARGUMENT)), Kind::Section(&COMMAND)]),
             "",
             "A program and its arguments: no shell, a cleared environment.",
         ),
@@ -62,7 +62,7 @@ pub(crate) static COMMAND: Shape = Shape {
     fields: &[
         required(
             "argv",
-            Kind::List(&Kind::Scalar(&HIDDEN)),
+            Kind::List(&Kind::Scalar(&ARGUMENT)),
             "The program (a whole path, or a name to find in `PATH`) and its arguments.",
         ),
         field(
@@ -102,7 +102,7 @@ pub(crate) static VAULT_SINK: Shape = Shape {
         KV,
         field(
             "fields",
-            Kind::Map("NAME", &Kind::Scalar(&TEXT_TEMPLATE)),
+            Kind::Map("NAME", &Kind::Scalar(&SINK_TEMPLATE)),
             "the token document's fields",
             "What is written: templates by field.",
         ),
@@ -137,7 +137,7 @@ pub(crate) static KUBERNETES_SINK: Shape = Shape {
         field("namespace", Kind::Scalar(&DNS_NAME), "`$POD_NAMESPACE`", "Its namespace."),
         field(
             "keys",
-            Kind::Map("NAME", &Kind::Scalar(&TEXT_TEMPLATE)),
+            Kind::Map("NAME", &Kind::Scalar(&SINK_TEMPLATE)),
             "the token document's fields",
             "What is written: templates by key.",
         ),
@@ -160,12 +160,7 @@ pub(crate) static TEMPLATE_TARGET: Shape = Shape {
             "",
             "A folder whose `files` change all at once (by a link `..data`).",
         ),
-        field(
-            "source",
-            Kind::Scalar(&SOURCE),
-            "",
-            "The template's file, relative to this one, 1 MiB at most; it is watched.",
-        ),
+        TEMPLATE_SOURCE_FILE,
         field("inline", Kind::Scalar(&TEXT_TEMPLATE), "", "The template itself, in place of `source`."),
         field(
             "files",
@@ -173,9 +168,9 @@ pub(crate) static TEMPLATE_TARGET: Shape = Shape {
             "",
             "The files of `directory` by their names: a template, or where it stands.",
         ),
-        field("mode", Kind::Scalar(&MODE), "`\"0600\"`", "Permission bits of each file."),
-        field("owner", Kind::Scalar(&USER), "the agent's own", "User name or number."),
-        field("group", Kind::Scalar(&GROUP), "the agent's own", "Group name or number."),
+        FILE_MODE,
+        FILE_OWNER,
+        FILE_GROUP,
         field(
             "write",
             Kind::Choice(&["replace", "in-place"]),
@@ -192,17 +187,19 @@ pub(crate) static TEMPLATE_TARGET: Shape = Shape {
     ],
 };
 
+const TEMPLATE_SOURCE_FILE: Field = field(
+    "source",
+    Kind::Scalar(&SOURCE),
+    "",
+    "The template's file, relative to this one, 1 MiB at most; it is watched.",
+);
+
 /// A file of a `directory` in its long form.
 pub(crate) static TEMPLATE_FILE: Shape = Shape {
     name: "templates.files",
     doc: "A file of a `directory` in its long form: exactly one of these.",
     fields: &[
-        field(
-            "source",
-            Kind::Scalar(&SOURCE),
-            "",
-            "The template's file, relative to this one, 1 MiB at most; it is watched.",
-        ),
+        TEMPLATE_SOURCE_FILE,
         field("inline", Kind::Scalar(&TEXT_TEMPLATE), "", "The template itself."),
     ],
 };

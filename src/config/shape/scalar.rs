@@ -33,8 +33,10 @@ pub(crate) enum Json {
 pub(crate) enum Show {
     /// Always, except for URLs with a user, a query or a fragment.
     Plain,
-    /// What stands in its `{{ }}`.
+    /// What stands in its `{{ }}`, and the name that it is written to.
     Braces,
+    /// A part of a hook's command: its program, options without their values, whole paths.
+    Argument,
     /// Where it looks like a JSON pointer.
     Pointer,
     /// Never.
@@ -99,6 +101,13 @@ pub(crate) static TEXT_TEMPLATE: ScalarKind = ScalarKind {
     json: Json::Text,
     show: Show::Braces,
 };
+/// The same of a sink, which sees one account.
+pub(crate) static SINK_TEMPLATE: ScalarKind = ScalarKind {
+    name: "template",
+    words: "a template such as \"{{ access_token }}\"",
+    json: Json::Text,
+    show: Show::Braces,
+};
 pub(crate) static POINTER: ScalarKind = ScalarKind {
     name: "JSON pointer",
     words: "a JSON pointer such as `/data/token`",
@@ -140,3 +149,5 @@ pub(crate) static OFF_OR_URL: ScalarKind = ScalarKind {
 };
 pub(crate) static HIDDEN: ScalarKind =
     ScalarKind { name: "text", words: "text", json: Json::Text, show: Show::Never };
+pub(crate) static ARGUMENT: ScalarKind =
+    ScalarKind { name: "text", words: "text", json: Json::Text, show: Show::Argument };

@@ -20,7 +20,11 @@ pub(crate) static VAULT: Shape = Shape {
             "the system's",
             "Root certificates (PEM) in place of the system's.",
         ),
-        required("auth", Kind::Section(&VAULT_AUTH), "How to log in: exactly one way."),
+        required(
+            "auth",
+            Kind::Section(&VAULT_AUTH),
+            "How to log in: exactly one way, as in `{ token: { file: /run/secrets/vault-token } }`.",
+        ),
     ],
 };
 

@@ -183,7 +183,8 @@ fn put(folder: &Path, name: &str, text: &str) {
 }
 
 fn load_folder(folder: &Path) -> Result<crate::config::Loaded, String> {
-    let loaded = crate::config::load(&folder.join("renewd.yaml"), &|_| None, &BUILTIN);
+    let loaded =
+        crate::config::load(&folder.join("renewd.yaml"), &|_| None, &BUILTIN, &crate::sink::trial::attempt);
     loaded.map_err(|problems| problems.to_string().replace(&format!("{}/", folder.display()), ""))
 }
 
@@ -274,7 +275,7 @@ renewd.yaml:10:13: a template would overwrite the source of a template
   10 |   - { path: a.j2, source: g.j2 }
      |             ^
 a.j2:3:16: there is no account `mesaging`
-  3 | ***{{ accounts.mesaging['access_token'] }}***{{ *** }}
+  3 | T="{{ accounts.mesaging['access_token'] }}***{{ *** }}
     |                ^
   hint: did you mean `messaging`?
 b.j2:2:1: the template is not valid: unexpected end of block
@@ -306,8 +307,8 @@ templates:
     |                                                                                          ^
   hint: leave out `data/`; renewd adds it for `kv: 2`
 /etc/renewd/renewd.yaml:9:9: quotes around a value that brings its own where it needs them
-  9 | ***{{ accounts.a.access_token }}***
-    | ^
+  9 |       B="{{ accounts.a.access_token }}"
+    |         ^
   hint: in `.env` files write NAME={{ access_token }} without quotes
 /etc/renewd/renewd.yaml:10:12: an in-place file cannot promise whole reads: a reader may see half a token
   10 |     write: in-place

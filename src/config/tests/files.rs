@@ -14,7 +14,7 @@ fn put(folder: &Path, name: &str, text: &str) {
 }
 
 fn load_folder(folder: &Path) -> Result<Loaded, Problems> {
-    load(&folder.join("renewd.yaml"), &|_| None, &BUILTIN)
+    load(&folder.join("renewd.yaml"), &|_| None, &BUILTIN, &crate::sink::trial::attempt)
 }
 
 fn said(folder: &Path) -> String {

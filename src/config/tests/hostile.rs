@@ -9,7 +9,13 @@ use crate::config::load::put_together;
 use crate::config::{load_text, parse_definition};
 
 fn load_bytes(bytes: Vec<u8>) -> Result<usize, String> {
-    match put_together(Path::new("/etc/renewd/renewd.yaml"), bytes, &|_| None, &BUILTIN) {
+    match put_together(
+        Path::new("/etc/renewd/renewd.yaml"),
+        bytes,
+        &|_| None,
+        &BUILTIN,
+        &crate::sink::trial::attempt,
+    ) {
         Ok(loaded) => Ok(loaded.config.accounts.len()),
         Err(problems) => Err(problems.to_string()),
     }

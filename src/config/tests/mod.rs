@@ -7,10 +7,12 @@ mod hostile;
 mod refused;
 mod schema;
 mod secrets;
+mod trial;
 
 use std::path::Path;
 
-use super::{Loaded, Problems, load_text};
+use super::load::put_together;
+use super::{Loaded, Problems};
 
 /// Two definitions that most tests use in place of the catalogue.
 const BUILTIN: [(&str, &str); 2] = [("bizppurio", BIZPPURIO), ("rotating", ROTATING)];
@@ -57,7 +59,8 @@ refresh:
 "#;
 
 fn load(text: &str) -> Result<Loaded, Problems> {
-    load_text(Path::new("/etc/renewd/renewd.yaml"), text, &|_| None, &BUILTIN)
+    let path = Path::new("/etc/renewd/renewd.yaml");
+    put_together(path, text.as_bytes().to_vec(), &|_| None, &BUILTIN, &crate::sink::trial::attempt)
 }
 
 /// What is printed for a configuration that is refused, else its warnings.

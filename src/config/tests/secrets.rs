@@ -60,6 +60,11 @@ const BROKEN: &[&str] = &[
     "accounts:\n  a: { provider: bizppurio, verify: \"http://h/hunter2\", on_change: [command: { argv: [/x, --token=hunter2], timeout: 1x }, { signal: hunter2 }, hunter2] }\n",
     "accounts:\n  a: { provider: bizppurio, credentials: { password: { vault: { mount: hunter2, path: hunter2?, key: hunter2, k: hunter2 } } } }\n",
     "accounts:\n  a: { provider: bizppurio, sinks: [vault: { fields: { token: \"hunter2 {{ x }}\" }, feilds: hunter2 }, kubernetes: { keys: { token: \"hunter2 {{ x }}\" } }] }\n",
+    "accounts:\n  a: { provider: bizppurio, sinks: [file: { path: /x, template: \"password=hunter2 {{ x }}\" }, file: { path: /y, template: \"{{ x }} hunter2\" }] }\n",
+    "templates:\n  - { path: /x, inline: \"Authorization: Bearer hunter2 {{ x }}\" }\n  - { path: /y, inline: \"X-Key: hunter2={{ x }}\" }\naccounts: {}\n",
+    "templates:\n  - path: /x\n    inline: |\n      hunter2\n      https://u:hunter2@h/{{ x }}\n      https://hunter2:{{ x }}@h\naccounts: {}\n",
+    "accounts:\n  a: { provider: bizppurio, on_change: [command: [curl, -uroot:hunter2, --user=hunter2, -H, \"Authorization: Bearer hunter2\", \"https://u:hunter2@h/hunter2\", hunter2, /hunter2], signal: x] }\n",
+    "accounts:\n  a: { provider: bizppurio, on_change: [command: { argv: [hunter2 x, hunter2], timeot: 1s }, command: [sh, -c, \"login --password hunter2\"], x: y] }\n",
     "accounts: {}\nproviders: { p: { issue: { request: { path: /x, headers: { Authorization: \"hunter2 {{ x }}\" }, form: { client_secret: \"hunter2 {{ x }}\" } } } } }\n",
     "accounts: {}\nproviders: { p: { issue: { request: { path: /x, json: { password: \"hunter2 {{ x }}\" }, basic: { username: x, password: \"hunter2 {{ x }}\" } } } } }\n",
 ];
@@ -117,4 +122,34 @@ fn the_source_line_keeps_its_keys_and_the_caret_its_place() {
 fn control_characters_never_reach_the_terminal() {
     let shown = said("\"a\\e[31m\u{200b}\u{9b}b\": x\naccounts: { \"x\\u001b]0;\": {} }\n");
     assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+}
+
+#[test]
+fn what_is_no_secret_of_a_hook_or_a_template_stays_readable() {
+    let cases = [
+        (
+            "accounts:\n  a:\n    on_change: [command: [systemctl, --no-block, reload, -q, /run/app/unit, --user=x], sgnal: {}]\n",
+            "on_change: [command: [systemctl, --no-block, ***, -q, /run/app/unit, ***], sgnal: {}]",
+        ),
+        (
+            "accounts:\n  a:\n    on_change:\n      - command: { argv: [/usr/bin/reload-app, now], timeot: 1s }\n",
+            "- command: { argv: [/usr/bin/reload-app, ***], timeot: *** }",
+        ),
+        (
+            "accounts:\n  a:\n    sinks:\n      - file: { path: /x, template: \"TOKEN={{ acess_token }}\" }\n",
+            "- file: { path: /x, template: \"TOKEN={{ acess_token }}\" }",
+        ),
+        (
+            "templates:\n  - path: /x\n    inline: |\n      export TOKEN=\"{{ accounts.a.acess_token }}\"\naccounts: {}\n",
+            "export TOKEN=\"{{ accounts.a.acess_token }}\"",
+        ),
+        (
+            "templates:\n  - path: /x\n    inline: '{\"token\": {{ accounts.a.account }}, \"other\": {{ acounts }} }'\naccounts: {}\n",
+            "inline: '{\"token\": {{ accounts.a.account }}, \"other\": {{ acounts }} }'",
+        ),
+    ];
+    for (text, line) in cases {
+        let shown = said(text);
+        assert!(shown.contains(line), "{line}\n\n{shown}");
+    }
 }

@@ -128,14 +128,15 @@ impl<'a> Mask<'a> {
 }
 
 /// A template that begins at byte `start` of its file: what stands between `{{` and `}}` may be shown, but for its
-/// quoted words; nothing else.
+/// quoted words, and the name that it is written to (`NAME=`, `"name": `); nothing else.
 fn template(text: &str, start: usize) -> impl Iterator<Item = (Range<usize>, bool)> {
     let (mut spans, mut at) = (Vec::new(), 0);
     while let Some(open) = text[at..].find("{{").into_iter().chain(text[at..].find("{%")).min() {
         let open = at + open;
         let close = if text[open..].starts_with("{{") { "}}" } else { "%}" };
         let end = text[open + 2..].find(close).map_or(text.len(), |length| open + 2 + length + 2);
-        spans.push((at..open, false));
+        let lead = open - name_before(&text[at..open]);
+        spans.extend([(at..lead, false), (lead..open, true)]);
         let mut from = open;
         let (mut quote, mut name) = (None, false);
         for (index, c) in text[open..end].char_indices().map(|(index, c)| (open + index, c)) {
@@ -154,9 +155,30 @@ fn template(text: &str, start: usize) -> impl Iterator<Item = (Range<usize>, boo
         spans.push((from..end, quote.is_none()));
         at = end;
     }
-    spans.push((at..text.len(), false));
+    let is_closing = text[at..].chars().all(|c| " \t\r\n\"'\\},;)]".contains(c));
+    spans.push((at..text.len(), is_closing && at > 0));
     spans.retain(|(span, _)| !span.is_empty());
     spans.into_iter().map(move |(span, shown)| (start + span.start..start + span.end, shown))
+}
+
+/// How many bytes before a value name what it is: `NAME=` or `"name": ` at the beginning of a line or an entry. No word
+/// that something else precedes: it may be a part of a URL or of a header.
+fn name_before(text: &str) -> usize {
+    const LONGEST: usize = 40;
+    let line = &text[text.rfind('\n').map_or(0, |newline| newline + 1)..];
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let Some(before) = line.trim_end_matches([' ', '"', '\'', '\\']).strip_suffix(['=', ':']) else {
+        return 0;
+    };
+    let before = before.trim_end_matches(['"', '\'', '\\']);
+    let lead = before.trim_end_matches(is_name);
+    let name = &before[lead.len()..];
+    let lead = lead.trim_end().strip_suffix("export").unwrap_or(lead);
+    let fits = name.len() <= LONGEST && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    match fits && lead.chars().all(|c| " \t\"'\\{[,-".contains(c)) {
+        true => line.len(),
+        false => 0,
+    }
 }
 
 /// A line of a file that could not be parsed: a known key may be shown, nothing else.
@@ -248,7 +270,16 @@ impl Walk<'_> {
                     Some(Kind::Json) => kind,
                     _ => None,
                 };
-                items.iter().for_each(|item| self.node(item, kind, name));
+                for (index, item) in items.iter().enumerate() {
+                    match (kind, item.scalar()) {
+                        (Some(Kind::Scalar(kind)), Some(program))
+                            if index == 0 && kind.show == Show::Argument && is_program(&program.text) =>
+                        {
+                            self.add(item.place, true);
+                        }
+                        _ => self.node(item, kind, name),
+                    }
+                }
             }
             Value::Mapping(entries) => {
                 for entry in entries.iter() {
@@ -286,8 +317,32 @@ fn permits(show: Show, text: &str) -> bool {
                 && text.len() <= 128
                 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_-.~".contains(&byte))
         }
+        Show::Argument => is_option(text) || is_path(text),
         Show::Braces | Show::Never => false,
     }
+}
+
+/// The name of a program, to be found in `PATH`.
+fn is_program(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-+".contains(&byte);
+    text.len() <= 32 && text.bytes().all(fits) && text.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
+/// `-x` or `--long-option`, without anything that may be its value.
+fn is_option(text: &str) -> bool {
+    let long = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    match text.strip_prefix("--") {
+        Some(name) => name.len() <= 32 && long(name),
+        None => {
+            text.len() == 2 && text.starts_with('-') && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+        }
+    }
+}
+
+/// A whole path of more than one part.
+fn is_path(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    text.starts_with('/') && text.len() <= 128 && text[1..].contains('/') && text.bytes().all(fits)
 }
 
 /// Short and made of the characters of names: a key or a choice, hardly a secret.

@@ -1,16 +1,15 @@
 //! What is looked after now and then, whether or not anything has happened.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::super::clock;
 use super::super::credentials;
-use super::super::drift::{self, Look};
+use super::super::drift::{self, Listed};
 use super::super::servers::VAULT;
 use super::{Agent, Done, reload};
-use crate::core::{Event, TargetId};
+use crate::core::Event;
 use crate::domain::BootInstant;
 
 /// State that could not be written is tried again this often.
@@ -107,7 +106,7 @@ impl Agent {
     }
 
     /// Looks at delivered files, off the loop.
-    pub(super) fn look_at(&mut self, listed: Vec<(TargetId, PathBuf, Look)>, whole: bool) {
+    pub(super) fn look_at(&mut self, listed: Listed, whole: bool) {
         if whole || !listed.is_empty() {
             self.tasks.spawn_blocking(move || Done::Looked(drift::suspicious(listed), whole));
         }

@@ -9,9 +9,12 @@ fn at(secs: u64) -> BootInstant {
     BootInstant(secs * 1000)
 }
 
+fn sight(path: &Path) -> Sight {
+    Sight::after_write(vec![path.to_owned()])
+}
+
 fn told(drift: &mut Drift, path: &Path, now: BootInstant) -> bool {
-    let seen = look(path).map(|look| (path.to_owned(), look));
-    drift.delivered(&"file:one".into(), seen, true, now)
+    drift.delivered(&"file:one".into(), Some(sight(path)), true, now)
 }
 
 fn suspects(drift: &mut Drift, now: BootInstant) -> usize {
@@ -25,7 +28,8 @@ fn whatever_happens_to_a_delivered_file_is_suspicious_once_until_it_is_delivered
     let path = dir.path().join("token");
     let deeds: [(&str, Deed); 5] = [
         ("removed", |path| fs::remove_file(path).unwrap()),
-        ("changed", |path| fs::File::create(path).map(drop).unwrap()),
+        // Of another length: within one tick of the clock an inode's times do not move.
+        ("changed", |path| fs::write(path, "another").unwrap()),
         ("another mode", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap()),
         ("another file", |path| {
             fs::File::create(path.with_extension("new")).unwrap();
@@ -98,7 +102,7 @@ fn a_file_that_vanishes_before_it_was_looked_at_is_suspicious() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("token");
     let mut drift = Drift::new(at(0));
-    drift.delivered(&"file:one".into(), Some((path.clone(), after_write(&path))), true, at(0));
+    drift.delivered(&"file:one".into(), Some(sight(&path)), true, at(0));
     assert_eq!(suspects(&mut drift, at(60)), 1);
 }
 
@@ -121,6 +125,8 @@ fn a_target_that_was_just_mended_is_left_alone_for_ten_seconds() {
     let again = drift.touched(&BTreeSet::from([path.clone()]));
     assert!(drift.found(suspicious(again), false, at(2)).is_empty());
     assert!(drift.overdue(at(10)).is_empty());
+    assert_eq!(drift.new_folders(at(10)).map(|wanted| wanted.folders.len()), Some(1));
+    assert_eq!(drift.next_wake(at(10)), Some(Duration::from_secs(1)));
     let again = drift.overdue(at(12));
     assert_eq!(drift.found(suspicious(again), false, at(12)).len(), 1, "but not for ever");
 }
@@ -129,7 +135,7 @@ fn a_target_that_was_just_mended_is_left_alone_for_ten_seconds() {
 async fn a_deed_in_a_watched_folder_is_reported_with_its_path() {
     let dir = tempfile::tempdir().unwrap();
     let (lookout, mut touched) = Lookout::start();
-    lookout.set(BTreeSet::from([dir.path().to_path_buf()]));
+    lookout.set(Wanted { folders: BTreeSet::from([dir.path().to_path_buf()]), only: true });
     let path = dir.path().join("token");
     let seen = timeout(Duration::from_secs(10), async {
         loop {
@@ -142,4 +148,104 @@ async fn a_deed_in_a_watched_folder_is_reported_with_its_path() {
         }
     });
     seen.await.expect("within 10 s");
+}
+
+/// A set as `sink::directory` lays it out, and the target that it is.
+fn set(dir: &Path, name: &str) -> Vec<PathBuf> {
+    fs::create_dir(dir.join(name)).unwrap();
+    fs::File::create(dir.join(name).join("a")).unwrap();
+    let _ = fs::remove_file(dir.join("..data"));
+    std::os::unix::fs::symlink(name, dir.join("..data")).unwrap();
+    if !dir.join("a").is_symlink() {
+        std::os::unix::fs::symlink("..data/a", dir.join("a")).unwrap();
+    }
+    ["..data", "a", "..data/a"].map(|name| dir.join(name)).into()
+}
+
+#[test]
+fn a_set_is_suspicious_where_a_link_a_file_or_its_folder_is_another_and_a_neighbour_is_no_concern() {
+    let deeds: [(&str, Deed); 5] = [
+        ("a file's mode", |dir| {
+            fs::set_permissions(dir.join("a"), fs::Permissions::from_mode(0o604)).unwrap();
+        }),
+        ("a name", |dir| fs::remove_file(dir.join("a")).unwrap()),
+        ("a file too many", |dir| fs::File::create(dir.join("..data/b")).map(drop).unwrap()),
+        ("the flip", |dir| fs::remove_file(dir.join("..data")).unwrap()),
+        ("all of it", |dir| fs::remove_dir_all(dir).unwrap()),
+    ];
+    for (what, deed) in deeds {
+        let outside = tempfile::tempdir().unwrap();
+        let dir = outside.path().join("set");
+        fs::create_dir(&dir).unwrap();
+        let mut drift = Drift::new(at(0));
+        let seen = Sight::after_write(set(&dir, "..renewd.1"));
+        drift.delivered(&"template:set".into(), Some(seen), true, at(0));
+        fs::File::create(dir.join("somebody-elses")).unwrap();
+        fs::create_dir(dir.join("..renewd.0")).unwrap();
+        assert_eq!(suspects(&mut drift, at(60)), 0, "{what}: not yet");
+        deed(&dir);
+        assert_eq!(suspects(&mut drift, at(120)), 1, "{what}");
+    }
+}
+
+#[test]
+fn each_delivery_of_a_set_asks_for_its_folders_to_be_watched_anew_once_a_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let folders = || BTreeSet::from([dir.path().to_path_buf(), dir.path().join("..data")]);
+    let target: TargetId = "template:set".into();
+    let mut drift = Drift::new(at(0));
+    let deliver = |drift: &mut Drift, name: &str, now| {
+        let seen = Sight::after_write(set(dir.path(), name));
+        drift.delivered(&target, Some(seen), true, now)
+    };
+    deliver(&mut drift, "..renewd.1", at(1));
+    let wanted = drift.new_folders(at(1)).expect("new ones");
+    assert_eq!((wanted.folders, wanted.only), (folders(), false));
+    assert!(drift.new_folders(at(5)).is_none(), "nothing has happened since");
+    deliver(&mut drift, "..renewd.2", at(5));
+    deliver(&mut drift, "..renewd.3", at(5));
+    assert!(drift.new_folders(at(5)).is_some());
+    deliver(&mut drift, "..renewd.4", at(5));
+    assert!(drift.new_folders(at(5)).is_none(), "once a second");
+    assert_eq!(drift.next_wake(at(5)), Some(Duration::from_secs(1)), "and then by itself");
+    assert!(drift.new_folders(at(6)).is_some());
+    assert_eq!(drift.next_wake(at(6)), None);
+    assert_eq!(suspects(&mut drift, at(60)), 0);
+    let wanted = drift.new_folders(at(60)).expect("with each sweep");
+    assert_eq!((wanted.folders, wanted.only), (folders(), true));
+    for deed in ["..data/a", "..data/too-many", "a", "..data"] {
+        assert_eq!(drift.touched(&BTreeSet::from([dir.path().join(deed)])).len(), 1, "{deed}");
+    }
+    assert!(drift.touched(&BTreeSet::from([dir.path().join("somebody-elses")])).is_empty());
+    assert_eq!(drift.touched(&folders()).len(), 1);
+    assert!(drift.touched(&BTreeSet::from([dir.path().join("..data_tmp")])).is_empty());
+}
+
+#[tokio::test]
+async fn the_watch_follows_a_flip_and_a_folder_that_was_made_again() {
+    let outside = tempfile::tempdir().unwrap();
+    let dir = outside.path().join("set");
+    fs::create_dir(&dir).unwrap();
+    let (lookout, mut touched) = Lookout::start();
+    let wanted = || Wanted { folders: BTreeSet::from([dir.clone(), dir.join("..data")]), only: false };
+    for name in ["..renewd.1", "..renewd.2", "again"] {
+        if name == "again" {
+            fs::remove_dir_all(&dir).unwrap();
+            fs::create_dir(&dir).unwrap();
+        }
+        set(&dir, name);
+        lookout.set(wanted());
+        let seen = timeout(Duration::from_secs(10), async {
+            for mode in [0o604, 0o600].into_iter().cycle() {
+                // Until the watch stands.
+                fs::set_permissions(dir.join(name).join("a"), fs::Permissions::from_mode(mode)).unwrap();
+                match timeout(Duration::from_millis(500), touched.recv()).await {
+                    Ok(Some(paths)) if paths.contains(&dir.join("..data/a")) => break,
+                    Ok(None) => panic!("the lookout lives"),
+                    _ => continue,
+                }
+            }
+        });
+        seen.await.unwrap_or_else(|_| panic!("{name}: within 10 s"));
+    }
 }

@@ -3,12 +3,12 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::super::compose::{file_of, render, render_all, wants_refresh_tokens};
+use super::super::compose::{file_of, render, render_all};
 use super::super::content::RenderError;
 use super::super::context::Member;
 use super::super::fields::{self, Field};
-use super::super::filters::{FILTERS, TESTS};
 use super::{target, token};
+use crate::config::model::{FILTERS, TESTS};
 use crate::config::model::{TemplateForm, TemplateText, WriteMode};
 use crate::domain::{AccountId, Secret, TokenDocument};
 
@@ -123,7 +123,6 @@ fn every_file_of_a_set_is_escaped_for_its_own_ending() {
     let error = render_all(&target, &BTreeMap::new()).unwrap_err();
     assert_eq!(error, RenderError::Missing(account));
     assert_eq!(file_of(&target), None);
-    assert!(!wants_refresh_tokens(&target));
 }
 
 #[test]
@@ -136,7 +135,6 @@ fn a_file_template_is_a_file_for_the_file_sink() {
         (file.path.as_path(), file.write, file.mode),
         (Path::new("/run/x.env"), WriteMode::InPlace, 0o600)
     );
-    assert!(wants_refresh_tokens(&target));
 }
 
 /// The fields of a token of the account `one`.
@@ -214,6 +212,21 @@ fn the_page_lists_exactly_the_filters_and_tests_that_there_are() {
     for name in FILTERS {
         assert!(!said(&format!("{{{{ accounts.one | {name} }}}}")).contains("unknown"), "{name}");
     }
+    let made = |what: &str| {
+        let text = include_str!("../filters.rs");
+        let mut names: Vec<_> = text
+            .split(&format!("engine.add_{what}(\""))
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(
+        (made("filter"), made("test")),
+        (FILTERS.to_vec(), TESTS.to_vec()),
+        "one list for who reads and who renders"
+    );
     for name in ["safe", "escape", "e", "debug", "pprint", "tojson", "attr", "map", "format", "indent"] {
         assert!(said(&format!("{{{{ 'x' | {name} }}}}")).contains("is unknown"), "{name}");
     }

@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     AfterForeignChange,
     /// The answer, with the server's clock at this time.
     Clock(&'static str),
+    /// The answer, and right after it another agent's apply of this, which is tied to no version.
+    Overtaken(Value),
 }
 
 #[derive(Default)]
@@ -39,6 +41,7 @@ struct World {
     tokens: BTreeMap<String, String>,
     faults: VecDeque<(Method, Fault)>,
     requests: Vec<String>,
+    refused: usize,
 }
 
 /// The running double.
@@ -67,7 +70,29 @@ impl Double {
         self.world.lock().unwrap().faults.push_back((method, fault));
     }
 
-    /// `METHOD` of each request so far.
+    /// A token that was issued for a user, beside those that there are.
+    pub(crate) fn add_token(&self, token: &str, user: &str) {
+        self.world.lock().unwrap().tokens.insert(token.to_owned(), user.to_owned());
+    }
+
+    /// The token has ended.
+    pub(crate) fn forget_token(&self, token: &str) {
+        self.world.lock().unwrap().tokens.remove(token);
+    }
+
+    /// The token has ended, and its user has another one.
+    pub(crate) fn replace_token(&self, old: &str, new: &str) {
+        let mut world = self.world.lock().unwrap();
+        let user = world.tokens.remove(old).unwrap();
+        world.tokens.insert(new.to_owned(), user);
+    }
+
+    /// How many requests had no token that it knows.
+    pub(crate) fn refused(&self) -> usize {
+        self.world.lock().unwrap().refused
+    }
+
+    /// `METHOD` of each request so far; `GET metadata` where no value was asked for.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.world.lock().unwrap().requests.clone()
     }
@@ -96,13 +121,14 @@ async fn answer(
         |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
     let fault = {
         let mut world = world.lock().unwrap();
-        world.requests.push(method.to_string());
+        let partial = method == Method::GET && wants_metadata(header(header::ACCEPT));
+        world.requests.push(format!("{method}{}", if partial { " metadata" } else { "" }));
         match world.faults.front() {
             Some((expected, _)) if *expected == method => world.faults.pop_front().map(|(_, fault)| fault),
             _ => None,
         }
     };
-    let mut clock = None;
+    let (mut clock, mut overtaken) = (None, None);
     match fault {
         Some(Fault::Status(status, wait)) => {
             let mut response = (StatusCode::from_u16(status).unwrap(), "no").into_response();
@@ -115,6 +141,7 @@ async fn answer(
         Some(Fault::Hang) => tokio::time::sleep(Duration::from_secs(3600)).await,
         Some(Fault::AfterForeignChange) => world.lock().unwrap().label_everything(),
         Some(Fault::Clock(time)) => clock = Some(time),
+        Some(Fault::Overtaken(body)) => overtaken = Some(body),
         None => {}
     }
     let mut world = world.lock().unwrap();
@@ -123,22 +150,41 @@ async fn answer(
         .and_then(|token| world.tokens.get(token))
         .cloned();
     let (status, body) = match user {
-        None => status(401, "Unauthorized", "Unauthorized", None, &[]),
+        None => {
+            world.refused += 1;
+            status(401, "Unauthorized", "Unauthorized", None, &[])
+        }
         Some(user) => world.answer(&Asked {
             path: uri.path().split('/').skip(1).map(str::to_owned).collect(),
             content_type: header(header::CONTENT_TYPE).to_owned(),
-            partial: header(header::ACCEPT).contains("as=PartialObjectMetadata"),
+            partial: wants_metadata(header(header::ACCEPT)),
             body: serde_json::from_slice(&body).unwrap_or_default(),
             method,
             query,
             user,
         }),
     };
+    if let Some(body) = overtaken {
+        let (status, body) = world.answer(&Asked {
+            method: Method::PATCH,
+            path: uri.path().split('/').skip(1).map(str::to_owned).collect(),
+            query: [("fieldManager".to_owned(), "renewd".to_owned())].into(),
+            content_type: "application/apply-patch+yaml".to_owned(),
+            partial: true,
+            user: "admin".to_owned(),
+            body,
+        });
+        assert_eq!(status, 200, "{body}");
+    }
     let mut response = (StatusCode::from_u16(status).unwrap(), axum::Json(body)).into_response();
     if let Some(clock) = clock {
         response.headers_mut().insert(header::DATE, clock.parse().unwrap());
     }
     response
+}
+
+fn wants_metadata(accept: &str) -> bool {
+    accept.contains("as=PartialObjectMetadata")
 }
 
 impl World {

@@ -3,78 +3,16 @@
 //! The walk follows values through `set`, `with` and `for`: whatever cannot be followed (`accounts[x]`, a loop over
 //! `accounts`) means all accounts, so that none is missed.
 
-use std::collections::BTreeMap;
+mod found;
 
-use minijinja::machinery::ast::{self, CallArg, Expr, Stmt};
+use minijinja::machinery::ast::{self, BinOpKind, CallArg, Expr, Stmt};
 use minijinja::machinery::{Span, parse};
 
+use crate::config::model::{FILTERS, TESTS};
 use crate::config::words;
 
-/// The filters that templates have; `sink::filters` makes them.
-pub(crate) const FILTERS: [&str; 14] = [
-    "b64encode",
-    "datetime",
-    "default",
-    "env",
-    "join",
-    "json",
-    "length",
-    "lower",
-    "replace",
-    "sh",
-    "sha256",
-    "trim",
-    "upper",
-    "urlencode",
-];
-
-/// The tests that templates have (`is defined`); `sink::filters` makes them.
-pub(crate) const TESTS: [&str; 3] = ["defined", "none", "undefined"];
-
-/// The fields of the token document, and the refresh token for whoever names it.
-pub(crate) const FIELDS: [&str; 10] = [
-    "account",
-    "provider",
-    "access_token",
-    "token_type",
-    "issued_at",
-    "expires_at",
-    "expires_at_unix",
-    "generation",
-    "extra",
-    "refresh_token",
-];
-
-/// Which names a template begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Root {
-    /// A sink's: the token document's fields.
-    Document,
-    /// One of `templates`: `accounts`.
-    Accounts,
-}
-
-/// What a template names.
-#[derive(Debug, Default)]
-pub(crate) struct Uses {
-    /// It may look up any account; where it first does so.
-    pub(crate) all: Option<usize>,
-    /// The accounts that it names, each with the first byte of the place where it does so first.
-    pub(crate) accounts: BTreeMap<String, usize>,
-    /// What cannot be right, in the order of the text.
-    pub(crate) faults: Vec<Fault>,
-}
-
-/// Something that cannot be right.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fault {
-    /// The first byte of its place in the template.
-    pub(crate) offset: usize,
-    pub(crate) message: String,
-    pub(crate) hint: String,
-    /// The account whose document it is about.
-    pub(crate) account: Option<String>,
-}
+use found::FIELDS;
+pub(crate) use found::{Fault, Root, Uses, is_known};
 
 /// Looks through a template that is known to parse.
 ///
@@ -82,7 +20,8 @@ pub(crate) struct Fault {
 /// The parser's, all the same.
 pub(crate) fn uses(text: &str, root: Root) -> Result<Uses, minijinja::Error> {
     let tree = parse(text, "template", minijinja::syntax::SyntaxConfig::default())?;
-    let mut walk = Walk { text, root, uses: Uses::default(), scopes: vec![Vec::new()] };
+    let mut walk =
+        Walk { text, root, uses: Uses::default(), scopes: vec![Vec::new()], branches: 0, chose: false };
     walk.statement(&tree);
     walk.uses.faults.sort_by_key(|fault| fault.offset);
     Ok(walk.uses)
@@ -106,11 +45,33 @@ struct Walk<'t> {
     root: Root,
     uses: Uses,
     scopes: Vec<Vec<(&'t str, Value)>>,
+    /// How many branches the walk is in.
+    branches: usize,
+    /// A part of the expression may not be evaluated: `or`, `if` within it.
+    chose: bool,
 }
 
 impl<'t> Walk<'t> {
     fn body(&mut self, statements: &[Stmt<'t>]) {
         statements.iter().for_each(|statement| self.statement(statement));
+    }
+
+    /// What stands from one byte to another may not be rendered.
+    fn branch(&mut self, from: usize, to: usize, walk: impl FnOnce(&mut Self)) {
+        self.uses.conditional.push((from, to));
+        self.branches += 1;
+        walk(self);
+        self.branches -= 1;
+    }
+
+    /// An expression that stands for itself: where a part of it may be left out, all of it may.
+    fn evaluated(&mut self, expr: &Expr<'t>) -> Value {
+        let value = self.used(expr);
+        if std::mem::take(&mut self.chose) {
+            let before = self.text.get(..start(expr.span())).unwrap_or_default();
+            self.uses.conditional.push((before.rfind('{').unwrap_or(0), end(expr.span())));
+        }
+        value
     }
 
     fn scoped(&mut self, statements: &[Stmt<'t>]) {
@@ -120,24 +81,40 @@ impl<'t> Walk<'t> {
     }
 
     fn statement(&mut self, statement: &Stmt<'t>) {
+        self.parts(statement);
+        self.settle();
+    }
+
+    /// What was chosen otherwise than to be written or asked for is bound to a name, or goes into a filter.
+    fn settle(&mut self) {
+        self.uses.binds |= std::mem::take(&mut self.chose);
+    }
+
+    fn parts(&mut self, statement: &Stmt<'t>) {
         match statement {
             Stmt::Template(template) => self.body(&template.children),
             Stmt::EmitRaw(_) => {}
-            Stmt::EmitExpr(emit) => self.used(&emit.expr),
+            Stmt::EmitExpr(emit) => drop(self.evaluated(&emit.expr)),
             Stmt::Do(call) => self.call(&call.call),
             Stmt::IfCond(condition) => {
-                self.used(&condition.expr);
-                self.body(&condition.true_body);
-                self.body(&condition.false_body);
+                self.evaluated(&condition.expr);
+                self.branch(end(condition.expr.span()), end(condition.span()), |walk| {
+                    walk.body(&condition.true_body);
+                    walk.body(&condition.false_body);
+                });
             }
             Stmt::ForLoop(one) => {
-                self.used(&one.iter);
-                self.scopes.push(vec![("loop", Value::Other)]);
-                self.assign(&one.target, Value::Other);
-                one.filter_expr.iter().for_each(|filter| self.used(filter));
-                self.body(&one.body);
-                self.scopes.pop();
-                self.scoped(&one.else_body);
+                // Of `accounts` there is always one.
+                let every_time = self.evaluated(&one.iter) == Value::Accounts && one.filter_expr.is_none();
+                let from = if every_time { end(one.span()) } else { end(one.iter.span()) };
+                self.branch(from, end(one.span()), |walk| {
+                    walk.scopes.push(vec![("loop", Value::Other)]);
+                    walk.assign(&one.target, Value::Other);
+                    walk.each(&one.filter_expr);
+                    walk.body(&one.body);
+                    walk.scopes.pop();
+                    walk.scoped(&one.else_body);
+                });
             }
             Stmt::WithBlock(with) => {
                 self.scopes.push(Vec::new());
@@ -145,20 +122,24 @@ impl<'t> Walk<'t> {
                     let value = self.value(expr);
                     self.assign(target, value);
                 }
+                self.settle();
                 self.body(&with.body);
                 self.scopes.pop();
             }
             Stmt::Set(set) => {
                 let value = self.value(&set.expr);
+                self.uses.binds |= self.branches > 0;
                 self.assign(&set.target, value);
             }
             Stmt::SetBlock(set) => {
+                self.uses.binds |= self.branches > 0;
                 self.scoped(&set.body);
-                set.filter.iter().for_each(|filter| self.used(filter));
+                self.each(&set.filter);
                 self.assign(&set.target, Value::Other);
             }
             Stmt::AutoEscape(auto) => {
                 self.used(&auto.enabled);
+                self.settle();
                 self.body(&auto.body);
             }
             Stmt::FilterBlock(block) => {
@@ -204,10 +185,19 @@ impl<'t> Walk<'t> {
     }
 
     /// An expression whose value goes somewhere: one that is `accounts` itself may reach every account.
-    fn used(&mut self, expr: &Expr<'t>) {
-        if self.value(expr) == Value::Accounts {
+    fn used(&mut self, expr: &Expr<'t>) -> Value {
+        let value = self.value(expr);
+        if value == Value::Accounts {
             self.everything(start(expr.span()));
         }
+        value
+    }
+
+    fn each<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr<'t>>)
+    where
+        't: 'e,
+    {
+        exprs.into_iter().for_each(|expr| drop(self.used(expr)));
     }
 
     fn arguments(&mut self, arguments: &[CallArg<'t>]) {
@@ -216,7 +206,7 @@ impl<'t> Walk<'t> {
                 CallArg::Pos(expr)
                 | CallArg::Kwarg(_, expr)
                 | CallArg::PosSplat(expr)
-                | CallArg::KwargSplat(expr) => self.used(expr),
+                | CallArg::KwargSplat(expr) => self.each([expr]),
             }
         }
     }
@@ -247,24 +237,26 @@ impl<'t> Walk<'t> {
             }
             Expr::IfExpr(choice) => {
                 self.used(&choice.test_expr);
+                self.chose = true;
                 self.used(&choice.true_expr);
-                choice.false_expr.iter().for_each(|expr| self.used(expr));
+                self.each(&choice.false_expr);
             }
             Expr::Slice(slice) => {
                 self.used(&slice.expr);
-                [&slice.start, &slice.stop, &slice.step]
-                    .into_iter()
-                    .flatten()
-                    .for_each(|part| self.used(part));
+                self.each([&slice.start, &slice.stop, &slice.step].into_iter().flatten());
             }
-            Expr::UnaryOp(op) => self.used(&op.expr),
-            Expr::BinOp(op) => [&op.left, &op.right].into_iter().for_each(|side| self.used(side)),
+            Expr::UnaryOp(op) => self.each([&op.expr]),
+            Expr::BinOp(op) => {
+                self.chose |= matches!(op.op, BinOpKind::ScAnd | BinOpKind::ScOr);
+                self.each([&op.left, &op.right]);
+            }
             Expr::Compare(compare) => {
+                self.chose |= compare.ops.len() > 1;
                 self.used(&compare.expr);
-                compare.ops.iter().for_each(|op| self.used(&op.expr));
+                self.each(compare.ops.iter().map(|op| &op.expr));
             }
             Expr::Filter(filter) => {
-                filter.expr.iter().for_each(|expr| self.used(expr));
+                self.each(&filter.expr);
                 self.arguments(&filter.args);
                 if !FILTERS.contains(&filter.name) {
                     let message = format!("there is no filter {}", words::echo(filter.name));
@@ -282,9 +274,9 @@ impl<'t> Walk<'t> {
                 }
             }
             Expr::Call(call) => self.call(call),
-            Expr::List(list) => list.items.iter().for_each(|item| self.used(item)),
-            Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| self.used(item)),
-            Expr::Map(map) => map.keys.iter().chain(&map.values).for_each(|item| self.used(item)),
+            Expr::List(list) => self.each(&list.items),
+            Expr::Tuple(tuple) => self.each(&tuple.items),
+            Expr::Map(map) => self.each(map.keys.iter().chain(&map.values)),
         }
         Value::Other
     }
@@ -302,6 +294,12 @@ impl<'t> Walk<'t> {
                     false => "an account's fields are `accounts.NAME.FIELD`".to_owned(),
                 };
                 self.missing(name, offset, hint);
+                Value::Other
+            }
+            Root::Document if name == "accounts" => {
+                let hint =
+                    "only `templates` see `accounts`; here a field stands alone, as in `{{ access_token }}`";
+                self.missing(name, offset, hint.to_owned());
                 Value::Other
             }
             Root::Document => {

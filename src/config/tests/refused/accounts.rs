@@ -222,7 +222,7 @@ pub(super) const CASES: &[Case] = &[
 6:79: `write` must be one of `replace`, `in-place` (did you mean `in-place`?)
 6:102: `when_expired` must be one of `keep`, `remove`
 7:56: give `content` or `template`, not both
-7:56: the template uses `acess_token`, which does not exist (did you mean `access_token`?)
+7:60: the template uses `acess_token`, which does not exist (did you mean `access_token`?)
 7:83: anyone on this machine could replace the token (use "0640" and a group)
 "#,
     ),

@@ -20,7 +20,7 @@ accounts: {}
         "vault: {}\naccounts: {}\n",
         r"
 1:1: `address` is missing in `vault` (add `address`: the server, without a path; `https` except for this machine.)
-1:1: `auth` is missing in `vault` (add `auth`: how to log in: exactly one way.)
+1:1: `auth` is missing in `vault` (add `auth`: how to log in: exactly one way, as in `{ token: { file: /run/secrets/vault-token } }`.)
 ",
     ),
     (
@@ -106,7 +106,7 @@ accounts:
 11:39: a control character, `?`, `#`, `%` or `*` in a path of Vault
 11:50: expected `1` or `2`
 11:63: not the name of a field: it is empty, or a space stands at an end of it
-11:92: the template uses `tokn`, which does not exist (there are `account`, `provider`, `access_token`, `token_type`, `issued_at`, `expires_at`, `expires_at_unix`, `generation`, `extra` and `refresh_token`)
+11:96: the template uses `tokn`, which does not exist (there are `account`, `provider`, `access_token`, `token_type`, `issued_at`, `expires_at`, `expires_at_unix`, `generation`, `extra` and `refresh_token`)
 12:9: `mount` is missing in `vault` (add `mount`: where the key-value engine is mounted, as in `secret`.)
 12:35: `fields` is empty: nothing would be written (leave it out to write the token document's fields)
 12:50: `on_remove` must be one of `keep`, `delete`
@@ -140,7 +140,7 @@ accounts:
 "#,
         r"
 5:31: `key` is missing in `vault` (add `key`: the field whose text is the secret.)
-5:82: expected a mapping, found a single value (the keys of `vault` are `mount`, `path`, `key` and `kv`)
+5:82: expected a mapping, found a single value (a secret in Vault is written `vault: { mount: MOUNT, path: PATH, key: FIELD }`)
 8:56: expected text
 8:65: not the name of a field: it is empty, or a space stands at an end of it
 8:75: a secret has exactly one of `env`, `file`, `credential`, `command` and `vault`
@@ -191,7 +191,7 @@ accounts:
 7:31: not the name of a Secret (1 to 253 of `a-z 0-9 - .`, with a letter or a digit at both ends and around each `.`)
 7:48: not the name of a namespace (1 to 63 of `a-z 0-9 -`, with a letter or a digit at both ends)
 8:58: not a key of a Secret (1 to 253 of `A-Z a-z 0-9 - _ .`, neither `.` nor beginning with `..`)
-8:91: there is no filter `safe` (there are `b64encode`, `datetime`, `default`, `env`, `join`, `json`, `length`, `lower`, `replace`, `sh`, `sha256`, `trim`, `upper` and `urlencode`)
+8:108: there is no filter `safe` (there are `b64encode`, `datetime`, `default`, `env`, `join`, `json`, `length`, `lower`, `replace`, `sh`, `sha256`, `trim`, `upper` and `urlencode`)
 9:9: no `namespace`, and `$POD_NAMESPACE` is not set (add `namespace`, or set `POD_NAMESPACE` from the downward API (`metadata.namespace`))
 10:9: `secret` is missing in `kubernetes` (add `secret`: the Secret's name.)
 10:38: unknown key `key` in `kubernetes` (did you mean `keys`?)
@@ -251,7 +251,7 @@ accounts:
 6:50: expected a signal such as `HUP` (did you mean `HUP`?)
 7:9: `pid_file` is missing in `signal` (add `pid_file`: the file with the id; read each time.)
 7:27: expected a signal such as `HUP` (there are `HUP`, `INT`, `QUIT`, `USR1`, `USR2`, `TERM`, `WINCH` and `CONT`)
-8:18: expected a list, or a mapping, found a single value
+8:18: expected a list of the program and its arguments, found a single value (write `command: [PROGRAM, ARGUMENT]`; no shell is involved)
 9:18: the program's path is relative (write the whole path, or a name to find in `PATH`)
 10:18: an empty command
 11:18: one word that holds a whole command line (write every argument as an item of its own: [prog, --flag, value]; no shell is involved)
@@ -259,7 +259,7 @@ accounts:
 13:9: `argv` is missing in `command` (add `argv`: the program (a whole path, or a name to find in `PATH`) and its arguments.)
 14:25: `http` would send secrets in the clear (use `https`; `http` is for this machine only: 127.0.0.0/8, [::1] and localhost)
 14:64: expected a duration such as `90s`, `10m` or `1h30m` (the unit is missing: `s`, `m`, `h`, `d`, `w` or `ms`)
-15:18: expected a mapping, found a single value (the keys of `webhook` are `url` and `timeout`)
+15:18: expected a mapping, found a single value (write `webhook: { url: URL }`)
 16:9: a hook has exactly one of `signal`, `command` and `webhook`
 17:9: a hook has exactly one of `signal`, `command` and `webhook`
 18:9: unknown key `exec` in `on_change` (the keys here are `signal`, `command` and `webhook`)
@@ -272,7 +272,7 @@ accounts:
   a: { provider: bizppurio, credentials: { account: x, password: y }, on_change: { command: [/bin/true] } }
 ",
         r"
-2:82: expected a list, found a mapping
+2:82: expected a list, found a mapping (each item of a list begins with `- `)
 ",
     ),
     (

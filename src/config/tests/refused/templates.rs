@@ -7,7 +7,7 @@ pub(super) const CASES: &[Case] = &[
         "templates as a mapping",
         "templates: { path: /run/x }\naccounts: {}\n",
         r"
-1:12: expected a list, found a mapping
+1:12: expected a list, found a mapping (each item of a list begins with `- `)
 ",
     ),
     (
