@@ -14,6 +14,7 @@ use super::report::Failure;
 use super::socket;
 use crate::domain::{AccountId, ErrorInfo, Generation, Timestamp};
 use crate::observe::status::Status;
+use crate::runtime::Makeup;
 
 /// For answers that the agent gives from memory.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -144,6 +145,15 @@ impl Agent {
     /// How everything stands.
     pub(super) async fn status(&self) -> Result<Status, Trouble> {
         read(&self.status_text().await?)
+    }
+
+    /// What the running configuration is made of.
+    pub(super) async fn makeup(&self) -> Result<Makeup, Trouble> {
+        let (status, body) = self.exchange(Method::GET, "/v1/config", PATIENCE).await?;
+        match status {
+            StatusCode::OK => read(&body),
+            _ => Err(refusal(status, &body)),
+        }
     }
 
     /// The token document as the agent sent it. Holds the token.

@@ -97,7 +97,8 @@ impl Stage {
             }
         };
         let looks = std::pin::pin!(looks(&agent).take_until(over));
-        show(looks, View { banner, feed_only: true, keep: true, ..View::default() }).await
+        show(looks, View { banner, feed_only: true, keep: true, from_the_start: true, ..View::default() })
+            .await
     }
 
     /// Ends the agent in good order and says what it came to.

@@ -12,8 +12,12 @@ use super::screen::counted;
 use super::settings;
 use crate::config::model::{Config, LogFormat};
 use crate::observe::{self, LevelHandle};
-use crate::runtime::{self, Once, Options, Outcome, Signal, StartError};
+use crate::runtime::{self, Missing, Once, Options, Outcome, Signal, StartError};
 use crate::store::OpenError;
+
+/// To whoever wants a token of accounts that a running agent looks after.
+const BESIDE: &str = "that agent keeps these accounts fresh: `renewd renew ACCOUNT` has it renew now, \
+                      `renewd wait` returns once all is fresh and delivered";
 
 /// Runs until a signal ends it.
 pub(super) fn run(globals: &Globals) -> Result<Exit, Failure> {
@@ -30,38 +34,50 @@ pub(super) fn run(globals: &Globals) -> Result<Exit, Failure> {
 /// Issues what is due, delivers, ends.
 pub(super) fn once(args: &OnceArgs, globals: &Globals) -> Result<Exit, Failure> {
     let limit: Duration = args.timeout;
-    let (once, accounts) = worker()?.block_on(async {
+    let (once, accounts, templates) = worker()?.block_on(async {
         let signals = signals()?;
         let (config, options) = prepare(globals)?;
-        let accounts = config.accounts.len();
+        let (accounts, templates) = (config.accounts.len(), config.templates.len());
         let once = runtime::once(config, options, signals, limit).await;
-        Ok((once.map_err(|error| not_started(&error))?, accounts))
+        Ok((once.map_err(|error| not_started(&error))?, accounts, templates))
     })?;
     match once {
-        Once::Fresh { issued, kept, sinks, unverified } => {
+        Once::Fresh { issued, kept, sinks, templates, unverified } => {
             for line in unverified {
                 tracing::warn!(event = "not_verified", "delivered, but not verified: {line}");
             }
             let total = counted(accounts, "account");
             let sinks = counted(sinks, "sink");
+            let templates = match templates {
+                0 => String::new(),
+                some => format!(" and {}", counted(some, "template")),
+            };
             tracing::info!(
                 event = "done",
-                "{total} fresh: {issued} issued now, {kept} still good; delivered to {sinks}"
+                "{total} fresh: {issued} issued now, {kept} still good; delivered to {sinks}{templates}"
             );
             Ok(Exit::Done)
         }
-        Once::Failed(failed) => {
-            let message = format!("{} of {accounts} accounts are not fresh and delivered", failed.len());
-            Err(failed.iter().fold(Failure::new(Exit::Failed, message), |failure, line| failure.cause(line)))
+        Once::Failed(missing) => {
+            let message = format!("{} not fresh and delivered", of_all(&missing, accounts, templates));
+            Err(missing.lines.iter().fold(Failure::new(Exit::Failed, message), Failure::cause))
         }
-        Once::TimedOut(late) => {
-            let message = format!("{} of {accounts} accounts were not done in time", late.len());
-            let failure = late
-                .iter()
-                .fold(Failure::new(Exit::Unavailable, message), |failure, line| failure.cause(line));
+        Once::TimedOut(missing) => {
+            let message = format!("{} not done in time", of_all(&missing, accounts, templates));
+            let failure = missing.lines.iter().fold(Failure::new(Exit::Unavailable, message), Failure::cause);
             Err(failure.hint("allow more with --timeout"))
         }
     }
+}
+
+/// `1 of 3 accounts and 1 of 1 template are`: who is missing, of those that there are.
+fn of_all(missing: &Missing, accounts: usize, templates: usize) -> String {
+    let of = |missing: usize, all: usize, kind: &str| {
+        (missing > 0).then(|| format!("{missing} of {}", counted(all, kind)))
+    };
+    let parts = [of(missing.accounts, accounts, "account"), of(missing.templates, templates, "template")];
+    let verb = if missing.accounts + missing.templates == 1 { "is" } else { "are" };
+    format!("{} {verb}", parts.into_iter().flatten().collect::<Vec<_>>().join(" and "))
 }
 
 /// Before anything else: a signal that comes while the configuration is read is not lost, nor ends the process.
@@ -127,7 +143,8 @@ fn not_started(error: &StartError) -> Failure {
             let locked = matches!(open, OpenError::Locked { .. });
             let failure =
                 Failure::new(if locked { Exit::Unavailable } else { Exit::Failed }, open.to_string());
-            open.hint().into_iter().fold(failure, Failure::hint)
+            let failure = open.hint().into_iter().fold(failure, Failure::hint);
+            if locked { failure.hint(BESIDE) } else { failure }
         }
         StartError::Tls(_) => Failure::new(Exit::Internal, error.to_string()),
         StartError::Socket(socket) => {

@@ -7,7 +7,9 @@ use super::client::Agent;
 use super::exit::Exit;
 use super::report::{self, Failure};
 use super::screen::counted;
+use super::settings;
 use super::status::{span, template_complaints, undelivered};
+use super::suggest::unknown_account;
 use crate::domain::AccountId;
 use crate::observe::status::Status;
 
@@ -23,17 +25,25 @@ pub(super) async fn wait(args: WaitArgs, globals: &Globals) -> Result<Exit, Fail
     let delivered = async {
         loop {
             last = match agent.status().await {
-                Ok(status) => match missing(&status, &args.accounts) {
-                    nothing if nothing.is_empty() => return status.accounts.len(),
-                    missing => Look::Missing(missing),
-                },
+                Ok(status) => {
+                    if let Some(name) = unknown(&status, &args.accounts)
+                        && !is_coming(name, &status, globals)
+                    {
+                        return Err(unknown_account(name, &status));
+                    }
+                    match missing(&status, &args.accounts) {
+                        nothing if nothing.is_empty() => return Ok(status.accounts.len()),
+                        missing => Look::Missing(missing),
+                    }
+                }
                 Err(trouble) => Look::Failed(trouble.into_failure(globals)),
             };
             tokio::time::sleep(PAUSE).await;
         }
     };
     match tokio::time::timeout(args.timeout, delivered).await {
-        Ok(all) => {
+        Ok(Err(unknown)) => Err(unknown),
+        Ok(Ok(all)) => {
             let count = if args.accounts.is_empty() { all } else { args.accounts.len() };
             let verb = if count == 1 { "is" } else { "are" };
             let words = format!("{} {verb} fresh and delivered", counted(count, "account"));
@@ -69,6 +79,17 @@ impl Look {
     }
 }
 
+/// The first name that the agent does not have: no time brings it.
+fn unknown<'a>(status: &Status, names: &'a [AccountId]) -> Option<&'a AccountId> {
+    names.iter().find(|name| status.accounts.iter().all(|account| account.name != **name))
+}
+
+/// Whether the agent's configuration names the account by now, so that a reload is about to bring it.
+fn is_coming(name: &AccountId, status: &Status, globals: &Globals) -> bool {
+    let config = settings::reload(globals).ok().filter(|config| config.path == status.config.path);
+    config.is_some_and(|config| config.accounts.contains_key(name))
+}
+
 /// What is not yet as it should be; without names every account and template counts.
 fn missing(status: &Status, names: &[AccountId]) -> Vec<String> {
     if names.is_empty() {
@@ -77,7 +98,7 @@ fn missing(status: &Status, names: &[AccountId]) -> Vec<String> {
     }
     let of = |name: &AccountId| match status.accounts.iter().find(|account| account.name == *name) {
         Some(account) => undelivered(account, status.now),
-        None => vec![format!("{name}: the agent has no such account")],
+        None => vec![format!("{name}: the agent has not taken it up from the configuration yet")],
     };
     names.iter().flat_map(of).collect()
 }

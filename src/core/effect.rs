@@ -178,10 +178,14 @@ pub enum Note {
         target: TargetId,
         account: AccountId,
         generation: Generation,
+        /// Not so where what stood there was right already.
+        written: bool,
         healed: bool,
     },
     Composed {
         target: TargetId,
+        /// As above.
+        written: bool,
         healed: bool,
     },
     Withdrawn {

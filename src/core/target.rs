@@ -182,10 +182,10 @@ impl Engine {
         }
         match (first, account) {
             (Some(_), _) if template && (written || healed) => {
-                self.say(Note::Composed { target: id.clone(), healed });
+                self.say(Note::Composed { target: id.clone(), written, healed });
             }
             (Some(generation), Some(account)) if !template && (written || healed) => {
-                self.say(Note::Delivered { target: id.clone(), account, generation, healed });
+                self.say(Note::Delivered { target: id.clone(), account, generation, written, healed });
             }
             (None, Some(account)) if written => self.say(Note::Withdrawn { target: id.clone(), account }),
             _ => {}

@@ -110,12 +110,12 @@ pub(super) fn say(note: &Note) {
         Note::Relogin { account, message } => {
             tracing::info!(event = "relogin", %account, message, "the refresh token is dead: logging in again");
         }
-        Note::Delivered { target, account, generation, healed } => {
-            let words = if *healed { "written, after failures" } else { "written" };
+        Note::Delivered { target, account, generation, written, healed } => {
+            let words = put(*written, *healed);
             tracing::info!(event = "sink_written", sink = %target, %account, generation = generation.0, "{words}");
         }
-        Note::Composed { target, healed } => {
-            let words = if *healed { "written, after failures" } else { "written" };
+        Note::Composed { target, written, healed } => {
+            let words = put(*written, *healed);
             tracing::info!(event = "template_written", template = %target, "{words}");
         }
         Note::Withdrawn { target, account } => {
@@ -128,13 +128,13 @@ pub(super) fn say(note: &Note) {
             tracing::debug!(event = "sink_failed", sink = %target, error = message, %next, "still cannot be written");
         }
         Note::ServerAway { server, message, next, news: true } => {
-            tracing::error!(event = "server_away", %server, error = message, %next, "cannot be delivered to");
+            tracing::error!(event = "server_away", %server, error = message, %next, "nothing can be delivered to {}: its sinks wait", called(server));
         }
         Note::ServerAway { server, message, next, news: false } => {
-            tracing::debug!(event = "server_away", %server, error = message, %next, "still cannot be delivered to");
+            tracing::debug!(event = "server_away", %server, error = message, %next, "still nothing can be delivered to {}", called(server));
         }
         Note::ServerBack { server, away } => tracing::info!(
-            event = "server_back", %server, "can be delivered to again, after {}", human_duration(*away)
+            event = "server_back", %server, "{} takes deliveries again, after {}", called(server), human_duration(*away)
         ),
         Note::HookRan { set, hook, healed } => {
             let words = if *healed { "a hook has run, after failures" } else { "a hook has run" };
@@ -156,6 +156,23 @@ pub(super) fn say(note: &Note) {
             tracing::debug!(event = "host_down", %host, %until, "the host still fails");
         }
         Note::HostBack { host } => tracing::info!(event = "host_back", %host, "the host answers again"),
+    }
+}
+
+fn put(written: bool, healed: bool) -> &'static str {
+    match (written, healed) {
+        (true, false) => "written",
+        (true, true) => "written, after failures",
+        (false, _) => "can be written again, after failures; what stands there is right",
+    }
+}
+
+/// A server as people call it.
+fn called(server: &str) -> &str {
+    match server {
+        "vault" => "Vault",
+        "kubernetes" => "the Kubernetes API",
+        other => other,
     }
 }
 

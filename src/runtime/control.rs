@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::net::UnixListener;
 
 use super::handle::{Handle, Peek, Request, TokenReply};
+use super::makeup::Makeup;
 use crate::atomic::{Folder, Warning};
 use crate::config::model::Socket;
 use crate::domain::{ErrorInfo, WaitsFor};
@@ -154,6 +155,7 @@ pub(crate) async fn serve(listener: UnixListener, group: u32, handle: Handle) {
         .route("/v1/accounts/{name}/renew", post(renew))
         .route("/v1/accounts/{name}/invalidate", post(invalidate))
         .route("/v1/reload", post(reload))
+        .route("/v1/config", get(config))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "no such path", None) })
         .with_state(Shared { handle, group });
     let service = routes.into_make_service_with_connect_info::<Peer>();
@@ -341,6 +343,19 @@ async fn reload(State(shared): State<Shared>, ConnectInfo(peer): ConnectInfo<Pee
             refuse(StatusCode::UNPROCESSABLE_ENTITY, &error, Some("the old configuration runs on"))
         }
         None => stopping(),
+    }
+}
+
+/// What the running configuration is made of: for `renewd plan`.
+async fn config(State(shared): State<Shared>, ConnectInfo(peer): ConnectInfo<Peer>) -> Response {
+    if let Some(refusal) = shared.refuses(peer) {
+        return refusal;
+    }
+    let Some(Some((config, seed))) = shared.handle.ask(Request::Config).await else { return stopping() };
+    // Of many accounts that takes a while: not on a thread that serves others.
+    match tokio::task::spawn_blocking(move || Makeup::of(&config, seed)).await {
+        Ok(makeup) => Json(makeup).into_response(),
+        Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "internal fault", None),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::config::model::Config;
 use crate::domain::{AccountId, BootInstant, ErrorInfo, Generation, Timestamp, Waiting};
 use crate::observe::health::Readiness;
 use crate::observe::metrics::Scrape;
@@ -25,6 +26,8 @@ pub(crate) enum Request {
     Peek(String, oneshot::Sender<Option<Peek>>),
     /// Whether an account, or every one, is ready. `None`: unknown.
     Ready(Option<String>, oneshot::Sender<Option<Readiness>>),
+    /// The configuration that runs, and the installation's seed.
+    Config(oneshot::Sender<Option<(Arc<Config>, u64)>>),
     /// What the metrics are made from.
     Scrape(oneshot::Sender<Scrape>),
 }

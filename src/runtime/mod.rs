@@ -13,6 +13,7 @@ mod handle;
 mod issue;
 mod keys;
 mod listen;
+mod makeup;
 mod notify;
 mod progress;
 mod report;
@@ -28,7 +29,8 @@ use std::path::PathBuf;
 
 pub use control::SocketError;
 pub(crate) use control::could_bind;
-pub use run::{Once, Options, Outcome, StartError, level_name, once, run};
+pub use makeup::{AccountMakeup, Makeup, Parts, TargetMakeup, changed};
+pub use run::{Missing, Once, Options, Outcome, StartError, level_name, once, run};
 pub(crate) use servers::vault_client;
 pub use signals::{Signal, take as take_signals};
 

@@ -17,6 +17,7 @@ use super::shared::Shared;
 use super::signals::Signal;
 use crate::config::Watched;
 use crate::config::model::{Config, FileSink, LogLevel, Sink};
+use crate::core::AccountView;
 use crate::domain::{AccountState, ErrorClass, SinkState};
 use crate::observe::{LevelHandle, Observer};
 use crate::provider::Clients;
@@ -67,13 +68,26 @@ pub enum Once {
         kept: usize,
         /// So many sinks hold them.
         sinks: usize,
+        /// And so many templates.
+        templates: usize,
         /// Of these, tokens that are delivered although they are not known to work, and why.
         unverified: Vec<String>,
     },
-    /// These are not, in words.
-    Failed(Vec<String>),
-    /// Time ran out on these, which have not failed.
-    TimedOut(Vec<String>),
+    /// Some are not, and of those some have failed.
+    Failed(Missing),
+    /// Time ran out on some, and none has failed.
+    TimedOut(Missing),
+}
+
+/// What is not fresh and delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Missing {
+    /// So many accounts.
+    pub accounts: usize,
+    /// So many templates.
+    pub templates: usize,
+    /// Each account, sink and template of them, in words.
+    pub lines: Vec<String>,
 }
 
 /// Runs until [`Signal::Stop`] comes.
@@ -209,30 +223,44 @@ fn settled(agent: &Agent) -> bool {
 }
 
 fn verdict(agent: &Agent, in_time: bool) -> Once {
-    let (mut failed, mut late) = (Vec::new(), Vec::new());
-    for view in agent.engine.views(clock::now()) {
-        let sink = view.targets.iter().find(|target| target.state != SinkState::Written);
-        match (view.error, sink.and_then(|target| Some((target.id, target.error?)))) {
-            (Some(error), _) => failed.push(format!("{}: {}: {}", view.name, error.class, error.message)),
-            (None, Some((id, error))) => failed.push(format!("{}: {id}: {}", view.name, error.message)),
-            (None, None) if view.state != AccountState::Fresh || sink.is_some() => {
-                late.push(format!("{}: {}", view.name, view.state.as_str()));
-            }
-            (None, None) => {}
-        }
+    let now = clock::now();
+    let (mut missing, mut failed) = (Missing::default(), false);
+    for view in agent.engine.views(now) {
+        let reasons = reasons(&view);
+        missing.accounts += usize::from(!reasons.is_empty());
+        missing.lines.extend(reasons);
+        failed |= view.error.is_some() || view.targets.iter().any(|target| target.error.is_some());
     }
-    for view in agent.engine.templates(clock::now()) {
-        match (view.state, view.error) {
-            (SinkState::Written, _) => {}
-            (_, Some(error)) => failed.push(format!("{}: {}", view.id, error.message)),
-            (_, None) => late.push(format!("{}: not written", view.id)),
-        }
+    for view in agent.engine.templates(now).filter(|view| view.state != SinkState::Written) {
+        missing.templates += 1;
+        failed |= view.error.is_some();
+        missing.lines.push(match view.error {
+            Some(error) => format!("{}: {}", view.id, error.message),
+            None => format!("{}: not written", view.id),
+        });
     }
-    match (failed.is_empty(), late.is_empty() && in_time) {
-        (false, _) => Once::Failed(failed),
-        (true, false) if !late.is_empty() => Once::TimedOut(late),
+    match (failed, missing.lines.is_empty() && in_time) {
+        (true, _) => Once::Failed(missing),
+        (false, false) if !missing.lines.is_empty() => Once::TimedOut(missing),
         _ => fresh(agent),
     }
+}
+
+/// Why the account is not fresh and delivered, all of it; empty where it is.
+fn reasons(view: &AccountView<'_>) -> Vec<String> {
+    let name = view.name;
+    let own = match view.error {
+        Some(error) => Some(format!("{name}: {}: {}", error.class, error.message)),
+        None if view.state != AccountState::Fresh => Some(format!("{name}: {}", view.state.as_str())),
+        None => None,
+    };
+    // Without a token no sink can hold it: that goes without saying.
+    let open = view.targets.iter().filter(|target| target.state != SinkState::Written && view.alive);
+    let sinks = open.map(|target| match target.error {
+        Some(error) => format!("{name}: {}: {}", target.id, error.message),
+        None => format!("{name}: {}: not written", target.id),
+    });
+    own.into_iter().chain(sinks).collect()
 }
 
 fn fresh(agent: &Agent) -> Once {
@@ -243,8 +271,8 @@ fn fresh(agent: &Agent) -> Once {
         sinks += view.targets.len();
         unverified.extend(view.unverified.map(|error| format!("{}: {}", view.name, error.message)));
     }
-    sinks += agent.engine.templates(clock::now()).count();
-    Once::Fresh { issued, kept, sinks, unverified }
+    let templates = agent.engine.templates(clock::now()).count();
+    Once::Fresh { issued, kept, sinks, templates, unverified }
 }
 
 /// The level's name.

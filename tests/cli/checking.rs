@@ -147,6 +147,38 @@ fn check_online_is_content_with_folders_that_can_be_made_and_makes_none() {
 }
 
 #[test]
+fn check_online_reaches_what_verifies_and_who_is_told_and_asks_nothing_there() {
+    let scene = Scene::new();
+    let (verify, hook) =
+        (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let (at_verify, at_hook) = (verify.local_addr().unwrap(), hook.local_addr().unwrap());
+    let sinks = format!(
+        "[]\n    verify: {{ url: \"http://{at_verify}/me\" }}\n    on_change: [webhook: {{ url: \"http://{at_hook}/rotated\" }}]"
+    );
+    let config = scene.configure("state_dir: HERE/state, socket: HERE/s.sock, listen: off", &sinks);
+    let (exit, _, stderr) = scene.check(&["--online"], &config);
+    assert_eq!(exit, 0, "{stderr}");
+    for (listener, words) in [
+        (&verify, format!("{at_verify} (verify.url of a): answers; nothing was asked of it\n")),
+        (&hook, format!("{at_hook} (a webhook of a): answers; nothing was asked of it\n")),
+    ] {
+        assert!(stderr.contains(&words), "{stderr}");
+        let mut asked = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut asked).unwrap();
+        assert_eq!(asked, b"", "a connection and no word");
+    }
+    drop((verify, hook));
+    let (exit, _, stderr) = scene.check(&["--online"], &config);
+    assert_eq!(exit, 1, "{stderr}");
+    for words in [
+        format!("error: {at_verify} (verify.url of a): no connection"),
+        format!("error: {at_hook} (a webhook of a): no connection"),
+    ] {
+        assert!(stderr.contains(&words), "{stderr}");
+    }
+}
+
+#[test]
 fn check_online_takes_a_running_renewd_for_no_obstacle_and_a_second_one_says_whose_port_it_is() {
     let scene = Scene::new();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -179,6 +179,15 @@ fn the_demo_shows_renewals_without_a_terminal_and_leaves_nothing_behind() {
         told(renewd(&["demo", "--for", "8s"]).env("TMPDIR", folder.path()).output().unwrap());
     assert_eq!(exit, 0, "{stderr}");
     assert!(stdout.contains("oauth2-client-credentials  token 2"), "{stdout}{stderr}");
+    // Also what came before the first look.
+    let (_, providers, _) = run(&["providers"]);
+    let vendors: Vec<&str> = providers.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(vendors.len(), 10);
+    for vendor in vendors {
+        let is_first =
+            |line: &&str| line.split_whitespace().nth(2) == Some(vendor) && line.contains("(the first)");
+        assert_eq!(stdout.lines().filter(is_first).count(), 1, "{vendor}: {stdout}{stderr}");
+    }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 

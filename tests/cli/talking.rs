@@ -91,11 +91,27 @@ fn a_refusal_is_told_in_the_agents_words() {
 #[test]
 fn an_unknown_account_is_told_what_it_may_have_been() {
     let agent = StubAgent::new(usual);
-    for command in ["token", "renew", "status"] {
+    for command in ["token", "renew", "status", "wait"] {
         let (exit, _, stderr) = agent.run(&[command, "mesaging"]);
         let expected = "error: the agent has no account `mesaging`\n  hint: did you mean `messaging`?\n";
         assert_eq!((exit, stderr.as_str()), (1, expected), "{command}");
     }
+}
+
+#[test]
+fn wait_for_an_account_that_nobody_has_names_those_that_there_are_at_once() {
+    let (exit, _, stderr) = StubAgent::new(usual).run(&["wait", "messaging", "vault", "--timeout", "1h"]);
+    let expected = "error: the agent has no account `vault`\n  hint: it has messaging, shop\n";
+    assert_eq!((exit, stderr.as_str()), (1, expected));
+}
+
+#[test]
+fn wait_heeds_no_configuration_but_the_agents_own() {
+    let agent = StubAgent::new(usual);
+    let path = agent.folder.path().join("renewd.yaml");
+    write(&path, "accounts: { coming: { provider: portone, credentials: { apiSecret: x } } }\n");
+    let arguments = ["wait", "coming", "--timeout", "1h", "--config", path.to_str().unwrap()];
+    assert_eq!(agent.run(&arguments).0, 1);
 }
 
 #[test]

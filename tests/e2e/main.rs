@@ -29,6 +29,7 @@ mod listen;
 mod machine;
 mod notify;
 mod once;
+mod plan;
 mod reload;
 mod restart;
 mod run;

@@ -43,6 +43,35 @@ fn once_exits_1_and_names_what_failed() {
 }
 
 #[test]
+fn once_names_every_sink_and_template_that_failed() {
+    let world = World::living(secs(600));
+    world.put("out/file", "");
+    let mut config = world.one(Provider::Bizppurio);
+    config["accounts"]["b"] = world.account(Provider::Kiwoom, "b");
+    let (first, second) = (world.out("file/first"), world.out("file/second"));
+    config["accounts"]["a"]["sinks"] =
+        json!([{ "file": first }, { "file": world.out("good") }, { "file": second }]);
+    let template = world.out("file/template");
+    config["templates"] = json!([{ "path": template, "inline": "{{ accounts.a.access_token }}" }]);
+    world.write(&config);
+    let output = world.renewd(&["once"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("error: 1 of 2 accounts and 1 of 1 template are not fresh and delivered\n"),
+        "{said}"
+    );
+    for words in [
+        format!("  caused by: a: file:{}: ", first.display()),
+        format!("  caused by: a: file:{}: ", second.display()),
+        format!("  caused by: template:{}: ", template.display()),
+    ] {
+        assert!(said.contains(&words), "{words}\nin:\n{said}");
+    }
+    assert_eq!(said.matches("caused by:").count(), 3, "{said}");
+}
+
+#[test]
 fn once_exits_75_when_time_runs_out() {
     let world = World::living(secs(600));
     world.sim.fault("*=hang");
@@ -72,6 +101,7 @@ fn once_and_a_second_agent_exit_75_while_an_agent_holds_the_state_directory() {
         let said = text(&output.stderr);
         assert!(said.contains("state directory") && said.contains("hint:"), "{said}");
         assert!(said.contains(&agent.pid().to_string()), "names the process: {said}");
+        assert!(said.contains("`renewd renew ACCOUNT`") && said.contains("`renewd wait`"), "{said}");
     }
     assert_eq!(world.sim.requests(), 1);
     agent.until_well();
@@ -149,6 +179,22 @@ fn wait_may_come_before_the_agent_and_returns_when_all_is_delivered() {
     agent.stop();
     let output = world.renewd(&["wait", "--timeout", "1s"]);
     assert_eq!(output.status.code(), Some(75));
+}
+
+#[test]
+fn wait_knows_an_account_that_the_agent_is_about_to_take_up_and_no_other() {
+    let world = World::living(secs(600));
+    let mut config = world.one(Provider::Bizppurio);
+    let agent = world.start(&config);
+    agent.until_well();
+    config["accounts"]["late"] = world.account(Provider::Kiwoom, "late");
+    world.write(&config);
+    let output = world.renewd(&["wait", "late", "--timeout", "30s"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(world.sim.accepts(Provider::Kiwoom, &world.read("late.token")));
+    let output = world.renewd(&["wait", "lat", "--timeout", "1h"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("did you mean `late`?"), "{}", text(&output.stderr));
 }
 
 #[test]

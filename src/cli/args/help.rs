@@ -40,6 +40,15 @@ Examples:
   renewd check --config ./renewd.yaml
   renewd check --online        before the first run on a new host";
 
+pub(super) const PLAN: &str = "\
+A line an account, with what becomes of its sinks below it, and a line a template:
++ is added, ~ is changed or written anew, - goes, > asks the provider at a start, = stays as it is.
+Nothing is asked of a provider and nothing is changed.
+
+Examples:
+  renewd plan                              before a reload
+  renewd plan --config ./new.yaml          what that file would change";
+
 pub(super) const STATUS: &str = "\
 Exits 0 whenever the agent answered. Without a terminal it is plain aligned text: no colour, no bars.
 
@@ -68,7 +77,8 @@ Examples:
   renewd token messaging --json | jq -r .expires_at";
 
 pub(super) const WAIT: &str = "\
-Waits for an agent that is only just starting, too. Exits 75 when the time is up, and says what is missing.
+Waits for an agent that is only just starting, too. Exits 75 when the time is up, and says what is missing; 1 at
+once where the running agent has no such account and its configuration names none.
 
 Examples:
   renewd wait --timeout 1m

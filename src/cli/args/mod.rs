@@ -74,6 +74,7 @@ pub(super) enum Command {
     #[command(after_help = help::CHECK)]
     Check(CheckArgs),
     /// Show what `run` would do, and what a reload would change in a running agent
+    #[command(after_help = help::PLAN)]
     Plan,
     /// Show how each account stands: state, time left, next renewal, last error, sinks
     #[command(after_help = help::STATUS)]
@@ -127,7 +128,7 @@ pub(super) struct OnceArgs {
 /// Options of `check`.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// Also try the hosts' DNS, connections and TLS, and whether this user may write where sinks, state and socket
+    /// Also try DNS, connections and TLS of token APIs, `verify.url` and webhooks, and whether this user may write where sinks, state and socket
     /// belong; still issues nothing and makes nothing
     #[arg(long)]
     pub(super) online: bool,

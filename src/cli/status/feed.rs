@@ -2,8 +2,8 @@
 
 use super::words;
 use crate::cli::screen::{Line, Look, Tone, pad, sanitise};
-use crate::domain::{AccountId, Timestamp};
-use crate::observe::status::{AccountState, AccountStatus, SinkState, Status};
+use crate::domain::{AccountId, Generation, Timestamp};
+use crate::observe::status::{AccountState, AccountStatus, SinkState, SinkStatus, Status};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,32 @@ pub(super) fn happenings(before: &Status, after: &Status) -> Vec<Happening> {
         }
     }
     in_order(all)
+}
+
+/// How an agent stood that had only just read its configuration, and had no state.
+pub(super) fn before_all(status: &Status) -> Status {
+    let unborn = |account: &AccountStatus| AccountStatus {
+        state: AccountState::Pending,
+        generation: Generation(0),
+        issued_at: None,
+        expires_at: None,
+        waiting: None,
+        attempt: 0,
+        error: None,
+        sinks: account
+            .sinks
+            .iter()
+            .map(|sink| SinkStatus {
+                sink: sink.sink.clone(),
+                state: SinkState::Unwritten,
+                generation: None,
+                written_at: None,
+                error: None,
+            })
+            .collect(),
+        ..account.clone()
+    };
+    Status { accounts: status.accounts.iter().map(unborn).collect(), ..status.clone() }
 }
 
 /// What the first look tells: nothing happened yet, but what is wrong is worth a line.
@@ -126,7 +152,7 @@ fn renewed(old: &AccountStatus, new: &AccountStatus, now: Timestamp) -> Happenin
         None => String::new(),
     };
     let after = match (old.generation.0, old.attempt) {
-        (0, 0) => " (the first)".to_owned(),
+        (0, 0) if new.generation.0 == 1 => " (the first)".to_owned(),
         (_, 0) => String::new(),
         (_, 1) => ", recovered after a failure".to_owned(),
         (_, failures) => format!(", recovered after {failures} failures"),
@@ -148,7 +174,7 @@ fn clock(at: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::cli::status::tests::{account, at, error, sink, status_of};
-    use crate::domain::{ErrorClass, Generation};
+    use crate::domain::ErrorClass;
 
     fn said(before: &AccountStatus, after: &AccountStatus) -> Vec<String> {
         let (before, mut after) = (status_of(vec![before.clone()]), status_of(vec![after.clone()]));
@@ -167,6 +193,32 @@ mod tests {
             ..before.clone()
         };
         assert_eq!(said(&before, &after), ["10:00:00  ● shop  token 8, lives 10s"]);
+    }
+
+    #[test]
+    fn who_was_there_from_the_start_is_told_of_tokens_that_came_before_the_first_look() {
+        let first = AccountStatus {
+            generation: Generation(1),
+            issued_at: Some(at(0)),
+            expires_at: Some(at(12)),
+            ..account("shop", "portone")
+        };
+        let second = AccountStatus { generation: Generation(2), ..first.clone() };
+        let none = AccountStatus {
+            state: AccountState::Pending,
+            generation: Generation(0),
+            issued_at: None,
+            expires_at: None,
+            ..account("none", "kis")
+        };
+        for (found, words) in [(first, "token 1, lives 12s (the first)"), (second, "token 2, lives 12s")] {
+            let status = status_of(vec![none.clone(), found]);
+            let told: Vec<String> = happenings(&before_all(&status), &status)
+                .into_iter()
+                .map(|each| each.line(4, Look::plain()).render(Look::plain()))
+                .collect();
+            assert_eq!(told, [format!("10:00:00  ● shop  {words}")]);
+        }
     }
 
     #[test]

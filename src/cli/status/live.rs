@@ -37,6 +37,8 @@ pub(in crate::cli) struct View {
     pub(in crate::cli) feed_only: bool,
     /// Leave the last picture on the terminal.
     pub(in crate::cli) keep: bool,
+    /// The agent has started with this view and without any state: what the first look finds has happened since.
+    pub(in crate::cli) from_the_start: bool,
 }
 
 /// `status --watch`: looks every second until Ctrl-C.
@@ -129,6 +131,7 @@ impl Live {
         self.silence = None;
         let mut news = match &self.last {
             Some(before) => feed::happenings(before, &status),
+            None if self.view.from_the_start => feed::happenings(&feed::before_all(&status), &status),
             None => feed::beginnings(&status),
         };
         if let Some(name) = &self.view.account {

@@ -15,7 +15,7 @@ pub(super) fn error(class: ErrorClass, message: &str, seconds_ago: i64) -> Error
     ErrorInfo { class, message: message.to_owned(), at: at(-seconds_ago) }
 }
 
-pub(super) fn sink(name: &str, state: SinkState, error: Option<ErrorInfo>) -> SinkStatus {
+pub(in crate::cli) fn sink(name: &str, state: SinkState, error: Option<ErrorInfo>) -> SinkStatus {
     let written = state == SinkState::Written;
     SinkStatus {
         sink: name.to_owned(),

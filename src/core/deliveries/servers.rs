@@ -126,6 +126,20 @@ fn server_targets_are_compared_every_ten_minutes_and_nothing_is_said_of_what_is_
 }
 
 #[test]
+fn what_was_right_all_along_is_not_called_written_once_it_can_be_written_again() {
+    let mut bench = vault_of(1);
+    bench.refuse("a000", false);
+    bench.said.clear();
+    bench.until_write();
+    bench.unchanged("a000", &[1]);
+    let delivered = |note: &Note| match note {
+        Note::Delivered { written, healed, .. } => Some((*written, *healed)),
+        _ => None,
+    };
+    assert_eq!(bench.said.iter().filter_map(delivered).collect::<Vec<_>>(), [(false, true)]);
+}
+
+#[test]
 fn comparisons_are_spread_and_none_begins_after_shutdown() {
     let mut bench = vault_of(16);
     for number in 0..16 {

@@ -123,6 +123,10 @@ impl Agent {
                 let ready = view.map(|view| Readiness::of(std::iter::once(view), templates, true, now));
                 let _ = reply.send(ready);
             }
+            Request::Config(reply) => {
+                let _ =
+                    reply.send(self.config().map(|config| (Arc::clone(config), self.shared.store.seed())));
+            }
             Request::Scrape(reply) => {
                 let (status, counters) = (report::status(self, now), self.observer.counters());
                 let _ = reply.send(Scrape { status, counters });
