@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("provider", &["domain", "tls", "config::model", "config::definition"]),
     ("secrets", &["domain", "config::model", "config::definition"]),
     ("sink", &["domain", "config::model", "config::definition", "atomic"]),
-    ("hook", &["domain", "config::model"]),
+    ("hook", &["domain", "tls", "config::model"]),
     ("kubernetes", &["domain", "config::model"]),
     ("store", &["domain", "atomic"]),
     ("vault", &["domain", "tls", "config::model"]),

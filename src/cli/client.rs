@@ -39,6 +39,13 @@ pub(super) enum Renewal {
         /// Its end.
         expires_at: Timestamp,
     },
+    /// There is a new token, which not everything holds yet.
+    Undelivered {
+        /// Its count.
+        generation: Generation,
+        /// What does not.
+        sinks: Vec<Undelivered>,
+    },
     /// `min_interval` or the vendor's wait holds it back.
     Held {
         /// Not asked before this.
@@ -50,6 +57,17 @@ pub(super) enum Renewal {
     Failed(ErrorInfo),
     /// No outcome in time; the agent goes on with it.
     Unfinished,
+}
+
+/// A sink or template that does not hold the new token.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Undelivered {
+    /// Its name.
+    pub(super) sink: String,
+    /// Why not; `None` while it is being written.
+    pub(super) error: Option<ErrorInfo>,
+    /// Since when, where that takes long.
+    pub(super) writing_since: Option<Timestamp>,
 }
 
 /// Why there is no answer to work with.
@@ -180,7 +198,10 @@ impl Agent {
         }
         #[derive(Deserialize)]
         struct Failed {
-            error: ErrorInfo,
+            error: Option<ErrorInfo>,
+            generation: Option<Generation>,
+            #[serde(default)]
+            undelivered: Vec<Undelivered>,
         }
         let path = format!("/v1/accounts/{account}/renew?timeout={}", patience.as_secs().max(1));
         let (status, body) = self.exchange(Method::POST, &path, patience.saturating_add(PATIENCE)).await?;
@@ -190,7 +211,13 @@ impl Agent {
             StatusCode::ACCEPTED => {
                 read(&body).map(|Held { not_before, reason }| Renewal::Held { not_before, reason })
             }
-            StatusCode::BAD_GATEWAY => read(&body).map(|Failed { error }| Renewal::Failed(error)),
+            StatusCode::BAD_GATEWAY => match read(&body)? {
+                Failed { generation: Some(generation), undelivered: sinks, .. } => {
+                    Ok(Renewal::Undelivered { generation, sinks })
+                }
+                Failed { error: Some(error), .. } => Ok(Renewal::Failed(error)),
+                Failed { .. } => Err(refusal(status, &body)),
+            },
             StatusCode::GATEWAY_TIMEOUT => Ok(Renewal::Unfinished),
             _ => Err(refusal(status, &body)),
         }

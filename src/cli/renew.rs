@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 
 use super::args::{Globals, RenewArgs};
-use super::client::{Agent, Renewal, Trouble};
+use super::client::{Agent, Renewal, Trouble, Undelivered};
 use super::exit::Exit;
 use super::out;
 use super::report::Failure;
@@ -135,7 +135,7 @@ fn exit_of(outcome: &Result<Renewal, Trouble>) -> Exit {
     match outcome {
         Ok(Renewal::Renewed { .. } | Renewal::Held { .. }) => Exit::Done,
         Ok(Renewal::Unfinished) => Exit::Unavailable,
-        Ok(Renewal::Failed(_)) | Err(_) => Exit::Failed,
+        Ok(Renewal::Undelivered { .. } | Renewal::Failed(_)) | Err(_) => Exit::Failed,
     }
 }
 
@@ -161,6 +161,11 @@ fn line(
             look.either("●", "*"),
             format!("renewed: generation {generation}, expires {}", whole(*expires_at)),
         ),
+        Ok(Renewal::Undelivered { generation, sinks }) => {
+            let said: Vec<String> = sinks.iter().map(|sink| undelivered(sink, asked_at)).collect();
+            let text = format!("renewed: generation {generation}; {}", said.join("; "));
+            (Tone::Warn, look.either("▲", "!"), text)
+        }
         Ok(Renewal::Held { not_before, reason }) => {
             let when = relative(*not_before, asked_at);
             let text = format!("held back until {} ({when}): {}", whole(*not_before), sanitise(reason));
@@ -185,6 +190,22 @@ fn line(
     line.with(Tone::Strong, pad(account.as_str(), widest)).with(Tone::Plain, "  ").with(tone, text)
 }
 
+/// `vault:secret/a is not yet written: Vault is sealed`.
+fn undelivered(sink: &Undelivered, asked_at: Timestamp) -> String {
+    let name = sanitise(&sink.sink);
+    match (&sink.error, sink.writing_since) {
+        (Some(error), _) => format!("{name} is not yet written: {}", sanitise(&error.message)),
+        (None, Some(since)) if since < asked_at => {
+            format!(
+                "{name} is not yet written: a write has been under way for {}",
+                span(asked_at.since(since))
+            )
+        }
+        (None, Some(_)) => format!("{name} is not yet written: the write gets no answer"),
+        (None, None) => format!("{name} is not yet written"),
+    }
+}
+
 /// To the second.
 fn whole(at: Timestamp) -> Timestamp {
     Timestamp::from_secs(at.as_secs())
@@ -194,7 +215,7 @@ fn whole(at: Timestamp) -> Timestamp {
 mod tests {
     use super::*;
     use crate::cli::status::tests::{account, status_of};
-    use crate::domain::WaitsFor;
+    use crate::domain::{ErrorInfo, WaitsFor};
 
     #[test]
     fn waiting_is_said_once_for_all_that_wait_for_the_same_and_again_when_it_takes_longer() {
@@ -232,5 +253,32 @@ mod tests {
         assert_eq!(names(delays.news(&later)), ["b: Host"], "a's host is being tried");
         let longer = status([waiting(host, Some(30)), waiting(host, Some(30)), None, None]);
         assert_eq!(names(delays.news(&longer)), ["a: Host"]);
+    }
+
+    #[test]
+    fn a_renewal_that_worked_is_none_that_failed_whatever_its_sinks_did() {
+        let at = Timestamp::from_secs;
+        let error = ErrorInfo {
+            class: crate::domain::ErrorClass::Transient,
+            message: "Vault is sealed".to_owned(),
+            at: at(0),
+        };
+        let of = |sink: &str, error, writing_since: Option<i64>| Undelivered {
+            sink: sink.to_owned(),
+            error,
+            writing_since: writing_since.map(at),
+        };
+        let outcome = Ok(Renewal::Undelivered {
+            generation: crate::domain::Generation(2),
+            sinks: vec![of("vault:secret/a", Some(error), None), of("file:/nfs/a", None, Some(91))],
+        });
+        let name = AccountId::new("a").unwrap();
+        let line = line(&name, 1, &outcome, at(100), Duration::from_secs(30), Look::plain());
+        assert_eq!(
+            line.render(Look::plain()),
+            "a  renewed: generation 2; vault:secret/a is not yet written: Vault is sealed; file:/nfs/a is not yet \
+             written: a write has been under way for 9s"
+        );
+        assert_eq!(exit_of(&outcome), Exit::Failed);
     }
 }

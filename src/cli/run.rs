@@ -42,7 +42,10 @@ pub(super) fn once(args: &OnceArgs, globals: &Globals) -> Result<Exit, Failure> 
         Ok((once.map_err(|error| not_started(&error))?, accounts, templates))
     })?;
     match once {
-        Once::Fresh { issued, kept, sinks, templates } => {
+        Once::Fresh { issued, kept, sinks, templates, unverified } => {
+            for line in unverified {
+                tracing::warn!(event = "not_verified", "delivered, but not verified: {line}");
+            }
             let total = counted(accounts, "account");
             let sinks = counted(sinks, "sink");
             let templates = match templates {

@@ -1,5 +1,6 @@
 //! One account's state and what a reply does to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::effect::{Operation, Schedule};
@@ -80,6 +81,10 @@ pub(super) struct Account {
     wary_until: Option<Deadline>,
     /// What it failed by was mended while a request was out.
     pub(super) again: bool,
+    /// Why the token that it has is not known to work, where it was tried in vain.
+    pub(super) unverified: Option<ErrorInfo>,
+    /// The server whose absence made it fail.
+    pub(super) lacks: Option<Arc<str>>,
 }
 
 /// A token with its end on both clocks.
@@ -105,8 +110,17 @@ pub(super) enum Phase {
 
 impl Account {
     pub(super) fn new(plan: AccountPlan, epoch: u64, restored: Restored, now: Now) -> Self {
-        let Restored { token, generation, refresh, attempt, rejected, next_try, last_request, error } =
-            restored;
+        let Restored {
+            token,
+            generation,
+            refresh,
+            attempt,
+            rejected,
+            next_try,
+            last_request,
+            error,
+            unverified,
+        } = restored;
         let believed = |at: Timestamp| at.min(now.wall.plus(LONGEST_STORED_WAIT));
         let throttled =
             error.as_ref().is_some_and(|error| error.class == crate::domain::ErrorClass::Throttled);
@@ -142,6 +156,8 @@ impl Account {
             invalidated: Generation::NONE,
             wary_until,
             again: false,
+            unverified: unverified.filter(|_| token.is_some() && plan.verify),
+            lacks: None,
             plan,
         };
         if let Some(last) = last_request {

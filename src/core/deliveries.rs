@@ -97,7 +97,7 @@ impl Bench {
         let issue = self.issues.remove(at);
         let generation = issue.generation;
         let token = TokenMeta { generation, issued_at: self.now.wall, expires_at: self.now.wall.plus(life) };
-        let meta = IssuedMeta { token, admission: Admission::Promoted, refresh: None };
+        let meta = IssuedMeta { token, admission: Admission::Promoted, refresh: None, unverified: None };
         self.handle(Event::Issued { account: issue.account, epoch: issue.epoch, meta });
         generation.0
     }
@@ -134,7 +134,13 @@ impl Bench {
     fn refuse(&mut self, name: &str, server_away: bool) {
         let (target, revision) = self.take_write(name);
         let message = if server_away { "connection refused" } else { "permission denied" }.to_owned();
-        self.handle(Event::Undelivered { target, revision, message, server_away });
+        self.handle(Event::Undelivered {
+            target,
+            revision,
+            message,
+            server_away,
+            class: ErrorClass::Transient,
+        });
     }
 
     /// The only hook that runs ends; gives the mark that it was told.

@@ -9,6 +9,15 @@ use crate::domain::{AccountId, ErrorClass, ErrorInfo, Generation, Timestamp};
 pub enum Effect {
     /// Ask the provider; ends in `Issued` or `Failed` with the same epoch.
     Issue(Issue),
+    /// Try the new token that waits in the store; ends in `Issued` or `Failed` with the same epoch.
+    Verify {
+        /// Whose.
+        account: AccountId,
+        /// Echoed by the event.
+        epoch: u64,
+        /// What the token will be.
+        generation: Generation,
+    },
     /// Keep the schedule through a restart.
     Remember {
         /// Whose.

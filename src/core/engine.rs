@@ -55,6 +55,8 @@ pub(super) struct Flight {
     pub(super) host: Arc<str>,
     pub(super) operation: Operation,
     pub(super) stalled: bool,
+    /// The provider has answered; the token that it gave is being tried.
+    pub(super) verifying: bool,
     /// When the first request of the account's row of failures left, if this one fails, too.
     pub(super) failing_since: BootInstant,
     /// When it left.
@@ -76,6 +78,8 @@ pub(super) enum Key {
     Host(Arc<str>),
     /// The target is tried again.
     Target(TargetId),
+    /// The target's write has been under way for long.
+    Slow(TargetId),
     /// The target's second thought is over.
     Retire(TargetId),
     /// The target is compared with what we wrote.
@@ -119,13 +123,15 @@ impl Engine {
                 self.configure(plan, restored, &touched, &marks, now);
             }
             Event::Issued { account, epoch, meta } => self.issued(&account, epoch, meta, now),
+            Event::Candidate { account, epoch, asked } => self.candidate(&account, epoch, asked, now),
             Event::Failed { account, epoch, failure } => self.failed(&account, epoch, failure, now),
             Event::Delivered { target, revision, held, written, print } => {
                 self.delivered(&target, revision, held, written, print, now);
             }
-            Event::Undelivered { target, revision, message, server_away } => {
-                self.undelivered(&target, revision, message, server_away, now);
+            Event::Undelivered { target, revision, message, server_away, class } => {
+                self.undelivered(&target, revision, message, server_away.then_some(class), now);
             }
+            Event::ServerAnswers { server } => self.secrets_are_back(&server, now),
             Event::Notified { set, hook, revision, result } => {
                 self.notified(&set, hook, revision, result, now);
             }
@@ -182,6 +188,7 @@ impl Engine {
                 self.drive(&target, now);
                 self.publish_set_of(&target, now);
             }
+            Key::Slow(target) => self.publish_set_of(&target, now), // others wait for it no longer
             Key::Retire(target) => self.retire(&target),
             Key::Compare(target) => self.compare(&target, now),
             Key::Server(server) => self.pump_server(&server, now),
@@ -270,7 +277,16 @@ impl Engine {
             host.start(name, now);
         }
         let failing_since = *account.failing_since.get_or_insert(now.boot);
-        let flight = Flight { epoch, host, operation, stalled: false, failing_since, left: now, before };
+        let flight = Flight {
+            epoch,
+            host,
+            operation,
+            stalled: false,
+            verifying: false,
+            failing_since,
+            left: now,
+            before,
+        };
         self.flights.insert(name.clone(), flight);
         self.timers.set(Key::Stall(name.clone()), now.after(STALLS_AFTER));
         self.effects.push(Effect::Issue(effect));

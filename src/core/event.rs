@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::plan::{Plan, SetId, TargetId};
@@ -29,6 +30,15 @@ pub enum Event {
         epoch: u64,
         /// What came.
         meta: IssuedMeta,
+    },
+    /// There is a new token in the store, which is to be tried before it is used.
+    Candidate {
+        /// Whose.
+        account: AccountId,
+        /// From the effect.
+        epoch: u64,
+        /// Whether the provider was asked for it just now; else it has waited from before.
+        asked: bool,
     },
     /// A request failed.
     Failed {
@@ -62,6 +72,13 @@ pub enum Event {
         message: String,
         /// Its server is to blame (not reached, sealed, 429, 5xx, a failed login), so that the others there fare alike.
         server_away: bool,
+        /// What kind of failure that is, where the server is to blame.
+        class: ErrorClass,
+    },
+    /// A server from which accounts' secrets come answers again.
+    ServerAnswers {
+        /// `vault`.
+        server: Arc<str>,
     },
     /// A hook has run, or failed.
     Notified {
@@ -142,6 +159,8 @@ pub struct IssuedMeta {
     pub admission: super::Admission,
     /// Whether the store holds a refresh token now, and until when it lives.
     pub refresh: Option<RefreshMeta>,
+    /// Why it is not known to work, where it was tried in vain and is used all the same.
+    pub unverified: Option<ErrorInfo>,
 }
 
 /// A refresh token, without the token.
@@ -164,6 +183,8 @@ pub struct FailureMeta {
     pub host_fault: bool,
     /// HTTP 429: the host wants peace from every account.
     pub host_pause: bool,
+    /// The server whose absence kept a secret of the account from us.
+    pub lacks: Option<Arc<str>>,
     /// Whether the store holds a refresh token now.
     pub refresh: Option<RefreshMeta>,
 }
@@ -187,4 +208,6 @@ pub struct Restored {
     pub last_request: Option<Timestamp>,
     /// The last failure.
     pub error: Option<ErrorInfo>,
+    /// Why the token is not known to work, where it was tried in vain.
+    pub unverified: Option<ErrorInfo>,
 }

@@ -34,6 +34,7 @@ enum Step {
 }
 
 const TOKEN: Step = Step::Answer(Outcome::Token(Duration::from_secs(30)));
+const CANDIDATE: Step = Step::Answer(Outcome::Candidate);
 const FAULT: Step = Step::Answer(Outcome::Failure(ErrorClass::Transient, None));
 const THROTTLED: Step = Step::Answer(Outcome::Failure(ErrorClass::Throttled, Some(Duration::from_secs(9))));
 const REFUSED: Step = Step::Answer(Outcome::Failure(ErrorClass::Rejected, None));
@@ -125,6 +126,13 @@ fn the_invariants_hold_wherever_answers_and_failures_lead() {
     let steps =
         [TOKEN, Step::Answer(Outcome::Same), FAULT, THROTTLED, REFUSED, UNSENT, Step::ToWake, Step::Asked];
     assert!(explore(&accounts(&["a", "b"]), &steps, 3_000) >= 5);
+}
+
+#[test]
+fn the_invariants_hold_wherever_verifications_lead() {
+    let answers = [TOKEN, CANDIDATE, FAULT, UNSENT, Step::ToWake, Step::Asked];
+    let changes = [Step::Remove, Step::Restore, Step::OtherIdentity, Step::NewPassword];
+    assert!(explore(&accounts(&["a", "b"]), &[&answers[..], &changes].concat(), 3_000) >= 5);
 }
 
 #[test]

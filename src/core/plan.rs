@@ -56,6 +56,8 @@ pub struct AccountPlan {
     pub targets: Vec<TargetPlan>,
     /// How many hooks are told of a new token.
     pub hooks: usize,
+    /// A new token is tried before it is used.
+    pub verify: bool,
 }
 
 /// One item of `templates:` as the engine sees it.
@@ -119,6 +121,7 @@ impl AccountPlan {
             single_use: account.provider.refresh_single_use,
             targets: account.sinks.iter().map(TargetPlan::new).collect(),
             hooks: account.on_change.len(),
+            verify: account.verify.is_some(),
         }
     }
 }
@@ -214,6 +217,7 @@ pub(crate) mod tests {
             single_use: false,
             targets: Vec::new(),
             hooks: 0,
+            verify: false,
         }
     }
 

@@ -186,8 +186,12 @@ fn play(watch: &mut Watch, step: Step) {
             let token = watch.store.values().find_map(|stored| stored.token).filter(|_| good);
             let event = match token {
                 Some(token) => {
-                    let meta =
-                        super::IssuedMeta { token, admission: super::Admission::Promoted, refresh: None };
+                    let meta = super::IssuedMeta {
+                        token,
+                        admission: super::Admission::Promoted,
+                        refresh: None,
+                        unverified: None,
+                    };
                     Event::Issued { account, epoch, meta }
                 }
                 None => Event::Failed { account, epoch, failure },

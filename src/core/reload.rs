@@ -96,6 +96,7 @@ impl Engine {
             (account.phase, moves) = (Phase::Idle, true);
         }
         let old = std::mem::replace(&mut account.plan, plan);
+        account.unverified = account.unverified.take().filter(|_| account.plan.verify);
         let targets = account.plan.targets.clone();
         let known = (old.identity, account.plan.identity);
         if matches!(known, (Some(before), Some(after)) if before != after) {

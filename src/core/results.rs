@@ -28,11 +28,10 @@ impl Engine {
         }
         let flight = self.flights.remove(name)?;
         self.timers.clear(&Key::Stall(name.clone()));
-        let host = self.hosts.get_mut(&flight.host);
-        let turn = host
-            .map_or(Turn::Nothing, |host| host.finish(name, flight.stalled, sign, flight.failing_since, now));
-        // Before the account is idle: it is not one of those that the host's return makes due.
-        self.turn(&flight.host, turn, now);
+        if !flight.verifying {
+            // Before the account is idle: it is not one of those that the host's return makes due.
+            self.leave_host(name, &flight, sign, now);
+        }
         let account = self.accounts.get_mut(name);
         let current = account.is_some_and(|account| {
             account.phase = Phase::Idle;
@@ -52,6 +51,36 @@ impl Engine {
         current.then_some(flight)
     }
 
+    fn leave_host(&mut self, name: &AccountId, flight: &Flight, sign: Sign, now: Now) {
+        let host = self.hosts.get_mut(&flight.host);
+        let turn = host
+            .map_or(Turn::Nothing, |host| host.finish(name, flight.stalled, sign, flight.failing_since, now));
+        self.turn(&flight.host, turn, now);
+    }
+
+    /// The provider has done its part: while the token is tried, another one has the place at its host.
+    pub(super) fn candidate(&mut self, name: &AccountId, epoch: u64, asked: bool, now: Now) {
+        let sign = if asked { Sign::Answered } else { Sign::None };
+        let Some(account) = self.accounts.get_mut(name).filter(|account| account.epoch == epoch) else {
+            self.land(name, epoch, sign, now); // the token is nobody's any more
+            return;
+        };
+        let Some(flight) =
+            self.flights.get_mut(name).filter(|flight| flight.epoch == epoch && !flight.verifying)
+        else {
+            return;
+        };
+        flight.verifying = true;
+        if !asked {
+            account.forget_request(flight.before, now);
+        }
+        let (flight, generation) = (flight.clone(), account.generation.next());
+        self.timers.clear(&Key::Stall(name.clone()));
+        self.leave_host(name, &flight, sign, now);
+        self.effects.push(Effect::Verify { account: name.clone(), epoch, generation });
+        self.pump(&flight.host, now);
+    }
+
     pub(super) fn turn(&mut self, host: &Arc<str>, turn: Turn, now: Now) {
         match turn {
             Turn::Opens { round } => self.host_down(host, round, round == 0, now),
@@ -68,7 +97,10 @@ impl Engine {
         account.again = false;
         (account.attempt, account.rejected) = (0, 0);
         (account.hold, account.next_try) = (None, None);
-        account.failing_since = None;
+        (account.failing_since, account.lacks) = (None, None);
+        if meta.admission == Admission::Promoted {
+            account.unverified = meta.unverified.filter(|_| account.plan.verify);
+        }
         account.refresh = meta.refresh;
         let held = match (meta.admission, account.token) {
             (Admission::Same | Admission::Shorter, Some(held)) if held.meta == meta.token => held,
@@ -116,7 +148,8 @@ impl Engine {
         let Some(flight) = self.land(name, epoch, sign, now) else { return };
         if let Some(account) = self.accounts.get_mut(name) {
             account.refresh = failure.refresh;
-            if failure.class == ErrorClass::Config {
+            account.lacks = failure.lacks.clone();
+            if failure.class == ErrorClass::Config && !flight.verifying {
                 account.forget_request(flight.before, now);
                 account.failing_since = account.failing_since.filter(|_| account.attempt > 0);
             }
@@ -186,6 +219,15 @@ impl Engine {
         }
     }
 
+    /// The accounts that failed because their secrets could not be had from that server are due.
+    pub(super) fn secrets_are_back(&mut self, server: &str, now: Now) {
+        let lacks =
+            |account: &Account| account.phase == Phase::Idle && account.lacks.as_deref() == Some(server);
+        let waiting = self.accounts.iter().filter(|(_, account)| lacks(account));
+        let waiting: Vec<AccountId> = waiting.map(|(name, _)| name.clone()).collect();
+        waiting.iter().for_each(|account| self.enqueue(account, now));
+    }
+
     fn host_down(&mut self, name: &Arc<str>, round: u32, news: bool, now: Now) {
         // One that is refused waits for a person, not for the host.
         let waits = |account: &Account| {
@@ -243,6 +285,6 @@ impl FailureMeta {
     /// A failure of that class that says nothing about the host.
     #[must_use]
     pub fn new(class: ErrorClass, message: String) -> Self {
-        Self { class, message, wait: None, host_fault: false, host_pause: false, refresh: None }
+        Self { class, message, wait: None, host_fault: false, host_pause: false, lacks: None, refresh: None }
     }
 }

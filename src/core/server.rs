@@ -89,7 +89,7 @@ impl Engine {
                     away.probe = Some((id.clone(), now));
                 }
             }
-            self.take_step(&id, step);
+            self.take_step(&id, step, now);
         }
     }
 
@@ -101,13 +101,21 @@ impl Engine {
         {
             self.timers.clear(&Key::Server(name.clone()));
             self.say(Note::ServerBack { server: name.clone(), away: now.boot.since(away.from) });
+            self.secrets_are_back(name, now);
         }
         self.pump_server(name, now);
     }
 
-    pub(super) fn server_fails(&mut self, name: &Arc<str>, id: &TargetId, message: String, now: Now) {
+    pub(super) fn server_fails(
+        &mut self,
+        name: &Arc<str>,
+        id: &TargetId,
+        class: ErrorClass,
+        message: String,
+        now: Now,
+    ) {
         let Some(server) = self.servers.get_mut(name) else { return };
-        let error = ErrorInfo { class: ErrorClass::Transient, message: message.clone(), at: now.wall };
+        let error = ErrorInfo { class, message: message.clone(), at: now.wall };
         let (news, tried) = match &mut server.away {
             Some(away) if away.is_probed_by(id) => {
                 away.rounds = away.rounds.saturating_add(1);

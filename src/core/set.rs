@@ -263,7 +263,7 @@ impl Engine {
         }
     }
 
-    /// A mark that the hooks are not told of yet, and the targets that fail meanwhile; `None` also while a target is
+    /// A mark that the hooks are not told of yet, and the targets that fail meanwhile or take long; `None` also while a target is
     /// still being written, or where nothing has been.
     fn news(&self, id: &SetId, now: Now) -> Option<(u64, BTreeSet<TargetId>)> {
         let set = self.sets.get(id)?;
@@ -280,7 +280,10 @@ impl Engine {
             let target = self.targets.get(&plan.id)?;
             if target.held().is_some_and(|held| held.iter().all(|held| *held >= generation)) {
                 current = true;
-            } else if target.failed >= generation || self.waits_for_return(&plan.id) {
+            } else if target.failed >= generation
+                || target.slow_since(now).is_some()
+                || self.waits_for_return(&plan.id)
+            {
                 owing.insert(plan.id.clone());
             } else {
                 return None;

@@ -201,6 +201,7 @@ impl<'a> World<'a> {
                 single_use: false,
                 targets: Vec::new(),
                 hooks: 0,
+                verify: false,
             };
             plan.accounts.insert(name.clone(), account);
             let Schedule { attempt, rejected, next_try, last_request, error } = stored.schedule.clone();
@@ -214,6 +215,7 @@ impl<'a> World<'a> {
                 next_try,
                 last_request,
                 error,
+                unverified: None,
             };
             restored.insert(name, account);
         }
@@ -342,7 +344,7 @@ impl<'a> World<'a> {
             issued_at: sent_wall,
             expires_at,
         });
-        IssuedMeta { token, admission, refresh: None }
+        IssuedMeta { token, admission, refresh: None, unverified: None }
     }
 }
 

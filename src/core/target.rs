@@ -9,6 +9,8 @@ use super::engine::{Engine, Key};
 use super::plan::{TargetId, TargetPlan, hash};
 use crate::domain::{AccountId, ErrorClass, ErrorInfo, Generation, Now, Timestamp};
 
+/// A write that has been under way for longer is said to be, and nobody waits for it.
+const SLOW: Duration = Duration::from_secs(5);
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -23,6 +25,8 @@ pub(super) struct Target {
     pub(super) revision: u64,
     pub(super) holds: Holds,
     pub(super) in_flight: bool,
+    /// Since when.
+    pub(super) begun: Option<Now>,
     /// The server at which what is in flight has a place.
     pub(super) via: Option<Arc<str>>,
     /// What is in flight was made for another look, or may have been undone since: it proves nothing.
@@ -70,6 +74,7 @@ impl Target {
             revision: 0,
             holds: Holds::Unknown,
             in_flight: false,
+            begun: None,
             via: None,
             doubted: false,
             checking: false,
@@ -81,6 +86,11 @@ impl Target {
             error: None,
             leaving: false,
         }
+    }
+
+    /// Since when it is being written, where that takes long.
+    pub(super) fn slow_since(&self, now: Now) -> Option<Timestamp> {
+        self.begun.filter(|begun| now.boot.since(begun.boot) >= SLOW).map(|begun| begun.wall)
     }
 
     /// What it holds, where that is known and of its present members.
@@ -127,14 +137,18 @@ impl Engine {
         }
         match target.plan.server.clone() {
             Some(server) => self.wait_at(&server, id, now),
-            None => self.take_step(id, step),
+            None => self.take_step(id, step, now),
         }
     }
 
-    pub(super) fn take_step(&mut self, id: &TargetId, step: Step) {
+    pub(super) fn take_step(&mut self, id: &TargetId, step: Step, now: Now) {
         let Some(target) = self.targets.get_mut(id) else { return };
         target.revision += 1;
         target.in_flight = true;
+        target.begun = Some(now);
+        if target.plan.server.is_some() || !self.sets.is_empty() {
+            self.timers.set(Key::Slow(id.clone()), now.after(SLOW));
+        }
         target.checking = false;
         let (target, revision) = (id.clone(), target.revision);
         self.effects.push(match step {
@@ -190,7 +204,7 @@ impl Engine {
         id: &TargetId,
         revision: u64,
         message: String,
-        server_away: bool,
+        server_away: Option<ErrorClass>,
         now: Now,
     ) {
         let Some((_, via)) = self.landed(id, revision) else { return };
@@ -199,14 +213,14 @@ impl Engine {
         let token =
             target.members.first().and_then(|member| self.accounts.get(member)).and_then(|known| known.token);
         target.failed = token.map_or(target.failed, |held| held.meta.generation);
-        match &via {
-            Some(server) if server_away => {
+        match (&via, server_away) {
+            (Some(server), Some(class)) => {
                 if doubted {
                     target.holds = Holds::Unknown;
                 }
                 target.checking = true; // what was sent may have arrived
                 target.missed = target.missed.saturating_add(1);
-                self.server_fails(server, id, message, now);
+                self.server_fails(server, id, class, message, now);
             }
             _ => {
                 target.holds = Holds::Unknown;
@@ -244,7 +258,8 @@ impl Engine {
         if !target.in_flight || target.revision != revision {
             return None;
         }
-        target.in_flight = false;
+        (target.in_flight, target.begun) = (false, None);
+        self.timers.clear(&Key::Slow(id.clone()));
         let via = target.via.take();
         if let Some(server) = via.as_ref().and_then(|name| self.servers.get_mut(name)) {
             server.in_flight = server.in_flight.saturating_sub(1);

@@ -31,6 +31,10 @@ pub struct AccountView<'a> {
     /// What keeps it from being asked for although it is due.
     pub waiting: Option<Waiting>,
     pub asking: bool,
+    /// The provider has answered; the token that it gave is being tried.
+    pub verifying: bool,
+    /// Why the token is not known to work, where it was tried in vain and is delivered all the same.
+    pub unverified: Option<&'a ErrorInfo>,
     pub attempt: u32,
     pub error: Option<&'a ErrorInfo>,
     /// Finished requests since start.
@@ -54,6 +58,10 @@ pub struct TargetView<'a> {
     pub generation: Option<Generation>,
     pub written_at: Option<Timestamp>,
     pub error: Option<&'a ErrorInfo>,
+    /// The server that is away, where it waits for that one.
+    pub waits_for: Option<&'a str>,
+    /// Since when it is being written, where that takes long.
+    pub slow_since: Option<Timestamp>,
 }
 
 /// One template, seen from outside.
@@ -68,6 +76,8 @@ pub struct TemplateView<'a> {
     pub members: &'a [AccountId],
     /// What it holds of each, in the same order.
     pub generations: Option<&'a [Generation]>,
+    /// Since when it is being written, where that takes long.
+    pub slow_since: Option<Timestamp>,
     /// The accounts that keep it from being written; none where it is written, has failed or is being written.
     pub waits_for: Vec<Awaited>,
     /// In the configuration's order.
@@ -120,6 +130,7 @@ impl Engine {
             error: target.error.as_ref(),
             members: &target.members,
             generations: target.held(),
+            slow_since: target.slow_since(now),
             waits_for: self.waits_for(target, now),
             hooks: self.hooks_view(&SetId::Template(id.clone()), now),
         })
@@ -131,6 +142,12 @@ impl Engine {
             let away = server.away.as_ref()?;
             Some(ServerView { name, since: away.since, until: visible(away.until, now), error: &away.error })
         })
+    }
+
+    /// The accounts that failed because their secrets could not be had from that server.
+    pub fn lacking(&self, server: &str) -> impl Iterator<Item = &AccountId> {
+        let lacks = move |account: &Account| account.lacks.as_deref() == Some(server);
+        self.accounts.iter().filter(move |(_, account)| lacks(account)).map(|(name, _)| name)
     }
 
     /// The names of the accounts.
@@ -151,6 +168,8 @@ impl Engine {
             held_until: account.earliest(now).map(|bound| visible(bound, now)),
             waiting: self.waiting(name, account, now),
             asking: account.phase == Phase::Asking,
+            verifying: self.flights.get(name).is_some_and(|flight| flight.verifying),
+            unverified: account.unverified.as_ref(),
             attempt: account.attempt,
             error: account.error.as_ref(),
             finished: account.finished,
@@ -213,13 +232,15 @@ impl Engine {
     }
 
     fn target_view<'a>(&'a self, id: &'a TargetId, target: &'a Target, now: Now) -> TargetView<'a> {
-        let away = target.plan.server.as_ref().and_then(|name| self.servers.get(name)?.away.as_ref());
+        let server = target.plan.server.as_ref();
+        let away = server.and_then(|name| Some((&**name, self.servers.get(name)?.away.as_ref()?)));
         let error = target.error.as_ref();
         let waits = away.filter(|_| error.is_none() && !self.is_current(target, now));
-        let error = error.or(waits.map(|away| &away.error));
+        let error = error.or(waits.map(|(_, away)| &away.error));
         let generation = target.held().and_then(|held| held.first().copied());
         let (state, written_at) = (self.target_state(target, error, now), target.written_at);
-        TargetView { id, state, generation, written_at, error }
+        let waits_for = waits.map(|(name, _)| name);
+        TargetView { id, state, generation, written_at, error, waits_for, slow_since: target.slow_since(now) }
     }
 
     fn target_state(&self, target: &Target, error: Option<&ErrorInfo>, now: Now) -> SinkState {

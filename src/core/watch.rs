@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::account::Phase;
-use super::engine::{Engine, Key};
+use super::engine::{Engine, Flight, Key};
 use super::plan::{Plan, SetId, TargetId};
 use super::{
     Admission, Effect, Event, FailureMeta, Issue, IssuedMeta, Operation, RefreshMeta, Restored, Schedule,
@@ -57,6 +57,8 @@ pub(super) struct Stored {
 /// How a request ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
+    /// A new token, which is to be tried first.
+    Candidate,
     /// A new token with that life.
     Token(Duration),
     /// The same token again, where there is one; else a new one of a minute.
@@ -102,7 +104,17 @@ impl Watch {
             let generation = stored.generation;
             Some((
                 name.clone(),
-                Restored { token, generation, refresh, attempt, rejected, next_try, last_request, error },
+                Restored {
+                    token,
+                    generation,
+                    refresh,
+                    attempt,
+                    rejected,
+                    next_try,
+                    last_request,
+                    error,
+                    unverified: None,
+                },
             ))
         });
         let restored = restored.collect();
@@ -135,9 +147,14 @@ impl Watch {
         if self.issues.is_empty() {
             return;
         }
-        let (issue, left) = self.issues.remove(which % self.issues.len());
-        let Issue { account, epoch, generation, .. } = issue;
+        let which = which % self.issues.len();
+        let Issue { account, epoch, generation, .. } = self.issues[which].0.clone();
         let current = self.engine.accounts.get(&account).is_some_and(|current| current.epoch == epoch);
+        if outcome == Outcome::Candidate && current {
+            self.handle(Event::Candidate { account, epoch, asked: true });
+            return;
+        }
+        let (_, left) = self.issues.remove(which);
         let before = self.engine.accounts.get(&account).cloned();
         let event = match outcome {
             Outcome::Failure(class, wait) => {
@@ -155,6 +172,7 @@ impl Watch {
                 };
                 Event::Failed { account: account.clone(), epoch, failure }
             }
+            Outcome::Candidate => Event::Candidate { account: account.clone(), epoch, asked: true },
             Outcome::Token(_) | Outcome::Same => {
                 let meta = self.issued(&account, generation, left, outcome, current);
                 Event::Issued { account: account.clone(), epoch, meta }
@@ -199,7 +217,7 @@ impl Watch {
             stored.schedule = Schedule { last_request: stored.schedule.last_request, ..Schedule::default() };
             stored.refresh = Some(RefreshMeta { expires_at: None });
         }
-        IssuedMeta { token, admission, refresh: Some(RefreshMeta { expires_at: None }) }
+        IssuedMeta { token, admission, refresh: Some(RefreshMeta { expires_at: None }), unverified: None }
     }
 
     /// Both clocks go on.
@@ -287,6 +305,11 @@ impl Watch {
                 assert!(!self.writes.iter().any(|(other, ..)| *other == target), "retired amid a write");
                 self.sinks.remove(&target);
             }
+            Effect::Verify { account, epoch, generation } => {
+                let out = self.issues.iter().find(|(issue, _)| issue.account == account);
+                let (issue, _) = out.expect("only what was issued is tried");
+                assert_eq!((issue.epoch, issue.generation), (epoch, generation));
+            }
             Effect::Forget { .. } | Effect::Say(_) => {}
         }
     }
@@ -305,7 +328,8 @@ impl Watch {
         engine.accounts.keys().for_each(|name| self.check_account(name));
         engine.targets.keys().for_each(|target| self.check_target(target));
         for (name, host) in engine.hosts.iter() {
-            let flights = || engine.flights.values().filter(|flight| flight.host == *name);
+            let at = |flight: &&Flight| flight.host == *name && !flight.verifying;
+            let flights = || engine.flights.values().filter(at);
             let stalled = flights().filter(|flight| flight.stalled).count();
             assert_eq!((host.active as usize, host.stalled as usize), (flights().count() - stalled, stalled));
             assert!(host.active <= host.limit.concurrency.max(4), "places");
@@ -327,9 +351,10 @@ impl Watch {
                     .get(name)
                     .is_some_and(|account| !matches!(account.phase, Phase::Queued(_))),
                 Key::Expiry(name) => engine.accounts.contains_key(name),
-                Key::Stall(name) => engine.flights.contains_key(name),
+                Key::Stall(name) => engine.flights.get(name).is_some_and(|flight| !flight.verifying),
                 Key::Host(name) => engine.hosts.contains_key(name),
                 Key::Target(id) => engine.targets.get(id).is_some_and(|target| !target.leaving),
+                Key::Slow(id) => engine.targets.get(id).is_some_and(|target| target.in_flight),
                 Key::Retire(id) => engine.targets.get(id).is_some_and(|target| target.leaving),
                 Key::Compare(id) => engine.targets.get(id).is_some_and(|target| !target.leaving),
                 Key::Server(name) => engine.servers.get(name).is_some_and(|server| server.away.is_some()),

@@ -1,4 +1,3 @@
-use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -6,6 +5,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use url::{Host, Url};
 
 use super::{HookError, Notice, WebhookTrouble};
+use crate::tls::chain;
 
 /// A connection that does not stand by then is given up, so that the exchange has a chance.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,16 +93,4 @@ fn meaning(error: &reqwest::Error, limit: Duration) -> WebhookTrouble {
         (false, true) => WebhookTrouble::Unreachable,
         (false, false) => WebhookTrouble::Broken,
     }
-}
-
-/// The error and its sources; what is wrapped in an `io::Error` included, which its `source()` skips.
-fn chain<'e>(error: &'e reqwest::Error) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    let next = |cause: &'e (dyn Error + 'static)| match cause
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-    {
-        Some(inner) => Some(inner as &(dyn Error + 'static)),
-        None => cause.source(),
-    };
-    std::iter::successors(Some(error as &(dyn Error + 'static)), move |cause| next(*cause))
 }

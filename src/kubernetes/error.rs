@@ -126,6 +126,12 @@ impl KubeError {
         )
     }
 
+    /// Whether it is this side's configuration, so that no server was asked.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::NoConfiguration | Self::Configuration(_))
+    }
+
     /// How long the server asked to be left alone.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {

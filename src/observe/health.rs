@@ -20,6 +20,9 @@ pub struct Readiness {
     pub ready: bool,
     /// In order of account.
     pub reasons: Vec<Reason>,
+    /// What does not stand in the way, but should not stay so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Reason>,
 }
 
 /// Why not.
@@ -53,16 +56,20 @@ impl Readiness {
         now: Now,
     ) -> Self {
         let agent = (!loaded).then(|| Reason::agent("no configuration has been loaded yet"));
-        let accounts = views.flat_map(|view| of(&view, now));
+        let mut warnings = Vec::new();
+        let accounts = views.flat_map(|view| {
+            warnings.extend(warning(&view));
+            of(&view, now)
+        });
         let templates = templates.filter_map(|view| template_reason(&view));
         let reasons: Vec<Reason> = agent.into_iter().chain(accounts).chain(templates).collect();
-        Self { ready: reasons.is_empty(), reasons }
+        Self { ready: reasons.is_empty(), reasons, warnings }
     }
 
     /// Not, for a reason of the agent's own.
     #[must_use]
     pub fn not(reason: &str) -> Self {
-        Self { ready: false, reasons: vec![Reason::agent(reason)] }
+        Self { ready: false, reasons: vec![Reason::agent(reason)], warnings: Vec::new() }
     }
 }
 
@@ -99,9 +106,18 @@ fn of(view: &AccountView<'_>, now: Now) -> Vec<Reason> {
     token.into_iter().chain(sinks).map(reason).collect()
 }
 
+/// A token that may not work was delivered because nothing better lives: whoever holds it is no worse off, and the
+/// agent has nothing else to give.
+fn warning(view: &AccountView<'_>) -> Option<Reason> {
+    let error = view.unverified.filter(|_| view.alive)?;
+    let reason = format!("the token is not verified: {}", error.message);
+    Some(Reason { account: Some(view.name.clone()), reason })
+}
+
 fn token_reason(view: &AccountView<'_>) -> Option<String> {
     let because = match view.error {
         Some(error) => format!(": {}: {}", error.class, error.message),
+        None if view.verifying => ": the new token is being verified".to_owned(),
         None if view.asking => ": the provider is being asked".to_owned(),
         None => String::new(),
     };
@@ -128,6 +144,9 @@ fn template_reason(view: &TemplateView<'_>) -> Option<Reason> {
         (SinkState::Written, _) => return None,
         (_, Some(error)) => format!("{} cannot be written: {}", view.id, error.message),
         (SinkState::Failed, None) => format!("{} cannot be written", view.id),
+        (SinkState::Unwritten, None) if view.slow_since.is_some() => {
+            format!("{} is being written and does not come to an end", view.id)
+        }
         (SinkState::Unwritten, None) if view.generations.is_none() => {
             let waits = Awaited::words(&view.waits_for).map(|words| format!(": {words}"));
             format!("{} is not written yet{}", view.id, waits.unwrap_or_default())
@@ -142,6 +161,9 @@ fn sink_reason(view: &AccountView<'_>, target: &TargetView<'_>, now: Now) -> Opt
         (SinkState::Written, _) => None,
         (_, Some(error)) => Some(format!("{} cannot be written: {}", target.id, error.message)),
         (SinkState::Failed, None) => Some(format!("{} cannot be written", target.id)),
+        (SinkState::Unwritten, None) if target.slow_since.is_some() => {
+            Some(format!("{} is being written and does not come to an end", target.id))
+        }
         // Nothing was delivered because there is nothing: said already.
         (SinkState::Unwritten, None) if view.token.is_none() => None,
         (SinkState::Unwritten, None) => {

@@ -58,6 +58,12 @@ pub struct AccountStatus {
     /// What keeps the agent from asking although it wants to; `None` where nothing does.
     #[serde(default)]
     pub waiting: Option<Waiting>,
+    /// The provider has given a new token, which is being tried (`verify`).
+    #[serde(default)]
+    pub verifying: bool,
+    /// Why the current token is not known to work, where it was tried in vain and is delivered all the same.
+    #[serde(default)]
+    pub unverified: Option<ErrorInfo>,
     /// Failed attempts since the last success.
     pub attempt: u32,
     /// The last failure, `None` once healed.
@@ -82,6 +88,12 @@ pub struct SinkStatus {
     pub written_at: Option<Timestamp>,
     /// The last failure, `None` once healed.
     pub error: Option<ErrorInfo>,
+    /// The server that it waits for, where that is away: `error` is the server's then.
+    #[serde(default)]
+    pub server: Option<String>,
+    /// Since when it is being written, where that takes longer than 5 s.
+    #[serde(default)]
+    pub writing_since: Option<Timestamp>,
 }
 
 /// One template of several accounts.
@@ -95,6 +107,9 @@ pub struct TemplateStatus {
     pub written_at: Option<Timestamp>,
     /// The last failure, `None` once healed.
     pub error: Option<ErrorInfo>,
+    /// Since when it is being written, where that takes longer than 5 s.
+    #[serde(default)]
+    pub writing_since: Option<Timestamp>,
     /// The accounts that keep it from being written.
     #[serde(default)]
     pub waits_for: Vec<Awaited>,

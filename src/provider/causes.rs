@@ -10,6 +10,7 @@ use rustls::CertificateError;
 
 use super::errors::Failure;
 use crate::domain::{ErrorClass, human_duration};
+use crate::tls::chain;
 
 /// Makes a failure of reqwest's error.
 pub(super) fn failure(error: &reqwest::Error, timeout: Duration, source_address: Option<IpAddr>) -> Failure {
@@ -130,16 +131,4 @@ fn find<'e, T>(
     pick: impl Fn(&'e (dyn Error + 'static)) -> Option<&'e T>,
 ) -> Option<&'e T> {
     chain(error).find_map(pick)
-}
-
-/// The error and its sources; what is wrapped in an `io::Error` included, which its `source()` skips.
-fn chain<'e>(error: &'e reqwest::Error) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    let next = |cause: &'e (dyn Error + 'static)| match cause
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-    {
-        Some(inner) => Some(inner as &(dyn Error + 'static)),
-        None => cause.source(),
-    };
-    std::iter::successors(Some(error as &(dyn Error + 'static)), move |cause| next(*cause))
 }

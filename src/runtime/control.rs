@@ -260,17 +260,18 @@ async fn renew(
             json!({ "account": name, "not_before": until, "reason": reason, "waiting": before.waiting });
         return (StatusCode::ACCEPTED, Json(body)).into_response();
     }
+    let before_generation = before.generation;
     match tokio::time::timeout(limit, ended(&mut shared.handle, &name, before)).await {
-        Ok(Some(Ok(now))) => {
-            let body = json!({ "account": name, "generation": now.generation, "expires_at": now.expires_at });
-            Json(body).into_response()
-        }
+        Ok(Some(Ok(now))) => renewed(&name, &now),
         Ok(Some(Err(error))) => {
             (StatusCode::BAD_GATEWAY, Json(json!({ "account": name, "error": error }))).into_response()
         }
         Ok(None) => unknown(&name),
         Err(_) => {
             let now = shared.handle.ask(|reply| Request::Peek(name.clone(), reply)).await.flatten();
+            if let Some(now) = now.as_ref().filter(|now| now.generation > before_generation) {
+                return renewed(&name, now);
+            }
             let message = match now.and_then(|now| now.waiting) {
                 Some(waiting) => format!("the renewal has not ended yet: {}", waiting.reason()),
                 None => "the renewal has not ended yet".to_owned(),
@@ -278,6 +279,17 @@ async fn renew(
             refuse(StatusCode::GATEWAY_TIMEOUT, &message, Some("see `renewd status`"))
         }
     }
+}
+
+/// There is a new token. Where a sink does not hold it, that is said beside; `error` is the first one's.
+fn renewed(name: &str, now: &Peek) -> Response {
+    let mut body = json!({ "account": name, "generation": now.generation, "expires_at": now.expires_at });
+    if now.undelivered.is_empty() {
+        return Json(body).into_response();
+    }
+    body["undelivered"] = json!(now.undelivered);
+    body["error"] = json!(now.undelivered.iter().find_map(|sink| sink.error.as_ref()));
+    (StatusCode::BAD_GATEWAY, Json(body)).into_response()
 }
 
 /// Waits for the end of a renewal that was asked for when the account stood as `before`, and for its delivery. A request
@@ -294,8 +306,7 @@ async fn ended(handle: &mut Handle, name: &str, mut before: Peek) -> Option<Resu
             None => break,
         }
     }
-    let delivered = handle.until(name, |now| !now.delivering).await?;
-    Some(delivered.sink_error.clone().map_or(Ok(delivered), Err))
+    handle.until(name, |now| !now.delivering).await.map(Ok)
 }
 
 #[derive(Deserialize)]

@@ -22,6 +22,15 @@ pub(crate) struct Credentials {
     pub(crate) seed: Option<(Secret, Fingerprint)>,
 }
 
+/// Why an account's secrets are not there.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    /// In words.
+    pub(crate) message: String,
+    /// Vault could not be asked.
+    pub(crate) away: bool,
+}
+
 /// What a look at the sources says without asking the provider anything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Probe {
@@ -42,10 +51,12 @@ pub(crate) async fn resolve(
     account: &Account,
     store: &Store,
     vault: Option<&Keys>,
-) -> Result<Credentials, String> {
+) -> Result<Credentials, Missing> {
     let mut values = BTreeMap::new();
     for (name, source) in &account.credentials {
-        let secret = read(source, vault, true).await.map_err(|error| worded(name, &error))?;
+        let secret = read(source, vault, true)
+            .await
+            .map_err(|error| Missing { message: worded(name, &error), away: error.away })?;
         values.insert(name.clone(), secret);
     }
     let seed = account.provider.credentials.iter().find(|credential| credential.refresh_seed);
@@ -99,6 +110,16 @@ pub(crate) async fn probe(account: &Account, store: &Store, vault: Option<&Keys>
         missing,
         away,
     }
+}
+
+/// Whether Vault answers where the account has its secrets there.
+pub(crate) async fn vault_answers(account: &Account, vault: Option<&Keys>) -> bool {
+    for source in account.credentials.values() {
+        if let (SecretSource::Vault(key), Some(keys)) = (source, vault) {
+            return keys.read(key).await.err().is_none_or(|error| !error.away);
+        }
+    }
+    true
 }
 
 /// From Vault, `soon` or as long as it takes; from anywhere else as it is.

@@ -14,7 +14,7 @@ use super::servers::Servers;
 use super::shared::Shared;
 use crate::config::model::{FileSink, Sink, TemplateForm, TemplateTarget};
 use crate::core::{Event, TargetId};
-use crate::domain::{AccountId, Generation, Token, TokenDocument};
+use crate::domain::{AccountId, ErrorClass, Generation, Token, TokenDocument};
 use crate::sink::{Member, compose, content, directory, file};
 use crate::store::Record;
 
@@ -61,11 +61,19 @@ struct Done {
 struct Trouble {
     message: String,
     server_away: bool,
+    class: ErrorClass,
+}
+
+impl Trouble {
+    fn event(self, target: TargetId, revision: u64) -> Event {
+        let Self { message, server_away, class } = self;
+        Event::Undelivered { target, revision, message, server_away, class }
+    }
 }
 
 impl From<String> for Trouble {
     fn from(message: String) -> Self {
-        Self { message, server_away: false }
+        Self { message, server_away: false, class: ErrorClass::Config }
     }
 }
 
@@ -97,9 +105,7 @@ pub(crate) async fn deliver(
             let event = Event::Delivered { target, revision, held: Some(held), written, print };
             Delivered { event, warnings, look }
         }
-        Err(Trouble { message, server_away }) => {
-            Event::Undelivered { target, revision, message, server_away }.into()
-        }
+        Err(trouble) => trouble.event(target, revision).into(),
     }
 }
 
@@ -113,9 +119,7 @@ pub(crate) async fn withdraw(
 ) -> Delivered {
     let event = match remove(&shared, &servers, &outlet).await {
         Ok(written) => Event::Delivered { target, revision, held: None, written, print: 0 },
-        Err(Trouble { message, server_away }) => {
-            Event::Undelivered { target, revision, message, server_away }
-        }
+        Err(trouble) => trouble.event(target, revision),
     };
     event.into()
 }

@@ -66,10 +66,27 @@ pub(crate) struct Peek {
     pub(crate) held_until: Option<Timestamp>,
     pub(crate) waiting: Option<Waiting>,
     pub(crate) error: Option<ErrorInfo>,
-    /// A sink does not hold the current token yet.
+    /// A sink does not hold the current token yet, and neither has failed nor takes long.
     pub(crate) delivering: bool,
-    /// The first sink whose last write failed.
-    pub(crate) sink_error: Option<ErrorInfo>,
+    /// The sinks and templates that do not hold it, and why not.
+    pub(crate) undelivered: Vec<Undelivered>,
+}
+
+/// What does not hold the current token.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Undelivered {
+    pub(crate) sink: String,
+    /// `None` where it is still being written.
+    pub(crate) error: Option<ErrorInfo>,
+    /// Since when it is being written, where that takes long.
+    pub(crate) writing_since: Option<Timestamp>,
+}
+
+impl Undelivered {
+    /// Whether it should be written soon.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.error.is_none() && self.writing_since.is_none()
+    }
 }
 
 /// An answer to [`Request::Token`].

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use self::intent::{intend, stale};
 use super::credentials::{self, Credentials};
-use super::servers::Servers;
+use super::servers::{Servers, VAULT};
 use super::shared::Shared;
 use super::{clock, verify};
 use crate::config::model::Account;
@@ -38,8 +38,13 @@ pub(crate) async fn issue(
     order: core::Issue,
 ) -> Exchange {
     match attempt(&shared, &servers, &account, &order).await {
-        Ok((meta, reply)) => Exchange {
-            event: Event::Issued { account: order.account, epoch: order.epoch, meta },
+        Ok((outcome, reply)) => Exchange {
+            event: match outcome {
+                Kept::Current(meta) => Event::Issued { account: order.account, epoch: order.epoch, meta },
+                Kept::Candidate => {
+                    Event::Candidate { account: order.account, epoch: order.epoch, asked: reply.asked }
+                }
+            },
             status: reply.status,
             asked: reply.asked,
             clock_offset_ms: reply.clock_offset_ms,
@@ -48,15 +53,17 @@ pub(crate) async fn issue(
         Err(refusal) => {
             let (failure, asked, status) = match refusal {
                 Refusal::Ours(message) => (FailureMeta::config(message), false, None),
-                Refusal::Unverified(failure, reply) => (theirs(failure), reply.asked, reply.status),
+                Refusal::Lacking(message) => {
+                    let lacks = Some(VAULT.into());
+                    (FailureMeta { lacks, ..FailureMeta::config(message) }, false, None)
+                }
                 Refusal::Theirs(failure) => {
                     let status = failure.status;
                     (theirs(failure), true, status)
                 }
             };
-            let refresh = shared.store.latest(&order.account).and_then(|record| refresh_meta(&record));
-            let seeded = seeded(&account).then_some(RefreshMeta { expires_at: None });
-            let failure = FailureMeta { refresh: refresh.or(seeded), ..failure };
+            let refresh = refresh_of(&shared, &account);
+            let failure = FailureMeta { refresh, ..failure };
             Exchange {
                 event: Event::Failed { account: order.account, epoch: order.epoch, failure },
                 status,
@@ -66,6 +73,12 @@ pub(crate) async fn issue(
             }
         }
     }
+}
+
+/// The refresh token that is there for the next request.
+pub(super) fn refresh_of(shared: &Shared, account: &Account) -> Option<RefreshMeta> {
+    let refresh = shared.store.latest(&account.name).and_then(|record| refresh_meta(&record));
+    refresh.or(seeded(account).then_some(RefreshMeta { expires_at: None }))
 }
 
 /// What a record says of its refresh token.
@@ -82,13 +95,21 @@ pub(crate) fn seeded(account: &Account) -> bool {
         .any(|credential| credential.refresh_seed && account.credentials.contains_key(&credential.name))
 }
 
+/// What became of a new token.
+pub(super) enum Kept {
+    /// It is in use, or the one before stays.
+    Current(IssuedMeta),
+    /// It waits to be tried.
+    Candidate,
+}
+
 pub(super) enum Refusal {
     /// Something on our side; nothing was sent.
     Ours(String),
+    /// A secret could not be had because Vault is away; nothing was sent.
+    Lacking(String),
     /// The provider's reply, or none.
     Theirs(Failure),
-    /// The provider gave a token, now or before, that is not known to work.
-    Unverified(Failure, Remarks),
 }
 
 /// What else is to be said of an exchange.
@@ -105,15 +126,18 @@ async fn attempt(
     servers: &Servers,
     account: &Account,
     order: &core::Issue,
-) -> Result<(IssuedMeta, Remarks), Refusal> {
+) -> Result<(Kept, Remarks), Refusal> {
     if let Some(meta) = rescued(shared, order).await? {
-        return Ok((meta, Remarks::default()));
+        return Ok((Kept::Current(meta), Remarks::default()));
     }
     if verify::has_candidate(shared, order) {
-        return verify::decide(shared, account, order, Remarks::default()).await;
+        return Ok((Kept::Candidate, Remarks::default()));
     }
     let credentials = credentials::resolve(account, &shared.store, servers.keys.as_deref()).await;
-    let credentials = credentials.map_err(Refusal::Ours)?;
+    let credentials = credentials.map_err(|missing| match missing.away {
+        true => Refusal::Lacking(missing.message),
+        false => Refusal::Ours(missing.message),
+    })?;
     let before = shared.store.latest(&order.account);
     let spent = match order.operation {
         Operation::Refresh => Some(refresh_token(before.as_deref(), &credentials, &order.account)?),
@@ -168,6 +192,7 @@ async fn rescued(shared: &Shared, order: &core::Issue) -> Result<Option<IssuedMe
             token: meta,
             admission: Admission::Promoted,
             refresh: refresh_meta(&record),
+            unverified: record.unverified.clone(),
         })
     }))
 }
@@ -198,7 +223,7 @@ async fn keep(
     seed: Option<Option<Fingerprint>>,
     t0: Timestamp,
     issued: Issued,
-) -> Result<(IssuedMeta, Remarks), Refusal> {
+) -> Result<(Kept, Remarks), Refusal> {
     let Issued { access_token, token_type, refresh_token, refresh_expires_at, expires_at, extra, .. } =
         issued;
     let remarks = Remarks {
@@ -236,7 +261,9 @@ async fn keep(
                 let token = Token { meta, access_token, token_type, extra };
                 match to_verify {
                     true => record.candidate = Some(token),
-                    false => (record.current, record.candidate) = (Some(token), None),
+                    false => {
+                        (record.current, record.candidate, record.unverified) = (Some(token), None, None);
+                    }
                 }
             }
             if !to_verify {
@@ -250,11 +277,10 @@ async fn keep(
         Err(error) if precious => Err(Refusal::Ours(format!(
             "a new refresh token came but cannot be made durable: {error}; the old token stays in use meanwhile"
         ))),
-        _ if to_verify => verify::decide(shared, account, order, remarks).await,
+        _ if to_verify => Ok((Kept::Candidate, remarks)),
         _ => {
-            let refresh = shared.store.latest(&order.account).and_then(|record| refresh_meta(&record));
-            let refresh = refresh.or(seeded(account).then_some(RefreshMeta { expires_at: None }));
-            Ok((IssuedMeta { token: meta, admission, refresh }, remarks))
+            let refresh = refresh_of(shared, account);
+            Ok((Kept::Current(IssuedMeta { token: meta, admission, refresh, unverified: None }), remarks))
         }
     }
 }
@@ -300,13 +326,14 @@ async fn note_failure(
     failure
 }
 
-fn theirs(failure: Failure) -> FailureMeta {
+pub(super) fn theirs(failure: Failure) -> FailureMeta {
     FailureMeta {
         class: failure.class,
         message: failure.message,
         wait: failure.wait,
         host_fault: failure.host_fault,
         host_pause: failure.host_pause,
+        lacks: None,
         refresh: None,
     }
 }

@@ -39,6 +39,7 @@ fn template(agent: &Agent, view: TemplateView<'_>) -> TemplateStatus {
         state: view.state,
         written_at: view.written_at,
         error: view.error.cloned(),
+        writing_since: view.slow_since,
         waits_for: view.waits_for,
         hooks: hooks(agent, SetId::Template(view.id.clone()), view.hooks),
     }
@@ -72,6 +73,8 @@ fn account(agent: &Agent, view: AccountView<'_>, now: Now) -> AccountStatus {
         expires_at: view.token.map(|token| token.expires_at),
         renew_at,
         waiting: view.waiting,
+        verifying: view.verifying,
+        unverified: view.unverified.cloned(),
         attempt: view.attempt,
         error: view.error.cloned(),
         sinks: view.targets.into_iter().map(sink).collect(),
@@ -86,5 +89,7 @@ fn sink(view: TargetView<'_>) -> SinkStatus {
         generation: view.generation,
         written_at: view.written_at,
         error: view.error.cloned(),
+        server: view.waits_for.map(str::to_owned),
+        writing_since: view.slow_since,
     }
 }

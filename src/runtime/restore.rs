@@ -139,6 +139,7 @@ fn recall(
         next_try,
         last_request,
         error,
+        unverified: record.unverified.clone(),
     }
 }
 

@@ -70,6 +70,8 @@ pub enum Once {
         sinks: usize,
         /// And so many templates.
         templates: usize,
+        /// Of these, tokens that are delivered although they are not known to work, and why.
+        unverified: Vec<String>,
     },
     /// Some are not, and of those some have failed.
     Failed(Missing),
@@ -270,12 +272,14 @@ fn reasons(view: &AccountView<'_>) -> Vec<String> {
 
 fn fresh(agent: &Agent) -> Once {
     let (mut issued, mut kept, mut sinks) = (0, 0, 0);
+    let mut unverified = Vec::new();
     for view in agent.engine.views(clock::now()) {
         *if view.finished > 0 { &mut issued } else { &mut kept } += 1;
         sinks += view.targets.len();
+        unverified.extend(view.unverified.map(|error| format!("{}: {}", view.name, error.message)));
     }
     let templates = agent.engine.templates(clock::now()).count();
-    Once::Fresh { issued, kept, sinks, templates }
+    Once::Fresh { issued, kept, sinks, templates, unverified }
 }
 
 /// The level's name.

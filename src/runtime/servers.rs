@@ -11,6 +11,9 @@ use crate::vault::VaultClient;
 use super::clock;
 use super::keys::Keys;
 
+/// Vault's name, as the engine has it of the sinks that stand there.
+pub(crate) const VAULT: &str = "vault";
+
 /// One of each that the configuration needs.
 #[derive(Clone)]
 pub(crate) struct Servers {

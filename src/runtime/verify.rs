@@ -1,11 +1,13 @@
 //! `verify:`: a new token waits as the record's candidate, which sinks do not see, until it has been tried.
 
+use std::sync::Arc;
+
 use super::clock;
-use super::issue::{Refusal, Remarks, refresh_meta, seeded};
+use super::issue::{Exchange, refresh_of, theirs};
 use super::shared::Shared;
 use crate::config::model::Account;
-use crate::core::{self, Admission, IssuedMeta, RefreshMeta};
-use crate::domain::{Timestamp, Token, TokenMeta};
+use crate::core::{self, Admission, Event, FailureMeta, IssuedMeta};
+use crate::domain::{AccountId, ErrorInfo, Generation, Timestamp, Token, TokenMeta};
 use crate::provider::Unverified;
 use crate::store::{Durability, Record};
 
@@ -16,18 +18,40 @@ pub(super) fn has_candidate(shared: &Shared, order: &core::Issue) -> bool {
     candidate.is_some_and(|token| token.meta.expires_at > clock::wall())
 }
 
-/// Tries the candidate; what works, and what nothing better stands in for, becomes the current token.
-pub(super) async fn decide(
+/// The effect `Verify`: tries the candidate; what works, and what nothing better stands in for, becomes the current token.
+pub(crate) async fn verify(
+    shared: Arc<Shared>,
+    account: Arc<Account>,
+    epoch: u64,
+    generation: Generation,
+) -> Exchange {
+    let mut warnings = Vec::new();
+    let name = account.name.clone();
+    let event = match decide(&shared, &account, generation).await {
+        Ok(meta) => {
+            let why = "it is delivered all the same, because no other living token is left";
+            warnings.extend(meta.unverified.iter().map(|error| format!("{}; {why}", error.message)));
+            Event::Issued { account: name, epoch, meta }
+        }
+        Err(failure) => {
+            let refresh = refresh_of(&shared, &account);
+            Event::Failed { account: name, epoch, failure: FailureMeta { refresh, ..failure } }
+        }
+    };
+    Exchange { event, status: None, asked: false, clock_offset_ms: None, warnings }
+}
+
+async fn decide(
     shared: &Shared,
     account: &Account,
-    order: &core::Issue,
-    mut remarks: Remarks,
-) -> Result<(IssuedMeta, Remarks), Refusal> {
-    let record = shared.store.latest(&order.account);
+    generation: Generation,
+) -> Result<IssuedMeta, FailureMeta> {
+    let record = shared.store.latest(&account.name);
     let Some((record, candidate)) =
         record.as_ref().and_then(|record| Some((record, record.candidate.clone()?)))
     else {
-        return Err(Refusal::Ours("the new token is gone: the account was changed meanwhile".to_owned()));
+        let message = "the new token is gone: the account was changed meanwhile";
+        return Err(FailureMeta::config(message.to_owned()));
     };
     // Without `verify:`, the configuration was changed since.
     let verdict = match &account.verify {
@@ -35,21 +59,18 @@ pub(super) async fn decide(
         None => Ok(()),
     };
     let protected = is_protected(record, clock::wall());
-    match verdict {
-        Ok(()) => {}
+    let unverified = match verdict {
+        Ok(()) => None,
         Err(Unverified::Refused(failure)) if protected => {
-            drop_candidate(shared, order, &candidate).await;
-            return Err(Refusal::Unverified(failure, remarks));
+            drop_candidate(shared, &account.name, &candidate).await;
+            return Err(theirs(failure));
         }
-        Err(Unverified::Unanswered(failure)) if protected => {
-            return Err(Refusal::Unverified(failure, remarks));
-        }
+        Err(Unverified::Unanswered(failure)) if protected => return Err(theirs(failure)),
         Err(Unverified::Refused(failure) | Unverified::Unanswered(failure)) => {
-            let why = "it is delivered all the same, because no other living token is left";
-            remarks.warnings.push(format!("{}; {why}", failure.message));
+            Some(ErrorInfo { class: failure.class, message: failure.message, at: clock::wall() })
         }
-    }
-    promote(shared, account, order, candidate).await.map(|meta| (meta, remarks))
+    };
+    Ok(promote(shared, account, generation, candidate, unverified).await)
 }
 
 /// Whether there is a token that one which may not work must not replace. Where the renewal has ended the old one before
@@ -62,32 +83,33 @@ fn is_protected(record: &Record, now: Timestamp) -> bool {
 async fn promote(
     shared: &Shared,
     account: &Account,
-    order: &core::Issue,
+    generation: Generation,
     candidate: Token,
-) -> Result<IssuedMeta, Refusal> {
-    let meta = TokenMeta { generation: order.generation, ..candidate.meta };
+    unverified: Option<ErrorInfo>,
+) -> IssuedMeta {
+    let meta = TokenMeta { generation, ..candidate.meta };
+    let why = unverified.clone();
     // Its refresh token became durable when it came.
-    let saved = shared.store.update(&order.account, Durability::Cached, move |record| {
+    let saved = shared.store.update(&account.name, Durability::Cached, move |record| {
         if record.candidate.as_ref() != Some(&candidate) {
             return; // the account is another one by now
         }
         record.candidate = None;
         record.current = Some(Token { meta, ..candidate });
+        record.unverified = why;
         record.generation = record.generation.max(meta.generation);
         let last_request = record.schedule.last_request;
         record.schedule = crate::store::Schedule { last_request, ..Default::default() };
     });
     // A write that fails leaves the change in memory, dirty, and is said elsewhere.
     let _ = saved.await;
-    let record = shared.store.latest(&order.account);
-    let refresh = record.and_then(|record| refresh_meta(&record));
-    let refresh = refresh.or(seeded(account).then_some(RefreshMeta { expires_at: None }));
-    Ok(IssuedMeta { token: meta, admission: Admission::Promoted, refresh })
+    let refresh = refresh_of(shared, account);
+    IssuedMeta { token: meta, admission: Admission::Promoted, refresh, unverified }
 }
 
-async fn drop_candidate(shared: &Shared, order: &core::Issue, candidate: &Token) {
+async fn drop_candidate(shared: &Shared, account: &AccountId, candidate: &Token) {
     let refused = candidate.access_token.clone();
-    let saved = shared.store.update(&order.account, Durability::Cached, move |record| {
+    let saved = shared.store.update(account, Durability::Cached, move |record| {
         if record.candidate.as_ref().is_some_and(|token| token.access_token == refused) {
             record.candidate = None;
         }

@@ -22,6 +22,8 @@ pub struct Record {
     pub candidate: Option<Token>,
     /// What sinks deliver.
     pub current: Option<Token>,
+    /// Why that one is not known to work, where it was tried in vain.
+    pub unverified: Option<ErrorInfo>,
     /// The highest ever given to a token of this account.
     pub generation: Generation,
     /// A request that was about to be sent and whose end is not known.
@@ -103,6 +105,7 @@ impl Record {
             refresh: None,
             candidate: None,
             current: None,
+            unverified: None,
             generation: Generation::NONE,
             intent: None,
             notified: None,

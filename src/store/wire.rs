@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::{Fingerprint, Intent, Record, RefreshSlot, Schedule};
-use crate::domain::{AccountId, Generation, Secret, Timestamp, Token, TokenMeta};
+use crate::domain::{AccountId, ErrorInfo, Generation, Secret, Timestamp, Token, TokenMeta};
 
 /// The schema that this version writes.
 pub(super) const SCHEMA: u32 = 1;
@@ -100,6 +100,8 @@ struct StoredRecord<'a> {
     candidate: Option<StoredToken<'a>>,
     #[serde(default)]
     current: Option<StoredToken<'a>>,
+    #[serde(default)]
+    unverified: Option<Cow<'a, ErrorInfo>>,
     generation: Generation,
     #[serde(default)]
     intent: Option<Cow<'a, Intent>>,
@@ -147,6 +149,7 @@ impl<'a> StoredRecord<'a> {
             }),
             candidate: record.candidate.as_ref().map(StoredToken::of),
             current: record.current.as_ref().map(StoredToken::of),
+            unverified: record.unverified.as_ref().map(Cow::Borrowed),
             generation: record.generation,
             intent: record.intent.as_ref().map(Cow::Borrowed),
             notified: record.notified,
@@ -172,6 +175,7 @@ impl<'a> StoredRecord<'a> {
             }),
             candidate: self.candidate.map(StoredToken::into_token),
             current: self.current.map(StoredToken::into_token),
+            unverified: self.unverified.map(Cow::into_owned),
             intent: self.intent.map(Cow::into_owned),
             notified: self.notified,
             removed_at: self.removed_at,

@@ -1,6 +1,11 @@
-//! What a TLS connection trusts and shows: TLS 1.2 at least, no switch that turns verification off. Imports nothing.
+//! What a TLS connection trusts and shows: TLS 1.2 at least, no switch that turns verification off. And why one failed:
+//! [`chain`]. Imports nothing.
 //!
 //! The configuration for the system's roots is made once and shared: 3 KiB a client instead of 107.
+
+mod chain;
+
+pub use chain::chain;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};

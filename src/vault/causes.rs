@@ -1,11 +1,12 @@
 //! Why a request got no whole reply, in words. Errors of the HTTP stack are never printed as they are.
 
-use std::error::Error;
 use std::io;
 
 use rustls::CertificateError;
 
 use super::VaultError;
+use super::transport::TIMEOUT;
+use crate::tls::chain;
 
 /// Makes an error of reqwest's.
 pub(super) fn error(error: &reqwest::Error) -> VaultError {
@@ -13,7 +14,10 @@ pub(super) fn error(error: &reqwest::Error) -> VaultError {
         return VaultError::Tls(tls_words(tls));
     }
     if error.is_timeout() {
-        return VaultError::NotReached("timed out while connecting");
+        return match error.is_connect() {
+            true => VaultError::NotReached("timed out while connecting"),
+            false => VaultError::TooSlow(TIMEOUT),
+        };
     }
     if error.is_dns() {
         return VaultError::NotReached("the host's name cannot be resolved (DNS)");
@@ -52,16 +56,4 @@ fn tls_words(error: &rustls::Error) -> &'static str {
         rustls::Error::PeerIncompatible(_) => "it speaks no TLS 1.2 or newer that fits",
         _ => "the handshake failed",
     }
-}
-
-/// The error and its sources; what is wrapped in an `io::Error` included, which its `source()` skips.
-fn chain<'e>(error: &'e reqwest::Error) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    let next = |cause: &'e (dyn Error + 'static)| match cause
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-    {
-        Some(inner) => Some(inner as &(dyn Error + 'static)),
-        None => cause.source(),
-    };
-    std::iter::successors(Some(error as &(dyn Error + 'static)), move |cause| next(*cause))
 }

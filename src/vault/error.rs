@@ -153,6 +153,12 @@ impl VaultError {
         }
     }
 
+    /// Whether it is this side's configuration, so that no server was asked.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Setup(_) | Self::Secret(_))
+    }
+
     /// What a person can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -21,7 +21,11 @@ use crate::tls;
 const LARGEST: usize = 1 << 20;
 
 /// Name lookup, TCP and TLS together, at most.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A request, its reply included. A server that hangs is known to do so after this; one that needs longer cannot be
+/// written to.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest `Retry-After` that is believed.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -237,6 +241,7 @@ impl Transport {
             .no_proxy()
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
             .pool_idle_timeout(Duration::from_secs(30))
             .tcp_nodelay(true)
             .http2_max_header_list_size(64 * 1024)

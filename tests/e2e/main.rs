@@ -39,4 +39,5 @@ mod sinks;
 mod state;
 mod support;
 mod templates;
+mod vault;
 mod verify;

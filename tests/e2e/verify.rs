@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use renewd::simulator::Provider;
 use serde_json::{Value, json};
 
-use crate::support::{World, account, class, generation, secs, state, throughout, until};
+use crate::support::{
+    World, account, class, free_port, generation, http_get, secs, state, throughout, until,
+};
 
 /// The API that a token is for: answers with one status and notes which tokens were shown to it.
 struct Api {
@@ -125,12 +127,56 @@ fn an_api_that_does_not_answer_costs_no_further_token() {
 }
 
 #[test]
-fn a_first_token_is_delivered_even_if_it_cannot_be_verified() {
+fn a_first_token_is_delivered_even_if_it_cannot_be_verified_and_everyone_can_see_that() {
     let (world, api) = (World::living(secs(600)), Api::answering(401));
-    let agent = world.start(&api.config(&world));
-    agent.until_well();
+    let mut config = api.config(&world);
+    let port = free_port();
+    config["agent"]["listen"] = format!("127.0.0.1:{port}").into();
+    let agent = world.start(&config);
+    let status = agent.until_well();
     assert!(world.out("a.token").exists());
     assert!(agent.log().contains("no other living token is left"), "and the log says so");
+    let why = account(&status, "a")["unverified"]["message"].as_str().unwrap();
+    assert!(why.contains("`verify.url` answers HTTP 401"), "{why}");
     throughout("nothing more is asked", secs(2), || world.sim.requests() == 1);
+
+    let (code, ready) = http_get(port, "/readyz", "127.0.0.1").unwrap();
+    assert_eq!(code, 200, "{ready}");
+    assert!(ready.contains("the token is not verified"), "{ready}");
+    let table = world.renewd(&["status"]);
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains("not verified") && table.contains("HTTP 401"), "{table}");
+    let check = world.renewd(&["status", "--check"]);
+    assert_eq!(check.status.code(), Some(1));
+    let check = String::from_utf8(check.stderr).unwrap();
+    assert!(check.contains("a is not verified: the new token does not work"), "{check}");
+
+    // Also after a restart, and for `once`.
     agent.stop();
+    let once = world.renewd(&["once"]);
+    assert_eq!(once.status.code(), Some(0), "it is fresh and delivered");
+    let said = String::from_utf8(once.stderr).unwrap();
+    assert!(said.contains("delivered, but not verified: a: the new token does not work"), "{said}");
+
+    // The next one heals it.
+    api.answer(204);
+    let agent = world.run().start();
+    agent.until_well();
+    assert_eq!(agent.renew("a").0, 200);
+    assert!(account(&agent.status(), "a")["unverified"].is_null());
+    agent.stop();
+}
+
+#[test]
+fn while_an_api_hangs_it_is_the_verification_that_is_waited_for() {
+    let world = World::living(secs(600));
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = world.one(Provider::OAuthClientCredentials);
+    let url = format!("http://{}/me", silent.local_addr().unwrap());
+    config["accounts"]["a"]["verify"] = json!({ "url": url });
+    let agent = world.start(&config);
+    agent.until("the verification", secs(10), |status| account(status, "a")["verifying"] == true);
+    let table = String::from_utf8(world.renewd(&["status"]).stdout).unwrap();
+    assert!(table.contains("verifying") && !table.contains("asking"), "{table}");
+    drop(agent); // it would wait for the verification's end
 }

@@ -25,6 +25,7 @@ fn agent(config: &Config) -> Running {
         error: None,
         waits_for: Vec::new(),
         hooks: Vec::new(),
+        writing_since: None,
     };
     status.templates = config.templates.iter().map(|one| template(&one.path)).collect();
     Running { status, makeup: Some(Makeup::of(config, 7)) }

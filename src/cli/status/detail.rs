@@ -33,7 +33,10 @@ pub(super) fn lines(account: &AccountStatus, now: Timestamp, look: Look) -> Vec<
         lines.push(field("retries").with(Tone::Warn, said));
     }
     if let Some(error) = &account.error {
-        lines.extend(error_lines(error, now, look));
+        lines.extend(error_lines("error", error, now, look));
+    }
+    if let Some(error) = &account.unverified {
+        lines.extend(error_lines("verified", error, now, look));
     }
     lines.push(Line::new());
     lines.extend(sinks(&account.sinks, account.generation, now, look));
@@ -66,11 +69,14 @@ fn renewal(account: &AccountStatus, now: Timestamp) -> Line {
     }
 }
 
-fn error_lines(error: &ErrorInfo, now: Timestamp, look: Look) -> Vec<Line> {
-    let head = format!("{}, {}", error.class, words::ago(error.at, now));
+fn error_lines(label: &str, error: &ErrorInfo, now: Timestamp, look: Look) -> Vec<Line> {
+    let head = match label {
+        "verified" => format!("no, tried {}", words::ago(error.at, now)),
+        _ => format!("{}, {}", error.class, words::ago(error.at, now)),
+    };
     let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(LABELS + 2));
     let text = wrap(&sanitise(&error.message), room).into_iter();
-    let mut lines = vec![field("error").with(Tone::Warn, head)];
+    let mut lines = vec![field(label).with(Tone::Warn, head)];
     lines.extend(text.map(|line| field("").with(Tone::Plain, line)));
     lines
 }
@@ -98,6 +104,10 @@ fn sinks(sinks: &[SinkStatus], current: Generation, now: Timestamp, look: Look) 
         let facts: Vec<String> = holds.into_iter().chain(written).collect();
         if !facts.is_empty() {
             lines.push(Line::new().with(Tone::Dim, format!("      {}", facts.join(", "))));
+        }
+        if let Some(since) = sink.writing_since {
+            let said = format!("      {}", words::slow(since, now));
+            lines.push(Line::new().with(Tone::Warn, said));
         }
         if let Some(error) = &sink.error {
             let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(6));

@@ -72,6 +72,7 @@ pub(super) fn before_all(status: &Status) -> Status {
         issued_at: None,
         expires_at: None,
         waiting: None,
+        unverified: None,
         attempt: 0,
         error: None,
         sinks: account
@@ -83,6 +84,8 @@ pub(super) fn before_all(status: &Status) -> Status {
                 generation: None,
                 written_at: None,
                 error: None,
+                server: None,
+                writing_since: None,
             })
             .collect(),
         ..account.clone()

@@ -4,7 +4,9 @@ use super::layout::{GAP, Layout, Row, SHORTEST_NAME};
 use super::words;
 use crate::cli::screen::{Line, Look, Tone, pad, sanitise, width, wrap};
 use crate::domain::{Awaited, ErrorInfo, Timestamp};
-use crate::observe::status::{AccountState, AccountStatus, HookStatus, ServerStatus, Status, TemplateStatus};
+use crate::observe::status::{
+    AccountState, AccountStatus, HookStatus, ServerStatus, SinkStatus, Status, TemplateStatus,
+};
 
 /// How much of what is wrong is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,12 +105,17 @@ pub(super) fn accounts(
             let line = Line::new().with(Tone::Dim, corner(look)).with(Tone::Note, waiting);
             below.extend(fitted(vec![line], look));
         }
+        if let Some(error) = &account.unverified {
+            let head = format!("not verified {}", words::ago(error.at, now));
+            below.extend(note(&head, Tone::Warn, error, look, notes));
+        }
         for sink in words::ailing(&account.sinks) {
-            below.extend(sink_notes(&sink.sink, sink.error.as_ref(), now, look, notes));
+            below.extend(sink_notes(sink, now, look, notes));
         }
         below.extend(hook_notes(&account.hooks, now, look, notes));
         let ailing = account.state != AccountState::Fresh
             || account.error.is_some()
+            || account.unverified.is_some()
             || words::ailing(&account.sinks).next().is_some()
             || account.hooks.iter().any(|hook| hook.error.is_some());
         lines.extend(below);
@@ -140,11 +147,17 @@ pub(super) fn templates(
         if let Some(error) = &template.error {
             lines.extend(note(&words::error_head(error, 0, now), Tone::Warn, error, look, notes));
         }
+        if let Some(since) = template.writing_since {
+            let said = words::slow(since, now);
+            lines.push(Line::new().with(Tone::Dim, corner(look)).with(Tone::Warn, said));
+        }
         if let Some(waits) = Awaited::words(&template.waits_for) {
             lines.push(Line::new().with(Tone::Dim, corner(look)).with(Tone::Note, sanitise(&waits)));
         }
         lines.extend(hook_notes(&template.hooks, now, look, notes));
-        let ailing = template.error.is_some() || template.hooks.iter().any(|hook| hook.error.is_some());
+        let ailing = template.error.is_some()
+            || template.writing_since.is_some()
+            || template.hooks.iter().any(|hook| hook.error.is_some());
         Block { ailing, lines: fitted(lines, look) }
     };
     templates.iter().zip(&paths).map(block).collect()
@@ -166,10 +179,14 @@ pub(super) fn servers(servers: &[ServerStatus], now: Timestamp, look: Look) -> V
     fitted(lines.collect(), look)
 }
 
-/// `FILE failed:` and the error, as the lines below a row.
-fn sink_notes(sink: &str, error: Option<&ErrorInfo>, now: Timestamp, look: Look, notes: Notes) -> Vec<Line> {
-    let sink = sanitise(sink);
-    match error {
+/// `FILE failed:` and the error, as the lines below a row; of one that waits for a server only that.
+fn sink_notes(status: &SinkStatus, now: Timestamp, look: Look, notes: Notes) -> Vec<Line> {
+    let sink = sanitise(&status.sink);
+    if let Some(said) = words::held_up(status, now) {
+        let line = Line::new().with(Tone::Dim, corner(look)).with(Tone::Bad, format!("{sink} {said}"));
+        return fitted(vec![line], look);
+    }
+    match &status.error {
         Some(error) => {
             let head = format!("{sink} failed {} ({})", words::ago(error.at, now), error.class);
             note(&head, Tone::Bad, error, look, notes)
@@ -256,7 +273,7 @@ fn wrap_keeping_indent(line: &str, columns: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::status::tests::{account, at, error, picture, status_of, terminal};
+    use crate::cli::status::tests::{account, at, error, picture, sink, status_of, terminal};
     use crate::domain::{AccountId, ErrorClass};
     use crate::observe::status::{HookState, Lack, ServerState, SinkState};
 
@@ -279,6 +296,7 @@ mod tests {
             state: SinkState::Unwritten,
             written_at: None,
             error: None,
+            writing_since: None,
             waits_for: vec![lacking("b", Lack::NoToken), lacking("c", Lack::Ended)],
             hooks,
         }];
@@ -354,5 +372,45 @@ mod tests {
         "#);
         let document = serde_json::to_value(&status).unwrap();
         assert_eq!(document["servers"][0]["state"], "away");
+    }
+
+    #[test]
+    fn why_a_server_is_away_is_said_once_and_its_sinks_and_slow_ones_and_unverified_tokens_have_a_line() {
+        let sealed = error(ErrorClass::Transient, "Vault is sealed", 12);
+        let on_vault = |name: &str| SinkStatus {
+            server: Some("vault".to_owned()),
+            ..sink(name, SinkState::Failed, Some(sealed.clone()))
+        };
+        let slow =
+            SinkStatus { writing_since: Some(at(-9)), ..sink("file:/nfs/a", SinkState::Unwritten, None) };
+        let account = AccountStatus {
+            unverified: Some(error(ErrorClass::Malformed, "`verify.url` answers HTTP 401", 12)),
+            sinks: vec![on_vault("vault:secret/a"), on_vault("vault:secret/b"), slow],
+            ..account("messaging", "bizppurio")
+        };
+        let mut status = status_of(vec![account]);
+        status.servers = vec![ServerStatus {
+            name: "vault".to_owned(),
+            state: ServerState::Away,
+            since: at(-200),
+            error: sealed,
+        }];
+        insta::assert_snapshot!(picture(&status, Look::plain()), @r#"
+        ACCOUNT    PROVIDER   STATE  LEFT      NEXT    SINKS
+        messaging  bizppurio  fresh  38m left  in 12m  0/3 written
+            not verified 12s ago: `verify.url` answers HTTP 401
+            vault:secret/a waits for vault
+            vault:secret/b waits for vault
+            file:/nfs/a is being written for 9s, without an end so far
+
+        vault is away, for 3m 20s: Vault is sealed
+        "#);
+        insta::assert_snapshot!(super::super::verdict::complaints(&status).join("\n"), @r#"
+        messaging is not verified: `verify.url` answers HTTP 401 (malformed, 12s ago)
+        messaging: vault:secret/a waits for vault
+        messaging: vault:secret/b waits for vault
+        messaging: file:/nfs/a is being written for 9s, without an end so far
+        vault is away, for 3m 20s: Vault is sealed (transient, 12s ago)
+        "#);
     }
 }

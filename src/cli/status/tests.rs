@@ -23,6 +23,8 @@ pub(in crate::cli) fn sink(name: &str, state: SinkState, error: Option<ErrorInfo
         generation: written.then_some(Generation(7)),
         written_at: written.then(|| at(-1200)),
         error,
+        server: None,
+        writing_since: None,
     }
 }
 
@@ -37,6 +39,8 @@ pub(in crate::cli) fn account(name: &str, provider: &str) -> AccountStatus {
         expires_at: Some(at(2280)),
         renew_at: Some(at(720)),
         waiting: None,
+        verifying: false,
+        unverified: None,
         attempt: 0,
         error: None,
         sinks: vec![sink(&format!("file:/run/renewd/{name}.token"), SinkState::Written, None)],
@@ -56,15 +60,12 @@ pub(in crate::cli) fn status_of(accounts: Vec<AccountStatus>) -> Status {
 }
 
 pub(super) fn mixed() -> Status {
+    let why = "EGW00103: the appkey is not valid; check `appkey` and `appsecret`";
     let rejected = AccountStatus {
         state: AccountState::Rejected,
         renew_at: Some(at(900)),
         attempt: 3,
-        error: Some(error(
-            ErrorClass::Rejected,
-            "EGW00103: the appkey is not valid; check `appkey` and `appsecret`",
-            12,
-        )),
+        error: Some(error(ErrorClass::Rejected, why, 12)),
         ..account("kis", "kis")
     };
     let pending = AccountStatus {
@@ -114,6 +115,7 @@ pub(super) fn mixed() -> Status {
         error: None,
         waits_for: Vec::new(),
         hooks: Vec::new(),
+        writing_since: None,
     };
     let accounts = vec![rejected, account("messaging", "bizppurio"), pending, retrying, expired];
     Status { templates: vec![template], ..status_of(accounts) }

@@ -9,11 +9,16 @@ use crate::observe::status::{AccountState, AccountStatus, HookStatus, SinkState,
 /// the configuration running as it is in the file.
 pub(crate) fn complaints(status: &Status) -> Vec<String> {
     let config = status.config.error.iter().map(|error| config_complaint(error));
-    let accounts = status.accounts.iter().flat_map(|account| account_complaints(account, status.now));
+    let accounts =
+        status.accounts.iter().flat_map(|account| of_account(account, status.now, Away::SaidElsewhere));
+    let servers = status.servers.iter().map(|server| {
+        let away = words::span(status.now.since(server.since));
+        format!("{} is away, for {away}: {}", sanitise(&server.name), told(&server.error, status.now))
+    });
     let hooks = status.templates.iter().flat_map(|template| {
         hook_complaints(&sanitise(&template.path.to_string_lossy()), &template.hooks, status.now)
     });
-    config.chain(accounts).chain(template_complaints(status)).chain(hooks).collect()
+    config.chain(accounts).chain(template_complaints(status)).chain(hooks).chain(servers).collect()
 }
 
 /// One problem of one line stands beside the words, more stand below, line by line, as `check` tells them.
@@ -27,18 +32,32 @@ fn config_complaint(error: &str) -> String {
     }
 }
 
+/// Whether it is said elsewhere why a server is away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Away {
+    SaidHere,
+    SaidElsewhere,
+}
+
 /// The same of one account.
 pub(crate) fn account_complaints(account: &AccountStatus, now: Timestamp) -> Vec<String> {
+    of_account(account, now, Away::SaidHere)
+}
+
+fn of_account(account: &AccountStatus, now: Timestamp, away: Away) -> Vec<String> {
     let state = (account.state != AccountState::Fresh).then(|| state_complaint(account, now));
     let hooks = hook_complaints(account.name.as_str(), &account.hooks, now);
-    state.into_iter().chain(sink_complaints(account, now)).chain(hooks).collect()
+    let unverified = account.unverified.iter();
+    let unverified =
+        unverified.map(|error| format!("{} is not verified: {}", account.name, told(error, now)));
+    state.into_iter().chain(unverified).chain(sink_complaints(account, now, away)).chain(hooks).collect()
 }
 
 /// What keeps the account from being "fresh and delivered": a valid token, and every sink holding this very one.
 pub(crate) fn undelivered(account: &AccountStatus, now: Timestamp) -> Vec<String> {
     let valid = matches!(account.state, AccountState::Fresh | AccountState::Retrying);
     let state = (!valid).then(|| state_complaint(account, now));
-    state.into_iter().chain(sink_complaints(account, now)).collect()
+    state.into_iter().chain(sink_complaints(account, now, Away::SaidHere)).collect()
 }
 
 /// What keeps the templates from being delivered.
@@ -68,18 +87,24 @@ fn state_complaint(account: &AccountStatus, now: Timestamp) -> String {
     let head = format!("{} is {}", account.name, account.state.as_str());
     match &account.error {
         Some(error) => format!("{head}: {}", told(error, now)),
+        None if account.verifying => format!("{head}: the new token is being verified"),
         None if account.renew_at.is_none() => format!("{head}: the provider is being asked"),
         None => head,
     }
 }
 
-fn sink_complaints(account: &AccountStatus, now: Timestamp) -> Vec<String> {
+fn sink_complaints(account: &AccountStatus, now: Timestamp, away: Away) -> Vec<String> {
     let stale = |sink: &SinkStatus| sink.generation.is_some_and(|held| held < account.generation);
     let held_back = account.sinks.iter().filter(|sink| sink.state != SinkState::Written || stale(sink));
     held_back
         .map(|sink| {
             let head = format!("{}: {}", account.name, sanitise(&sink.sink));
             match (&sink.error, sink.state) {
+                _ if sink.writing_since.is_some()
+                    || (sink.server.is_some() && away == Away::SaidElsewhere) =>
+                {
+                    format!("{head} {}", words::held_up(sink, now).unwrap_or_default())
+                }
                 (Some(error), _) => format!("{head} failed: {}", told(error, now)),
                 (None, SinkState::Failed) => format!("{head} failed"),
                 (None, SinkState::Unwritten) => format!("{head} is not yet written"),

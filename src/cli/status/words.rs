@@ -59,6 +59,7 @@ pub(super) fn next(account: &AccountStatus, now: Timestamp) -> String {
     match account.renew_at {
         Some(at) if at > now => format!("in {}", span(at.since(now))),
         Some(_) => "due now".to_owned(),
+        None if account.verifying => "verifying".to_owned(),
         None if has_stopped(account) => "stopped".to_owned(),
         None => "asking now".to_owned(),
     }
@@ -168,9 +169,26 @@ pub(super) fn hook_head(hook: &HookStatus, error: &ErrorInfo, now: Timestamp) ->
     }
 }
 
-/// Sinks that a person should hear of: failed ones, and others that carry an error.
+/// Sinks that a person should hear of: failed ones, others that carry an error, and those whose write takes long.
 pub(super) fn ailing(sinks: &[SinkStatus]) -> impl Iterator<Item = &SinkStatus> {
-    sinks.iter().filter(|sink| sink.state == SinkState::Failed || sink.error.is_some())
+    let ails = |sink: &&SinkStatus| {
+        sink.state == SinkState::Failed || sink.error.is_some() || sink.writing_since.is_some()
+    };
+    sinks.iter().filter(ails)
+}
+
+/// `waits for vault` (why stands with the servers), or `is being written for 12s, without an end so far`.
+pub(super) fn held_up(sink: &SinkStatus, now: Timestamp) -> Option<String> {
+    match (&sink.server, sink.writing_since) {
+        (_, Some(since)) => Some(slow(since, now)),
+        (Some(server), None) => Some(format!("waits for {}", sanitise(server))),
+        (None, None) => None,
+    }
+}
+
+/// `is being written for 12s, without an end so far`.
+pub(super) fn slow(since: Timestamp, now: Timestamp) -> String {
+    format!("is being written for {}, without an end so far", span(now.since(since)))
 }
 
 #[cfg(test)]

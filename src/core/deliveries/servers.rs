@@ -193,3 +193,77 @@ fn hup_compares_what_stands_on_servers_and_retries_what_failed_but_spares_a_serv
     bench.until_write();
     assert_eq!(bench.writes.len(), 1);
 }
+
+#[test]
+fn a_write_that_takes_long_is_seen_and_hooks_do_not_wait_for_it() {
+    let targets = vec![on_vault("v"), target("f")];
+    let mut bench = Bench::new(&[("a", AccountPlan { targets, hooks: 1, ..plan() })], Vec::new());
+    bench.grant("a", HOUR);
+    let began = bench.now.wall;
+    bench.write("f", &[1], 0);
+    bench.pass(SECOND * 4);
+    assert_eq!(bench.engine.view("a", bench.now).unwrap().targets[0].slow_since, None);
+    bench.pass(SECOND);
+    let view = bench.engine.view("a", bench.now).unwrap();
+    assert_eq!((view.targets[0].state, view.targets[0].slow_since), (SinkState::Unwritten, Some(began)));
+    bench.pass(DEBOUNCE);
+    assert_eq!(bench.hook(Ok(())), 1);
+    assert!(bench.marked.is_empty(), "v is owing");
+    bench.write("v", &[1], 0);
+    assert_eq!(bench.engine.view("a", bench.now).unwrap().targets[0].slow_since, None);
+    bench.pass(DEBOUNCE);
+    assert_eq!(bench.hook(Ok(())), 1);
+    assert_eq!(bench.marked, [(account_set("a"), 1)]);
+}
+
+#[test]
+fn what_waits_for_a_server_says_for_which_and_the_server_of_what_kind_its_failure_is() {
+    let mut bench = vault_of(2);
+    let (target, revision) = bench.take_write("a000");
+    let (message, class) = ("no kubeconfig".to_owned(), ErrorClass::Config);
+    bench.handle(Event::Undelivered { target, revision, message, server_away: true, class });
+    let server = bench.engine.servers(bench.now).next().unwrap();
+    assert_eq!(server.error.class, ErrorClass::Config);
+    let view = bench.engine.view("a000", bench.now).unwrap();
+    assert_eq!((view.targets[0].waits_for, view.targets[0].state), (Some("vault"), SinkState::Failed));
+}
+
+/// An account without a token, as a secret of it could not be had from Vault, beside one that stands there with a sink.
+fn lacking() -> Bench {
+    let targets = vec![on_vault("v")];
+    let host = || std::sync::Arc::from("other:443");
+    let lacking = AccountPlan { host: host(), ..plan() };
+    let mut bench = Bench::new(
+        &[("a", lacking.clone()), ("b", AccountPlan { targets, ..plan() }), ("c", lacking)],
+        Vec::new(),
+    );
+    bench.grant("b", HOUR * 9);
+    for (name, lacks) in [("a", Some("vault".into())), ("c", None)] {
+        let at = bench.issues.iter().position(|issue| issue.account.as_str() == name).unwrap();
+        let issue = bench.issues.remove(at);
+        let failure = FailureMeta { lacks, ..FailureMeta::config("away".to_owned()) };
+        bench.handle(Event::Failed { account: issue.account, epoch: issue.epoch, failure });
+    }
+    assert!(bench.engine.lacking("vault").eq([&id("a")]));
+    bench
+}
+
+#[test]
+fn accounts_that_lack_secrets_from_a_server_are_due_when_it_answers() {
+    let mut bench = lacking();
+    bench.handle(Event::ServerAnswers { server: "vault".into() });
+    let asked: Vec<&str> = bench.issues.iter().map(|issue| issue.account.as_str()).collect();
+    assert_eq!(asked, ["a"], "not one whose secret is missing");
+    bench.grant("a", HOUR);
+    assert_eq!(bench.engine.lacking("vault").count(), 0);
+}
+
+#[test]
+fn and_when_one_of_its_sinks_can_be_written_again() {
+    let mut bench = lacking();
+    bench.refuse("v", true);
+    bench.until_write();
+    assert!(bench.issues.is_empty());
+    bench.write("v", &[1], 0);
+    assert_eq!(bench.issues.len(), 1);
+}

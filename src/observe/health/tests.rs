@@ -148,6 +148,9 @@ struct World {
     sink: SinkState,
     held: Option<Generation>,
     sink_error: Option<ErrorInfo>,
+    verifying: bool,
+    unverified: Option<ErrorInfo>,
+    slow: bool,
     waiting: Option<Waiting>,
 }
 
@@ -162,6 +165,9 @@ impl World {
             sink: SinkState::Written,
             held: Some(Generation(6)),
             sink_error: None,
+            verifying: false,
+            unverified: None,
+            slow: false,
             waiting: None,
         }
     }
@@ -184,6 +190,8 @@ impl World {
             held_until: None,
             waiting: self.waiting.clone(),
             asking: self.asking,
+            verifying: self.verifying,
+            unverified: self.unverified.as_ref(),
             attempt: 0,
             error: self.error.as_ref(),
             finished: 1,
@@ -196,6 +204,8 @@ impl World {
                 generation: self.held,
                 written_at: None,
                 error: self.sink_error.as_ref(),
+                waits_for: None,
+                slow_since: self.slow.then_some(NOW.wall),
             }],
             hooks: vec![HookView { state: HookState::Failed, error: self.sink_error.as_ref(), next: None }],
         }
@@ -227,6 +237,7 @@ fn a_template_that_is_not_there_or_cannot_be_written_is_a_reason() {
         error,
         members: &members,
         generations,
+        slow_since: None,
         waits_for: Vec::new(),
         hooks: Vec::new(),
     };
@@ -249,4 +260,27 @@ fn a_template_that_is_not_there_or_cannot_be_written_is_a_reason() {
     assert_eq!(reasons(waiting), [words]);
     let words = ["template:/run/app.env cannot be written: disk full"];
     assert_eq!(reasons(view(SinkState::Failed, Some(&failed), Some(&held))), words);
+}
+
+#[test]
+fn a_token_that_is_not_verified_is_a_warning_and_no_reason() {
+    let (name, target) = (AccountId::new("a").unwrap(), TargetId::from("file:/a"));
+    let of = |world: &World| {
+        Readiness::of(std::iter::once(world.view(&name, &target)), std::iter::empty(), true, NOW)
+    };
+    let mut world = World::new();
+    assert_eq!(serde_json::to_string(&of(&world)).unwrap(), r#"{"ready":true,"reasons":[]}"#);
+    world.unverified = Some(error("`verify.url` answers HTTP 401"));
+    insta::assert_snapshot!(serde_json::to_string(&of(&world)).unwrap(), @r#"{"ready":true,"reasons":[],"warnings":[{"account":"a","reason":"the token is not verified: `verify.url` answers HTTP 401"}]}"#);
+}
+
+#[test]
+fn a_verification_and_a_write_that_take_long_are_told_by_their_names() {
+    let mut world = World::new();
+    (world.token, world.left, world.asking, world.verifying) = (None, 0, true, true);
+    (world.sink, world.held) = (SinkState::Unwritten, None);
+    world.expect(&["no token yet: the new token is being verified"]);
+    let mut world = World::new();
+    (world.sink, world.held, world.slow) = (SinkState::Unwritten, None, true);
+    world.expect(&["file:/a is being written and does not come to an end"]);
 }

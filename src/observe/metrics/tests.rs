@@ -145,6 +145,7 @@ fn no_message_of_an_error_gets_into_a_metric() {
         revision: 9,
         message: canary.to_owned(),
         server_away: false,
+        class: ErrorClass::Config,
     };
     observer.event(&undelivered, at(300));
     let mut account = account(AccountState::Rejected);
@@ -201,7 +202,7 @@ fn observed() -> Observer {
     observer.effect(&issue(Duration::from_millis(700)), at(110));
     observer.exchange(&exchange(Some(200), Ok(()), Some(-2_500)), at(113));
     let token = token();
-    let meta = IssuedMeta { token, admission: Admission::Promoted, refresh: None };
+    let meta = IssuedMeta { token, admission: Admission::Promoted, refresh: None, unverified: None };
     observer.event(&Event::Issued { account: name("a"), epoch: 1, meta }, at(113));
     let target: Arc<str> = SINK.into();
     for (revision, end) in [
@@ -212,6 +213,7 @@ fn observed() -> Observer {
                 revision: 1,
                 message: "no".to_owned(),
                 server_away: false,
+                class: ErrorClass::Config,
             },
         ),
         (
@@ -291,6 +293,8 @@ fn account(state: AccountState) -> AccountStatus {
         expires_at: Some(token().expires_at),
         renew_at: Some(token().expires_at.minus(Duration::from_millis(600_500))),
         waiting: None,
+        verifying: false,
+        unverified: None,
         attempt: 0,
         error: None,
         sinks: vec![SinkStatus {
@@ -299,6 +303,8 @@ fn account(state: AccountState) -> AccountStatus {
             generation: Some(Generation(1)),
             written_at: Some(at(115).wall),
             error: None,
+            server: None,
+            writing_since: None,
         }],
         hooks: Vec::new(),
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::handle::{Peek, Request, TokenReply};
+use super::super::handle::{Peek, Request, TokenReply, Undelivered};
 use super::super::{clock, report};
 use super::Agent;
 use crate::config::model::Config;
@@ -138,10 +138,22 @@ impl Agent {
         let now = clock::now();
         let view = self.engine.view(name, now)?;
         let alive = |name: &AccountId| self.engine.view(name.as_str(), now).is_some_and(|view| view.alive);
-        let composing = self
-            .templates_of(name, now)
-            .any(|template| template.state == SinkState::Unwritten && template.members.iter().all(alive));
-        let composing_error = self.templates_of(name, now).find_map(|template| template.error.cloned());
+        let composed = self.templates_of(name, now).filter(|template| {
+            template.error.is_some()
+                || template.state == SinkState::Unwritten && template.members.iter().all(alive)
+        });
+        let composed = composed.map(|template| Undelivered {
+            sink: template.id.to_string(),
+            error: template.error.cloned(),
+            writing_since: template.slow_since,
+        });
+        let sinks = view.targets.iter().filter(|target| target.state != SinkState::Written);
+        let sinks = sinks.map(|target| Undelivered {
+            sink: target.id.to_string(),
+            error: target.error.cloned(),
+            writing_since: target.slow_since,
+        });
+        let undelivered: Vec<Undelivered> = sinks.chain(composed).collect();
         Some(Peek {
             name: view.name.clone(),
             generation: view.generation,
@@ -152,8 +164,8 @@ impl Agent {
             held_until: view.held_until,
             waiting: view.waiting,
             error: view.error.cloned(),
-            delivering: composing || view.targets.iter().any(|target| target.state == SinkState::Unwritten),
-            sink_error: view.targets.iter().find_map(|target| target.error.cloned()).or(composing_error),
+            delivering: undelivered.iter().any(Undelivered::is_under_way),
+            undelivered,
         })
     }
 

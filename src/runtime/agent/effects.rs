@@ -7,10 +7,10 @@ use tokio::task::Id;
 use super::super::deliver::{self, Delivered, Outlet};
 use super::super::issue::{self, Exchange};
 use super::super::notify::{self, Notifier};
-use super::super::{clock, restore};
+use super::super::{clock, restore, verify};
 use super::{Agent, Done};
 use crate::config::model::Account;
-use crate::core::{Effect, Event, FailureMeta, HookFailure, SetId};
+use crate::core::{self, Effect, Event, FailureMeta, HookFailure, SetId};
 use crate::domain::{AccountId, ErrorClass};
 use crate::observe;
 use crate::store::Durability;
@@ -23,6 +23,13 @@ impl Agent {
                 let Some(account) = self.account(&order.account) else { return };
                 let task = self.tasks.spawn(async move {
                     Done::Exchange(issue::issue(shared, servers, account, order).await)
+                });
+                self.about.insert(task.id(), effect);
+            }
+            Effect::Verify { account, epoch, generation } => {
+                let Some(account) = self.account(&account) else { return };
+                let task = self.tasks.spawn(async move {
+                    Done::Exchange(verify::verify(shared, account, epoch, generation).await)
                 });
                 self.about.insert(task.id(), effect);
             }
@@ -118,7 +125,12 @@ impl Agent {
         match done {
             Done::Exchange(exchange) => {
                 self.exchanged(&exchange);
+                let lacks =
+                    matches!(&exchange.event, Event::Failed { failure, .. } if failure.lacks.is_some());
                 self.apply(exchange.event);
+                if lacks {
+                    self.knock();
+                }
             }
             Done::Delivery(delivered) => self.delivered(delivered),
             Done::Looked(suspicions, whole) => {
@@ -133,6 +145,7 @@ impl Agent {
                 }
                 self.apply(event);
             }
+            Done::Knocked(answers) => self.knocked(answers),
             Done::Maintained(result) => {
                 self.maintaining = false;
                 self.observer.maintained(&result);
@@ -166,7 +179,7 @@ impl Agent {
 
     fn exchanged(&mut self, exchange: &Exchange) {
         let (account, outcome) = match &exchange.event {
-            Event::Issued { account, .. } => (account, Ok(())),
+            Event::Issued { account, .. } | Event::Candidate { account, .. } => (account, Ok(())),
             Event::Failed { account, failure, .. } => (account, Err(failure.class)),
             _ => return,
         };
@@ -185,13 +198,16 @@ impl Agent {
     fn failed_task(&mut self, id: Id) {
         let message = "internal fault, see the log".to_owned();
         match self.about.remove(&id) {
-            Some(Effect::Issue(order)) => {
+            Some(
+                Effect::Issue(core::Issue { account, epoch, .. }) | Effect::Verify { account, epoch, .. },
+            ) => {
                 let failure = FailureMeta::new(ErrorClass::Transient, message);
-                self.apply(Event::Failed { account: order.account, epoch: order.epoch, failure });
+                self.apply(Event::Failed { account, epoch, failure });
             }
             Some(Effect::Deliver { target, revision, .. } | Effect::Withdraw { target, revision }) => {
                 self.drift.ended(&target);
-                self.apply(Event::Undelivered { target, revision, message, server_away: false });
+                let class = ErrorClass::Config;
+                self.apply(Event::Undelivered { target, revision, message, server_away: false, class });
             }
             Some(Effect::Notify { set, hook, revision, .. }) => {
                 let failure = HookFailure { class: ErrorClass::Transient, message };

@@ -2,7 +2,7 @@
 
 use super::{Done, Trouble, member};
 use crate::config::model::{KubernetesSink, VaultSink};
-use crate::domain::AccountId;
+use crate::domain::{AccountId, ErrorClass};
 use crate::runtime::servers::Servers;
 use crate::sink::fields;
 use crate::store::Record;
@@ -42,7 +42,13 @@ pub(super) async fn delete_from_vault(servers: &Servers, sink: &VaultSink) -> Re
 }
 
 fn vault_trouble(error: VaultError) -> Trouble {
-    Trouble { message: with_hint(&error, error.hint()), server_away: error.server_away() }
+    let (server_away, class) = (error.server_away(), class(error.is_ours()));
+    Trouble { message: with_hint(&error, error.hint()), server_away, class }
+}
+
+/// A server that could not even be asked, as the configuration of its client is missing or wrong, is not merely away.
+fn class(ours: bool) -> ErrorClass {
+    if ours { ErrorClass::Config } else { ErrorClass::Transient }
 }
 
 fn with_hint(error: &dyn std::fmt::Display, hint: Option<String>) -> String {
@@ -93,7 +99,8 @@ pub(super) async fn delete_from_kubernetes(
 
 #[cfg(feature = "kubernetes")]
 fn kube_trouble(error: &crate::kubernetes::KubeError, sink: &KubernetesSink) -> Trouble {
-    Trouble { message: with_hint(error, error.hint(sink)), server_away: error.server_away() }
+    let (server_away, class) = (error.server_away(), class(error.is_ours()));
+    Trouble { message: with_hint(error, error.hint(sink)), server_away, class }
 }
 
 #[cfg(not(feature = "kubernetes"))]

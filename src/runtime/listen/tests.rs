@@ -13,7 +13,7 @@ use crate::observe::status::{ConfigStatus, Status};
 use crate::runtime::clock;
 use crate::runtime::handle::Request;
 
-const READY: Readiness = Readiness { ready: true, reasons: Vec::new() };
+const READY: Readiness = Readiness { ready: true, reasons: Vec::new(), warnings: Vec::new() };
 
 #[tokio::test]
 async fn each_path_answers_with_its_kind() {
