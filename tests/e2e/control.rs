@@ -32,9 +32,12 @@ fn the_status_has_the_contracts_fields() {
         "expires_at",
         "renew_at",
         "waiting",
+        "verifying",
+        "unverified",
         "attempt",
         "error",
         "sinks",
+        "hooks",
     ];
     assert_eq!(keys(a), expected);
     assert_eq!(keys(&a["sinks"][0]), ["sink", "state", "generation", "written_at", "error"]);

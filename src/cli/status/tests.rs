@@ -379,24 +379,3 @@ fn the_reasons_of_check_name_all_that_is_not_well() {
     /run/renewd/app.env is not yet written
     "#);
 }
-
-#[test]
-fn nothing_is_complained_of_when_all_is_well() {
-    assert_eq!(complaints(&status_of(vec![account("messaging", "bizppurio")])), Vec::<String>::new());
-}
-
-#[test]
-fn a_retrying_account_is_not_well_but_delivered() {
-    let retrying = AccountStatus { state: AccountState::Retrying, ..account("shop", "portone") };
-    assert_eq!(account_complaints(&retrying, at(0)), ["shop is retrying"]);
-    assert_eq!(undelivered(&retrying, at(0)), Vec::<String>::new());
-}
-
-#[test]
-fn a_sink_that_holds_the_token_before_is_not_delivered() {
-    let renewed = AccountStatus { generation: Generation(8), ..account("shop", "portone") };
-    assert_eq!(
-        undelivered(&renewed, at(0)),
-        ["shop: file:/run/renewd/shop.token still holds the token before"]
-    );
-}

@@ -121,6 +121,9 @@ fn told(error: &ErrorInfo, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::status::tests::{account, at, status_of};
+    use crate::domain::Generation;
+    use crate::observe::status::AccountState;
 
     #[test]
     fn a_problem_of_several_lines_keeps_them() {
@@ -133,5 +136,26 @@ mod tests {
               |     ^
             hint: did you mean `sinks`?
         ");
+    }
+
+    #[test]
+    fn nothing_is_complained_of_when_all_is_well() {
+        assert_eq!(complaints(&status_of(vec![account("messaging", "bizppurio")])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_retrying_account_is_not_well_but_delivered() {
+        let retrying = AccountStatus { state: AccountState::Retrying, ..account("shop", "portone") };
+        assert_eq!(account_complaints(&retrying, at(0)), ["shop is retrying"]);
+        assert_eq!(undelivered(&retrying, at(0)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_sink_that_holds_the_token_before_is_not_delivered() {
+        let renewed = AccountStatus { generation: Generation(8), ..account("shop", "portone") };
+        assert_eq!(
+            undelivered(&renewed, at(0)),
+            ["shop: file:/run/renewd/shop.token still holds the token before"]
+        );
     }
 }

@@ -19,13 +19,7 @@ impl Watch {
         let (target, revision, members) = self.writes.remove(which % self.writes.len());
         let fails = |message: &str, server_away| {
             let (target, message) = (target.clone(), message.to_owned());
-            Event::Undelivered {
-                target,
-                revision,
-                message,
-                server_away,
-                class: ErrorClass::Transient,
-            }
+            Event::Undelivered { target, revision, message, server_away, class: ErrorClass::Transient }
         };
         if how != Write::Works {
             let away = how == Write::ServerAway;

@@ -1,0 +1,140 @@
+use super::*;
+use crate::cli::status::tests::{account, at, error, picture, sink, status_of, terminal};
+use crate::domain::{AccountId, ErrorClass};
+use crate::observe::status::{HookState, Lack, ServerState, SinkState};
+
+#[test]
+fn a_hook_that_fails_and_what_a_template_waits_for_stand_below_their_rows() {
+    let hook = |name: &str, error: Option<ErrorInfo>| HookStatus {
+        hook: name.to_owned(),
+        state: if error.is_some() { HookState::Failed } else { HookState::Told },
+        next: error.as_ref().map(|_| at(4)),
+        error,
+    };
+    let words = "the hook's command `systemctl` ended with status 1; hint: run it by hand";
+    let failing = hook("command:systemctl", Some(error(ErrorClass::Transient, words, 3)));
+    let hooks = vec![hook("signal:/run/app.pid", None), failing];
+    let mut status =
+        status_of(vec![AccountStatus { hooks: hooks.clone(), ..account("messaging", "bizppurio") }]);
+    let lacking = |name: &str, reason| Awaited { account: AccountId::new(name).unwrap(), reason };
+    status.templates = vec![TemplateStatus {
+        path: "/run/renewd/app.env".into(),
+        state: SinkState::Unwritten,
+        written_at: None,
+        error: None,
+        writing_since: None,
+        waits_for: vec![lacking("b", Lack::NoToken), lacking("c", Lack::Ended)],
+        hooks,
+    }];
+    insta::assert_snapshot!(picture(&status, terminal(80)), @r#"
+    renewd 0.1.0 · /etc/renewd/renewd.yaml · generation 3 · loaded 2h ago
+    ● 1 fresh
+
+      ACCOUNT    PROVIDER   STATE  LEFT                   NEXT    SINKS
+    ● messaging  bizppurio  fresh  ███████▋░░░░ 38m left  in 12m  1/1 written
+      └ hook command:systemctl failed 3s ago (transient), again in 4s: the hook's
+        command `systemctl` ended with status 1; hint: run it by hand
+
+      TEMPLATE
+    ○ /run/renewd/app.env  unwritten
+      └ waits for `b`: no token yet, for `c`: its token has ended
+      └ hook command:systemctl failed 3s ago (transient), again in 4s: the hook's
+        command `systemctl` ended with status 1; hint: run it by hand
+    "#);
+    insta::assert_snapshot!(picture(&status, Look::plain()), @r#"
+    ACCOUNT    PROVIDER   STATE  LEFT      NEXT    SINKS
+    messaging  bizppurio  fresh  38m left  in 12m  1/1 written
+        hook command:systemctl failed 3s ago (transient), again in 4s: the hook's command `systemctl` ended with status 1; hint: run it by hand
+
+    TEMPLATE
+    /run/renewd/app.env  unwritten
+        waits for `b`: no token yet, for `c`: its token has ended
+        hook command:systemctl failed 3s ago (transient), again in 4s: the hook's command `systemctl` ended with status 1; hint: run it by hand
+    "#);
+    insta::assert_snapshot!(super::super::verdict::complaints(&status).join("\n"), @r#"
+    messaging: hook command:systemctl failed: the hook's command `systemctl` ended with status 1; hint: run it by hand (transient, 3s ago)
+    /run/renewd/app.env is not yet written: waits for `b`: no token yet, for `c`: its token has ended
+    /run/renewd/app.env: hook command:systemctl failed: the hook's command `systemctl` ended with status 1; hint: run it by hand (transient, 3s ago)
+    "#);
+    let wait = super::super::verdict::undelivered(&status.accounts[0], status.now);
+    assert_eq!(wait, [""; 0], "the token is where it should be");
+    let page = super::super::detail::lines(&status.accounts[0], status.now, Look::plain());
+    let page = super::super::page(&page, Look::plain());
+    insta::assert_snapshot!(page.split_at(page.find("HOOKS").unwrap()).1, @r#"
+    HOOKS
+      told  signal:/run/app.pid
+      failed  command:systemctl
+          hook command:systemctl failed 3s ago (transient), again in 4s: the hook's command `systemctl` ended with status 1; hint: run it by hand
+    "#);
+    let document = serde_json::to_value(&status).unwrap();
+    assert_eq!(document["accounts"][0]["hooks"][1]["state"], "failed");
+    assert_eq!(document["templates"][0]["waits_for"][0]["reason"], "no_token");
+}
+
+#[test]
+fn a_server_that_is_away_stands_above_the_table_and_without_a_terminal_below_it() {
+    let mut status = status_of(vec![account("messaging", "bizppurio")]);
+    let words = "Vault is sealed; hint: unseal it (`bao operator unseal`); renewd goes on by itself";
+    status.servers = vec![ServerStatus {
+        name: "vault".to_owned(),
+        state: ServerState::Away,
+        since: at(-200),
+        error: error(ErrorClass::Transient, words, 12),
+    }];
+    insta::assert_snapshot!(picture(&status, terminal(80)), @r#"
+    renewd 0.1.0 · /etc/renewd/renewd.yaml · generation 3 · loaded 2h ago
+    ● 1 fresh
+    ✗ vault is away, for 3m 20s: Vault is sealed; hint: unseal it (`bao operator
+      unseal`); renewd goes on by itself
+
+      ACCOUNT    PROVIDER   STATE  LEFT                   NEXT    SINKS
+    ● messaging  bizppurio  fresh  ███████▋░░░░ 38m left  in 12m  1/1 written
+    "#);
+    insta::assert_snapshot!(picture(&status, Look::plain()), @r#"
+    ACCOUNT    PROVIDER   STATE  LEFT      NEXT    SINKS
+    messaging  bizppurio  fresh  38m left  in 12m  1/1 written
+
+    vault is away, for 3m 20s: Vault is sealed; hint: unseal it (`bao operator unseal`); renewd goes on by itself
+    "#);
+    let document = serde_json::to_value(&status).unwrap();
+    assert_eq!(document["servers"][0]["state"], "away");
+}
+
+#[test]
+fn why_a_server_is_away_is_said_once_and_its_sinks_and_slow_ones_and_unverified_tokens_have_a_line() {
+    let sealed = error(ErrorClass::Transient, "Vault is sealed", 12);
+    let on_vault = |name: &str| SinkStatus {
+        server: Some("vault".to_owned()),
+        ..sink(name, SinkState::Failed, Some(sealed.clone()))
+    };
+    let slow = SinkStatus { writing_since: Some(at(-9)), ..sink("file:/nfs/a", SinkState::Unwritten, None) };
+    let account = AccountStatus {
+        unverified: Some(error(ErrorClass::Malformed, "`verify.url` answers HTTP 401", 12)),
+        sinks: vec![on_vault("vault:secret/a"), on_vault("vault:secret/b"), slow],
+        ..account("messaging", "bizppurio")
+    };
+    let mut status = status_of(vec![account]);
+    status.servers = vec![ServerStatus {
+        name: "vault".to_owned(),
+        state: ServerState::Away,
+        since: at(-200),
+        error: sealed,
+    }];
+    insta::assert_snapshot!(picture(&status, Look::plain()), @r#"
+    ACCOUNT    PROVIDER   STATE  LEFT      NEXT    SINKS
+    messaging  bizppurio  fresh  38m left  in 12m  0/3 written
+        not verified 12s ago: `verify.url` answers HTTP 401
+        vault:secret/a waits for vault
+        vault:secret/b waits for vault
+        file:/nfs/a is being written for 9s, without an end so far
+
+    vault is away, for 3m 20s: Vault is sealed
+    "#);
+    insta::assert_snapshot!(super::super::verdict::complaints(&status).join("\n"), @r#"
+    messaging is not verified: `verify.url` answers HTTP 401 (malformed, 12s ago)
+    messaging: vault:secret/a waits for vault
+    messaging: vault:secret/b waits for vault
+    messaging: file:/nfs/a is being written for 9s, without an end so far
+    vault is away, for 3m 20s: Vault is sealed (transient, 12s ago)
+    "#);
+}
