@@ -316,7 +316,12 @@ proptest! {
             }
         }
         for (id, set) in &watch.engine.sets {
-            prop_assert_eq!(set.noted, set.due.0, "{:?}", id);
+            // What nobody can renew is not written where that failed before its end: a target may owe it for ever.
+            let ended = |name: &crate::domain::AccountId| {
+                watch.engine.view(name.as_str(), watch.now).is_some_and(|view| !view.alive)
+            };
+            let owed = matches!(id, super::SetId::Account(name) if ended(name)) && !set.owing.is_empty();
+            prop_assert!(set.noted == set.due.0 || owed, "{:?} {:?}", id, set);
         }
         for view in watch.engine.views(watch.now) {
             if watch.plan.accounts[view.name].can_issue {

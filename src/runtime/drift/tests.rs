@@ -32,7 +32,7 @@ fn whatever_happens_to_a_delivered_file_is_suspicious_once_until_it_is_delivered
         ("changed", |path| {
             std::io::Write::write_all(&mut fs::File::create(path).unwrap(), b"another").unwrap();
         }),
-        ("another mode", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap()),
+        ("another mode", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o604)).unwrap()),
         ("another file", |path| {
             fs::File::create(path.with_extension("new")).unwrap();
             fs::rename(path.with_extension("new"), path).unwrap();
