@@ -284,6 +284,9 @@ async fn renew(
 /// There is a new token. Where a sink does not hold it, that is said beside; `error` is the first one's.
 fn renewed(name: &str, now: &Peek) -> Response {
     let mut body = json!({ "account": name, "generation": now.generation, "expires_at": now.expires_at });
+    if let Some(error) = &now.unverified {
+        body["unverified"] = json!(error);
+    }
     if now.undelivered.is_empty() {
         return Json(body).into_response();
     }
