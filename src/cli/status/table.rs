@@ -168,8 +168,7 @@ pub(super) fn servers(servers: &[ServerStatus], now: Timestamp, look: Look) -> V
     let sign = if look.is_terminal() { look.either("✗ ", "x ") } else { "" };
     let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(width(sign)));
     let lines = servers.iter().flat_map(|server| {
-        let (name, error) = (sanitise(&server.name), sanitise(&server.error.message));
-        let said = format!("{name} is away, for {}: {error}", words::span(now.since(server.since)));
+        let said = format!("{}: {}", words::server(server, now), sanitise(&server.error.message));
         let lines = wrap(&said, room).into_iter().enumerate();
         lines.map(|(row, text)| {
             let start = if row == 0 { sign.to_owned() } else { " ".repeat(width(sign)) };

@@ -1,7 +1,7 @@
 //! What people see, as pictures.
 
 use super::*;
-use crate::cli::status::verdict::{account_complaints, complaints};
+use crate::cli::status::verdict::complaints;
 use crate::domain::{ErrorClass, ErrorInfo, Generation, Timestamp};
 use crate::observe::status::{AccountState, ConfigStatus, SinkState, SinkStatus, TemplateStatus};
 

@@ -138,3 +138,31 @@ fn why_a_server_is_away_is_said_once_and_its_sinks_and_slow_ones_and_unverified_
     vault is away, for 3m 20s: Vault is sealed (transient, 12s ago)
     "#);
 }
+
+#[test]
+fn where_a_configuration_is_what_is_missing_no_server_is_said_to_be_away() {
+    let missing = error(ErrorClass::Config, "no configuration of a Kubernetes cluster was found", 12);
+    let on_kubernetes = SinkStatus {
+        server: Some("kubernetes".to_owned()),
+        ..sink("kubernetes:app/token", SinkState::Failed, Some(missing.clone()))
+    };
+    let mut status =
+        status_of(vec![AccountStatus { sinks: vec![on_kubernetes], ..account("messaging", "bizppurio") }]);
+    status.servers = vec![ServerStatus {
+        name: "kubernetes".to_owned(),
+        state: ServerState::Away,
+        since: at(-26),
+        error: missing,
+    }];
+    insta::assert_snapshot!(picture(&status, Look::plain()), @r#"
+    ACCOUNT    PROVIDER   STATE  LEFT      NEXT    SINKS
+    messaging  bizppurio  fresh  38m left  in 12m  0/1 written
+        kubernetes:app/token cannot be written without kubernetes
+
+    kubernetes cannot be used: no configuration of a Kubernetes cluster was found
+    "#);
+    insta::assert_snapshot!(super::super::verdict::complaints(&status).join("\n"), @r#"
+    messaging: kubernetes:app/token cannot be written without kubernetes
+    kubernetes cannot be used: no configuration of a Kubernetes cluster was found (config, 12s ago)
+    "#);
+}
