@@ -378,3 +378,6 @@ fn refuse(status: StatusCode, message: &str, hint: Option<&str>) -> Response {
     }
     (status, Json(json!({ "error": error }))).into_response()
 }
+
+#[cfg(test)]
+mod tests;
