@@ -178,14 +178,19 @@ pub(super) fn ailing(sinks: &[SinkStatus]) -> impl Iterator<Item = &SinkStatus> 
     sinks.iter().filter(ails)
 }
 
-/// `vault is away, for 12s`; where this side's configuration is what is missing nothing is away, but
-/// `kubernetes cannot be used`.
+/// `vault is away, for 12s, again in 4s`; where this side's configuration is what is missing nothing is away, but
+/// `kubernetes cannot be used, again in 4s`.
 pub(super) fn server(server: &ServerStatus, now: Timestamp) -> String {
-    let name = sanitise(&server.name);
+    let (name, again) = (sanitise(&server.name), again(server.next, now));
     match server.error.class {
-        ErrorClass::Config => format!("{name} cannot be used"),
-        _ => format!("{name} is away, for {}", span(now.since(server.since))),
+        ErrorClass::Config => format!("{name} cannot be used{again}"),
+        _ => format!("{name} is away, for {}{again}", span(now.since(server.since))),
     }
+}
+
+/// `, again in 4s`; nothing while it is being tried, or about to be.
+pub(super) fn again(next: Option<Timestamp>, now: Timestamp) -> String {
+    next.filter(|next| *next > now).map(|next| format!(", again {}", relative(next, now))).unwrap_or_default()
 }
 
 /// `waits for vault` or `cannot be written without kubernetes` (why stands with the servers), or `is being written for
