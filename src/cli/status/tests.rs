@@ -25,6 +25,7 @@ pub(in crate::cli) fn sink(name: &str, state: SinkState, error: Option<ErrorInfo
         error,
         server: None,
         writing_since: None,
+        next: None,
     }
 }
 
@@ -116,6 +117,7 @@ pub(super) fn mixed() -> Status {
         waits_for: Vec::new(),
         hooks: Vec::new(),
         writing_since: None,
+        next: None,
     };
     let accounts = vec![rejected, account("messaging", "bizppurio"), pending, retrying, expired];
     Status { templates: vec![template], ..status_of(accounts) }
