@@ -46,6 +46,15 @@ impl Folder {
         self.writable().map_err(system)
     }
 
+    /// Whether [`Folder::make_folder`] would begin, where nobody has the name.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn could_make_folder(&self, name: &OsStr) -> Result<(), Error> {
+        let path = self.path().join(name);
+        self.writable().map_err(|errno| Error::system(Operation::CreateFolder, path, errno))
+    }
+
     /// Whether [`Folder::write_in_place`] would begin.
     ///
     /// # Errors

@@ -38,6 +38,8 @@ pub(super) enum Renewal {
         generation: Generation,
         /// Its end.
         expires_at: Timestamp,
+        /// Why it is not known to work.
+        unverified: Option<ErrorInfo>,
     },
     /// There is a new token, which not everything holds yet.
     Undelivered {
@@ -45,6 +47,8 @@ pub(super) enum Renewal {
         generation: Generation,
         /// What does not.
         sinks: Vec<Undelivered>,
+        /// Why it is not known to work.
+        unverified: Option<ErrorInfo>,
     },
     /// `min_interval` or the vendor's wait holds it back.
     Held {
@@ -190,6 +194,7 @@ impl Agent {
         struct Renewed {
             generation: Generation,
             expires_at: Timestamp,
+            unverified: Option<ErrorInfo>,
         }
         #[derive(Deserialize)]
         struct Held {
@@ -200,20 +205,23 @@ impl Agent {
         struct Failed {
             error: Option<ErrorInfo>,
             generation: Option<Generation>,
+            unverified: Option<ErrorInfo>,
             #[serde(default)]
             undelivered: Vec<Undelivered>,
         }
         let path = format!("/v1/accounts/{account}/renew?timeout={}", patience.as_secs().max(1));
         let (status, body) = self.exchange(Method::POST, &path, patience.saturating_add(PATIENCE)).await?;
         match status {
-            StatusCode::OK => read(&body)
-                .map(|Renewed { generation, expires_at }| Renewal::Renewed { generation, expires_at }),
+            StatusCode::OK => {
+                let Renewed { generation, expires_at, unverified } = read(&body)?;
+                Ok(Renewal::Renewed { generation, expires_at, unverified })
+            }
             StatusCode::ACCEPTED => {
                 read(&body).map(|Held { not_before, reason }| Renewal::Held { not_before, reason })
             }
             StatusCode::BAD_GATEWAY => match read(&body)? {
-                Failed { generation: Some(generation), undelivered: sinks, .. } => {
-                    Ok(Renewal::Undelivered { generation, sinks })
+                Failed { generation: Some(generation), undelivered: sinks, unverified, .. } => {
+                    Ok(Renewal::Undelivered { generation, sinks, unverified })
                 }
                 Failed { error: Some(error), .. } => Ok(Renewal::Failed(error)),
                 Failed { .. } => Err(refusal(status, &body)),

@@ -15,7 +15,7 @@ use super::report::Failure;
 use super::screen::{Line, Look, Tone, pad, sanitise, width};
 use super::status::{relative, span, waits};
 use super::suggest::unknown_account;
-use crate::domain::{AccountId, Timestamp, Waiting};
+use crate::domain::{AccountId, ErrorInfo, Timestamp, Waiting};
 use crate::observe::status::Status;
 
 /// The agent paces requests itself; this only bounds our connections.
@@ -156,13 +156,20 @@ fn line(
     look: Look,
 ) -> Line {
     let (tone, sign, text) = match outcome {
-        Ok(Renewal::Renewed { generation, expires_at }) => (
-            Tone::Good,
-            look.either("●", "*"),
-            format!("renewed: generation {generation}, expires {}", whole(*expires_at)),
-        ),
-        Ok(Renewal::Undelivered { generation, sinks }) => {
-            let said: Vec<String> = sinks.iter().map(|sink| undelivered(sink, asked_at)).collect();
+        Ok(Renewal::Renewed { generation, expires_at, unverified }) => {
+            let text = format!("renewed: generation {generation}, expires {}", whole(*expires_at));
+            match unverified {
+                None => (Tone::Good, look.either("●", "*"), text),
+                Some(error) => (
+                    Tone::Warn,
+                    look.either("▲", "!"),
+                    format!("{text}; delivered, but {}", not_verified(error)),
+                ),
+            }
+        }
+        Ok(Renewal::Undelivered { generation, sinks, unverified }) => {
+            let said = sinks.iter().map(|sink| undelivered(sink, asked_at));
+            let said: Vec<String> = said.chain(unverified.iter().map(not_verified)).collect();
             let text = format!("renewed: generation {generation}; {}", said.join("; "));
             (Tone::Warn, look.either("▲", "!"), text)
         }
@@ -190,6 +197,11 @@ fn line(
     line.with(Tone::Strong, pad(account.as_str(), widest)).with(Tone::Plain, "  ").with(tone, text)
 }
 
+/// `not verified: malformed: HTTP 401`: it was delivered because there was none better.
+fn not_verified(error: &ErrorInfo) -> String {
+    format!("not verified: {}: {}", error.class, sanitise(&error.message))
+}
+
 /// `vault:secret/a is not yet written: Vault is sealed`.
 fn undelivered(sink: &Undelivered, asked_at: Timestamp) -> String {
     let name = sanitise(&sink.sink);
@@ -215,7 +227,7 @@ fn whole(at: Timestamp) -> Timestamp {
 mod tests {
     use super::*;
     use crate::cli::status::tests::{account, status_of};
-    use crate::domain::{ErrorInfo, WaitsFor};
+    use crate::domain::WaitsFor;
 
     #[test]
     fn waiting_is_said_once_for_all_that_wait_for_the_same_and_again_when_it_takes_longer() {
@@ -271,6 +283,7 @@ mod tests {
         let outcome = Ok(Renewal::Undelivered {
             generation: crate::domain::Generation(2),
             sinks: vec![of("vault:secret/a", Some(error), None), of("file:/nfs/a", None, Some(91))],
+            unverified: None,
         });
         let name = AccountId::new("a").unwrap();
         let line = line(&name, 1, &outcome, at(100), Duration::from_secs(30), Look::plain());
@@ -280,5 +293,22 @@ mod tests {
              written: a write has been under way for 9s"
         );
         assert_eq!(exit_of(&outcome), Exit::Failed);
+    }
+
+    #[test]
+    fn a_token_that_was_delivered_unverified_is_said_to_be_and_is_no_failure() {
+        let at = Timestamp::from_secs;
+        let class = crate::domain::ErrorClass::Malformed;
+        let why = ErrorInfo { class, message: "`verify.url` answers HTTP 401".to_owned(), at: at(0) };
+        let (generation, expires_at) = (crate::domain::Generation(2), at(1_700_000_000));
+        let outcome = Ok(Renewal::Renewed { generation, expires_at, unverified: Some(why) });
+        let name = AccountId::new("a").unwrap();
+        let line = line(&name, 1, &outcome, at(100), Duration::from_secs(30), Look::plain());
+        assert_eq!(
+            line.render(Look::plain()),
+            "a  renewed: generation 2, expires 2023-11-14T22:13:20Z; delivered, but not verified: malformed: \
+             `verify.url` answers HTTP 401"
+        );
+        assert_eq!(exit_of(&outcome), Exit::Done);
     }
 }

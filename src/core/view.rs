@@ -62,6 +62,8 @@ pub struct TargetView<'a> {
     pub waits_for: Option<&'a str>,
     /// Since when it is being written, where that takes long.
     pub slow_since: Option<Timestamp>,
+    /// When one that has failed is tried again; `None` while it is, and where it waits for a server.
+    pub next: Option<Timestamp>,
 }
 
 /// One template, seen from outside.
@@ -78,6 +80,8 @@ pub struct TemplateView<'a> {
     pub generations: Option<&'a [Generation]>,
     /// Since when it is being written, where that takes long.
     pub slow_since: Option<Timestamp>,
+    /// When one that has failed is tried again; `None` while it is.
+    pub next: Option<Timestamp>,
     /// The accounts that keep it from being written; none where it is written, has failed or is being written.
     pub waits_for: Vec<Awaited>,
     /// In the configuration's order.
@@ -102,8 +106,8 @@ pub struct ServerView<'a> {
     pub name: &'a str,
     /// Since when.
     pub since: Timestamp,
-    /// When it is tried next; in the past where nothing waits for it.
-    pub until: Timestamp,
+    /// When it is tried next; `None` while it is, in the past where nothing waits for it.
+    pub next: Option<Timestamp>,
     /// The last failure.
     pub error: &'a ErrorInfo,
 }
@@ -131,6 +135,7 @@ impl Engine {
             members: &target.members,
             generations: target.held(),
             slow_since: target.slow_since(now),
+            next: self.retry_at(id, target, now),
             waits_for: self.waits_for(target, now),
             hooks: self.hooks_view(&SetId::Template(id.clone()), now),
         })
@@ -140,7 +145,8 @@ impl Engine {
     pub fn servers(&self, now: Now) -> impl Iterator<Item = ServerView<'_>> {
         self.servers.iter().filter_map(move |(name, server)| {
             let away = server.away.as_ref()?;
-            Some(ServerView { name, since: away.since, until: visible(away.until, now), error: &away.error })
+            let next = away.probe.is_none().then(|| visible(away.until, now));
+            Some(ServerView { name, since: away.since, next, error: &away.error })
         })
     }
 
@@ -240,7 +246,14 @@ impl Engine {
         let generation = target.held().and_then(|held| held.first().copied());
         let (state, written_at) = (self.target_state(target, error, now), target.written_at);
         let waits_for = waits.map(|(name, _)| name);
-        TargetView { id, state, generation, written_at, error, waits_for, slow_since: target.slow_since(now) }
+        let (slow_since, next) = (target.slow_since(now), self.retry_at(id, target, now));
+        TargetView { id, state, generation, written_at, error, waits_for, slow_since, next }
+    }
+
+    /// When a target that has failed by itself is tried again.
+    fn retry_at(&self, id: &TargetId, target: &Target, now: Now) -> Option<Timestamp> {
+        target.error.as_ref().filter(|_| !target.in_flight)?;
+        self.timers.at(&Key::Target(id.clone())).map(|next| visible(next, now))
     }
 
     fn target_state(&self, target: &Target, error: Option<&ErrorInfo>, now: Now) -> SinkState {

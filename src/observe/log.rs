@@ -51,13 +51,40 @@ pub fn init(level: &Level, json: Option<bool>) -> Result<LevelHandle, TryInitErr
 
 /// A field as it stands in text: the sentence first, then ` name=value`. The event's name is for programs, which read JSON.
 fn in_text(to: &mut fmt::format::Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
-    let value = Printable(value);
     match field.name() {
-        "message" => write!(to, "{value}"),
+        "message" => write!(to, "{}", Printable(value)),
         "event" => Ok(()),
-        name if to.has_ansi_escapes() => write!(to, " \x1b[2m{name}=\x1b[0m{value}"),
-        name => write!(to, " {name}={value}"),
+        name if to.has_ansi_escapes() => write!(to, " \x1b[2m{name}=\x1b[0m{}", spelt(value)),
+        name => write!(to, " {name}={}", spelt(value)),
     }
+}
+
+/// A value in the one spelling that it has, whether it was given as text or to be displayed: in quotes only where it
+/// would not be told from what stands beside it.
+fn spelt(value: &dyn Debug) -> String {
+    let given = format!("{value:?}");
+    let is_plain = |text: &str| {
+        let marks = |symbol: char| symbol.is_whitespace() || symbol.is_control() || "\"\\=".contains(symbol);
+        !text.is_empty() && !text.contains(marks)
+    };
+    let inside = given.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inside {
+        Some(inside) if is_plain(inside) => inside.to_owned(),
+        Some(inside) if is_quoted(inside) => given,
+        None if is_plain(&given) => given,
+        _ => format!("{given:?}"),
+    }
+}
+
+/// Whether it can stand between two quotes as it is: every quote in it is escaped, and nothing steers a terminal.
+fn is_quoted(inside: &str) -> bool {
+    let mut escaped = false;
+    let stands = inside.chars().all(|symbol| {
+        let stands = escaped || symbol != '"';
+        escaped = symbol == '\\' && !escaped;
+        stands && !symbol.is_control()
+    });
+    stands && !escaped
 }
 
 /// Nothing that could steer a terminal; line breaks stay.
@@ -108,7 +135,7 @@ pub(super) fn say(note: &Note) {
             human_duration(*lifetime)
         ),
         Note::Relogin { account, message } => {
-            tracing::info!(event = "relogin", %account, message, "the refresh token is dead: logging in again");
+            tracing::info!(event = "relogin", %account, error = message, "the refresh token is dead: logging in again");
         }
         Note::Delivered { target, account, generation, written, healed } => {
             let words = put(*written, *healed);
@@ -196,5 +223,58 @@ fn failing(account: &str, class: ErrorClass, message: &str, next: &str, attempt:
         (_, true) => {
             tracing::error!(event = "renewal_failed", account, %class, error = message, next, attempt, "renewal failed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use crate::domain::AccountId;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines as text, without a time.
+    fn told(say: impl FnOnce()) -> String {
+        let written = Written::default();
+        let to = written.clone();
+        let text = fmt::layer().with_target(false).with_ansi(false).without_time();
+        let text = text.fmt_fields(fmt::format::debug_fn(in_text)).with_writer(move || to.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(text), say);
+        String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_field_has_one_spelling_in_text_and_an_error_is_a_field_of_its_own() {
+        let account = AccountId::new("pay").unwrap();
+        let lines = told(|| {
+            say(&Note::Relogin {
+                account: account.clone(),
+                message: "the provider no longer accepts the refresh token (HTTP 401)".to_owned(),
+            });
+            failing(account.as_str(), ErrorClass::Transient, "HTTP \"503\"", "now", 2, true);
+            tracing::info!(%account, sink = %"file:/run/a b", empty = "", count = 3, error = %"one\ntwo", "said");
+            tracing::info!(account = "pay", sink = "file:/run/a b", steers = %"\u{1b}[2J", path = "C:\\x", "said");
+        });
+        insta::assert_snapshot!(lines, @r#"
+        INFO the refresh token is dead: logging in again account=pay error="the provider no longer accepts the refresh token (HTTP 401)"
+        WARN renewal failed account=pay class=transient error="HTTP \"503\"" next=now attempt=2
+        INFO said account=pay sink="file:/run/a b" empty="" count=3 error="one\ntwo"
+        INFO said account=pay sink="file:/run/a b" steers="\u{1b}[2J" path="C:\\x"
+        "#);
     }
 }

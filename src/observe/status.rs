@@ -94,6 +94,9 @@ pub struct SinkStatus {
     /// Since when it is being written, where that takes longer than 5 s.
     #[serde(default)]
     pub writing_since: Option<Timestamp>,
+    /// When one that has failed by itself is tried again; `None` while it is.
+    #[serde(default)]
+    pub next: Option<Timestamp>,
 }
 
 /// One template of several accounts.
@@ -110,6 +113,9 @@ pub struct TemplateStatus {
     /// Since when it is being written, where that takes longer than 5 s.
     #[serde(default)]
     pub writing_since: Option<Timestamp>,
+    /// When one that has failed by itself is tried again; `None` while it is.
+    #[serde(default)]
+    pub next: Option<Timestamp>,
     /// The accounts that keep it from being written.
     #[serde(default)]
     pub waits_for: Vec<Awaited>,
@@ -142,6 +148,9 @@ pub struct ServerStatus {
     pub since: Timestamp,
     /// The last failure.
     pub error: ErrorInfo,
+    /// When it is tried again; `None` while it is, in the past where nothing waits for it.
+    #[serde(default)]
+    pub next: Option<Timestamp>,
 }
 
 /// Where a server stands.

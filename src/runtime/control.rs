@@ -284,6 +284,9 @@ async fn renew(
 /// There is a new token. Where a sink does not hold it, that is said beside; `error` is the first one's.
 fn renewed(name: &str, now: &Peek) -> Response {
     let mut body = json!({ "account": name, "generation": now.generation, "expires_at": now.expires_at });
+    if let Some(error) = &now.unverified {
+        body["unverified"] = json!(error);
+    }
     if now.undelivered.is_empty() {
         return Json(body).into_response();
     }
@@ -375,3 +378,6 @@ fn refuse(status: StatusCode, message: &str, hint: Option<&str>) -> Response {
     }
     (status, Json(json!({ "error": error }))).into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,8 @@ pub(crate) struct Peek {
     pub(crate) held_until: Option<Timestamp>,
     pub(crate) waiting: Option<Waiting>,
     pub(crate) error: Option<ErrorInfo>,
+    /// Why the current token is not known to work.
+    pub(crate) unverified: Option<ErrorInfo>,
     /// A sink does not hold the current token yet, and neither has failed nor takes long.
     pub(crate) delivering: bool,
     /// The sinks and templates that do not hold it, and why not.

@@ -28,8 +28,8 @@ pub(crate) fn status(agent: &Agent, now: Now) -> Status {
 }
 
 fn server(view: ServerView<'_>) -> ServerStatus {
-    let ServerView { name, since, error, .. } = view;
-    ServerStatus { name: name.to_owned(), state: ServerState::Away, since, error: error.clone() }
+    let ServerView { name, since, next, error } = view;
+    ServerStatus { name: name.to_owned(), state: ServerState::Away, since, error: error.clone(), next }
 }
 
 fn template(agent: &Agent, view: TemplateView<'_>) -> TemplateStatus {
@@ -40,6 +40,7 @@ fn template(agent: &Agent, view: TemplateView<'_>) -> TemplateStatus {
         written_at: view.written_at,
         error: view.error.cloned(),
         writing_since: view.slow_since,
+        next: view.next,
         waits_for: view.waits_for,
         hooks: hooks(agent, SetId::Template(view.id.clone()), view.hooks),
     }
@@ -91,5 +92,6 @@ fn sink(view: TargetView<'_>) -> SinkStatus {
         error: view.error.cloned(),
         server: view.waits_for.map(str::to_owned),
         writing_since: view.slow_since,
+        next: view.next,
     }
 }

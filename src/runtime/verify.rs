@@ -1,15 +1,19 @@
 //! `verify:`: a new token waits as the record's candidate, which sinks do not see, until it has been tried.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::clock;
 use super::issue::{Exchange, refresh_of, theirs};
 use super::shared::Shared;
-use crate::config::model::Account;
+use crate::config::model::{Account, Verify};
 use crate::core::{self, Admission, Event, FailureMeta, IssuedMeta};
 use crate::domain::{AccountId, ErrorInfo, Generation, Timestamp, Token, TokenMeta};
 use crate::provider::Unverified;
 use crate::store::{Durability, Record};
+
+/// How long after a token's end it is looked whether it has ended.
+const MOMENT: Duration = Duration::from_millis(10);
 
 /// Whether a token of before waits to be tried again: then the provider is not asked for another.
 pub(super) fn has_candidate(shared: &Shared, order: &core::Issue) -> bool {
@@ -53,9 +57,17 @@ async fn decide(
         let message = "the new token is gone: the account was changed meanwhile";
         return Err(FailureMeta::config(message.to_owned()));
     };
+    // Once the old token has ended there is nothing to hold on to: the try takes no longer than that. A moment more, so
+    // that the clock has reached it.
+    let lives = record.current.as_ref().map(|token| token.meta.expires_at.since(clock::wall()));
+    let limit = lives.filter(|lives| !lives.is_zero()).map(|lives| lives + MOMENT);
     // Without `verify:`, the configuration was changed since.
     let verdict = match &account.verify {
-        Some(verify) => shared.clients.verify(account, verify, &candidate).await,
+        Some(verify) => {
+            let timeout = limit.map_or(verify.timeout, |limit| verify.timeout.min(limit));
+            let verify = Verify { timeout, ..verify.clone() };
+            shared.clients.verify(account, &verify, &candidate).await
+        }
         None => Ok(()),
     };
     let protected = is_protected(record, clock::wall());

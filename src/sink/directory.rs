@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 
 use super::file::{Outcome, Put, SinkError, is_right};
 use super::owner;
-use crate::atomic::{Attributes, Folder, Linked, SyncLevel, unique_suffix};
+use crate::atomic::{Attributes, Folder, Linked, SyncLevel, Warning, unique_suffix};
 use crate::config::model::{TemplateForm, TemplateTarget};
 
 /// The files of a set by name.
@@ -82,6 +82,17 @@ pub fn put(target: &TemplateTarget, files: &Files) -> Result<Put, SinkError> {
     Ok(Put { outcome: Outcome::Written, warnings })
 }
 
+/// What would keep [`put`] from it, as far as can be told beforehand: each unknown name and the first obstacle in the
+/// folder, where a set may have been delivered already. Makes nothing. Blocks.
+///
+/// # Errors
+/// All of them; never an empty list.
+pub fn could_put(target: &TemplateTarget) -> Result<Vec<Warning>, Vec<SinkError>> {
+    let mut obstacles = owner::unknown(target.owner.as_deref(), target.group.as_deref());
+    let warnings = place(target).map_err(|error| obstacles.push(error)).unwrap_or_default();
+    if obstacles.is_empty() { Ok(warnings) } else { Err(obstacles) }
+}
+
 /// Takes the set away, its folder left; true where there was one. Blocks.
 ///
 /// For readers all names vanish at once. What is not ours is left alone.
@@ -130,6 +141,16 @@ pub fn paths_of(target: &TemplateTarget) -> Vec<PathBuf> {
     std::iter::once(data.clone()).chain(files.keys().flat_map(of_file)).collect()
 }
 
+/// Whether a set could be made in its folder.
+fn place(target: &TemplateTarget) -> Result<Vec<Warning>, SinkError> {
+    let Some(folder) = Folder::could_open_or_create(&target.path)? else { return Ok(Vec::new()) };
+    if let TemplateForm::Directory(files) = &target.form {
+        Found::look(&folder, files)?;
+    }
+    folder.could_make_folder(OsStr::new(HALF))?;
+    Ok(folder.warning().into_iter().collect())
+}
+
 /// What stands in a set's folder.
 struct Found {
     /// The set that `..data` names.
@@ -144,7 +165,7 @@ struct Found {
 
 impl Found {
     /// Refuses what stands in the way.
-    fn look(folder: &Folder, files: &Files) -> Result<Self, SinkError> {
+    fn look<T>(folder: &Folder, files: &BTreeMap<String, T>) -> Result<Self, SinkError> {
         let occupied = |name: &OsStr, kind| SinkError::Occupied { path: folder.path().join(name), kind };
         let names = folder.names()?;
         let sets: Vec<OsString> = names.iter().filter(|name| is_set(name)).cloned().collect();

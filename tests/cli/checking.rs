@@ -147,6 +147,36 @@ fn check_online_is_content_with_folders_that_can_be_made_and_makes_none() {
 }
 
 #[test]
+fn check_online_is_content_with_a_set_that_has_been_delivered_and_names_what_stands_in_its_way() {
+    use std::os::unix::fs::symlink;
+    let scene = Scene::new();
+    let config = scene.configure("state_dir: HERE/state, socket: HERE/renewd.sock, listen: off", "[]");
+    let set = scene.at("set");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let template = format!(
+        "templates: [{{ directory: {}, files: {{ token: {{ inline: \"{{{{ accounts.a.access_token }}}}\" }} }} }}]\n",
+        set.display()
+    );
+    write(&config, &(text + &template));
+    let before = scene.check(&["--online"], &config);
+    assert_eq!(before.0, 0, "{before:?}");
+
+    std::fs::create_dir_all(set.join("..renewd.87212c4c18dc11e5")).unwrap();
+    write(&set.join("..renewd.87212c4c18dc11e5/token"), "a token");
+    symlink("..renewd.87212c4c18dc11e5", set.join("..data")).unwrap();
+    symlink("..data/token", set.join("token")).unwrap();
+    let delivered = scene.check(&["--online"], &config);
+    assert_eq!(delivered.0, 0, "{delivered:?}");
+
+    std::fs::remove_file(set.join("token")).unwrap();
+    write(&set.join("token"), "someone else's");
+    let (exit, _, stderr) = scene.check(&["--online"], &config);
+    assert_eq!(exit, 1, "{stderr}");
+    let expected = format!("error: template {0}: `{0}/token`", set.display());
+    assert!(stderr.contains(&expected), "{stderr}");
+}
+
+#[test]
 fn check_online_reaches_what_verifies_and_who_is_told_and_asks_nothing_there() {
     let scene = Scene::new();
     let (verify, hook) =

@@ -40,7 +40,8 @@ fn the_status_has_the_contracts_fields() {
         "hooks",
     ];
     assert_eq!(keys(a), expected);
-    assert_eq!(keys(&a["sinks"][0]), ["sink", "state", "generation", "written_at", "error"]);
+    let expected = ["sink", "state", "generation", "written_at", "error", "server", "writing_since"];
+    assert_eq!(keys(&a["sinks"][0]), expected);
     assert_eq!(a["sinks"][0]["sink"], format!("file:{}", world.out("a.token").display()));
     assert_eq!(status["config"]["path"], world.config_path().to_str().unwrap());
     assert_eq!((&a["attempt"], &a["error"]), (&json!(0), &Value::Null));

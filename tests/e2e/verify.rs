@@ -9,7 +9,7 @@ use renewd::simulator::Provider;
 use serde_json::{Value, json};
 
 use crate::support::{
-    World, account, class, free_port, generation, http_get, secs, state, throughout, until,
+    Reader, World, account, class, free_port, generation, http_get, millis, secs, state, throughout, until,
 };
 
 /// The API that a token is for: answers with one status and notes which tokens were shown to it.
@@ -20,12 +20,16 @@ struct Api {
 }
 
 impl Api {
+    /// In place of a status: no answer, and no end of the connection.
+    const SILENCE: u16 = 0;
+
     fn answering(status: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (answer, shown) = (Arc::new(AtomicU16::new(status)), Arc::new(Mutex::new(Vec::new())));
         let (its_answer, its_shown) = (Arc::clone(&answer), Arc::clone(&shown));
         std::thread::spawn(move || {
+            let mut kept = Vec::new();
             for connection in listener.incoming().map_while(Result::ok) {
                 let mut authorization = String::new();
                 let lines = BufReader::new(&connection).lines().map_while(Result::ok);
@@ -36,6 +40,10 @@ impl Api {
                 }
                 its_shown.lock().unwrap().push(authorization);
                 let status = its_answer.load(Ordering::SeqCst);
+                if status == Self::SILENCE {
+                    kept.push(connection);
+                    continue;
+                }
                 let reply =
                     format!("HTTP/1.1 {status} Said\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
                 let _ = (&connection).write_all(reply.as_bytes());
@@ -179,4 +187,27 @@ fn while_an_api_hangs_it_is_the_verification_that_is_waited_for() {
     let table = String::from_utf8(world.renewd(&["status"]).stdout).unwrap();
     assert!(table.contains("verifying") && !table.contains("asking"), "{table}");
     drop(agent); // it would wait for the verification's end
+}
+
+#[test]
+fn an_api_that_hangs_leaves_no_ended_token_in_the_file() {
+    let world = World::living(secs(5));
+    let api = Api::answering(204);
+    let agent = world.start(&api.config(&world));
+    agent.until_well();
+    let simulator = (*world.sim).clone();
+    let reader = Reader::start(world.out("a.token"), millis(2), move |content| {
+        let token = String::from_utf8(content.ok_or("no file")?.to_vec()).map_err(|_| "no text")?;
+        let accepted = simulator.accepts(Provider::OAuthClientCredentials, &token);
+        accepted.then_some(()).ok_or_else(|| "not accepted".to_owned())
+    });
+    let before = generation(&agent.status(), "a");
+    api.answer(Api::SILENCE);
+    // By `verify.timeout`, 10 s, each of them would come 5 s and more after the end of the one before.
+    agent.until("three tokens", secs(30), |status| {
+        account(status, "a")["sinks"][0]["generation"].as_u64() >= Some(before + 3)
+    });
+    let seen = reader.stop();
+    assert!(seen.longest_gap < secs(1), "{seen:?}");
+    drop(agent);
 }

@@ -5,12 +5,14 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
+use crate::atomic::Warning;
 use crate::cli::args::Globals;
 use crate::cli::{client, out, report};
-use crate::config::model::{Config, Content, FileSink, Sink, TemplateTarget, WhenExpired, WriteMode};
+use crate::config::model::{Config, Sink, TemplateTarget};
 use crate::observe::status::Status;
 use crate::runtime;
-use crate::sink::{compose, file};
+use crate::sink::file::SinkError;
+use crate::sink::{compose, directory, file};
 use crate::store::Store;
 
 /// For the answer of whoever has the port.
@@ -64,12 +66,12 @@ impl Obstacle {
 fn sinks(config: &Config) -> Vec<Obstacle> {
     let mut obstacles = Vec::new();
     let sinks = config.accounts.values().flat_map(|account| &account.sinks).filter_map(Sink::file);
-    let sinks = sinks.map(|sink| (format!("sink file:{}", sink.path.display()), sink.clone()));
+    let sinks = sinks.map(|sink| (format!("sink file:{}", sink.path.display()), file::could_put(sink)));
     let templates = config.templates.iter();
     let templates =
-        templates.map(|template| (format!("template {}", template.path.display()), file_of(template)));
-    for (name, sink) in sinks.chain(templates) {
-        match file::could_put(&sink) {
+        templates.map(|template| (format!("template {}", template.path.display()), could_put(template)));
+    for (name, outcome) in sinks.chain(templates) {
+        match outcome {
             Ok(warnings) => warnings
                 .iter()
                 .for_each(|warning| report::finding(false, &format!("{name}: {warning}"), None)),
@@ -81,18 +83,11 @@ fn sinks(config: &Config) -> Vec<Obstacle> {
     obstacles
 }
 
-/// The file that a template writes; of a folder, one that stands for what is made below it.
-fn file_of(template: &TemplateTarget) -> FileSink {
-    compose::file_of(template).unwrap_or_else(|| FileSink {
-        path: template.path.join("..data"),
-        content: Content::Token,
-        mode: template.mode,
-        owner: template.owner.clone(),
-        group: template.group.clone(),
-        write: WriteMode::Replace,
-        when_expired: WhenExpired::Keep,
-        on_remove: template.on_remove,
-    })
+fn could_put(template: &TemplateTarget) -> Result<Vec<Warning>, Vec<SinkError>> {
+    match compose::file_of(template) {
+        Some(file) => file::could_put(&file),
+        None => directory::could_put(template),
+    }
 }
 
 /// Whether the port is free or has a running renewd on it.

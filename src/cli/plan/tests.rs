@@ -26,6 +26,7 @@ fn agent(config: &Config) -> Running {
         waits_for: Vec::new(),
         hooks: Vec::new(),
         writing_since: None,
+        next: None,
     };
     status.templates = config.templates.iter().map(|one| template(&one.path)).collect();
     Running { status, makeup: Some(Makeup::of(config, 7)) }

@@ -111,7 +111,8 @@ fn sinks(sinks: &[SinkStatus], current: Generation, now: Timestamp, look: Look) 
         }
         if let Some(error) = &sink.error {
             let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(6));
-            let said = format!("{} {}: {}", error.class, words::ago(error.at, now), sanitise(&error.message));
+            let (ago, again) = (words::ago(error.at, now), words::again(sink.next, now));
+            let said = format!("{} {ago}{again}: {}", error.class, sanitise(&error.message));
             lines.extend(
                 wrap(&said, room)
                     .into_iter()

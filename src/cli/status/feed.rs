@@ -86,6 +86,7 @@ pub(super) fn before_all(status: &Status) -> Status {
                 error: None,
                 server: None,
                 writing_since: None,
+                next: None,
             })
             .collect(),
         ..account.clone()

@@ -145,7 +145,8 @@ pub(super) fn templates(
         row.push(Tone::Dim, template.written_at.map(|at| words::ago(at, now)).unwrap_or_default());
         let mut lines = vec![row];
         if let Some(error) = &template.error {
-            lines.extend(note(&words::error_head(error, 0, now), Tone::Warn, error, look, notes));
+            let head = words::error_head(error, 0, now) + &words::again(template.next, now);
+            lines.extend(note(&head, Tone::Warn, error, look, notes));
         }
         if let Some(since) = template.writing_since {
             let said = words::slow(since, now);
@@ -168,8 +169,7 @@ pub(super) fn servers(servers: &[ServerStatus], now: Timestamp, look: Look) -> V
     let sign = if look.is_terminal() { look.either("✗ ", "x ") } else { "" };
     let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(width(sign)));
     let lines = servers.iter().flat_map(|server| {
-        let (name, error) = (sanitise(&server.name), sanitise(&server.error.message));
-        let said = format!("{name} is away, for {}: {error}", words::span(now.since(server.since)));
+        let said = format!("{}: {}", words::server(server, now), sanitise(&server.error.message));
         let lines = wrap(&said, room).into_iter().enumerate();
         lines.map(|(row, text)| {
             let start = if row == 0 { sign.to_owned() } else { " ".repeat(width(sign)) };
@@ -188,7 +188,8 @@ fn sink_notes(status: &SinkStatus, now: Timestamp, look: Look, notes: Notes) -> 
     }
     match &status.error {
         Some(error) => {
-            let head = format!("{sink} failed {} ({})", words::ago(error.at, now), error.class);
+            let again = words::again(status.next, now);
+            let head = format!("{sink} failed {} ({}){again}", words::ago(error.at, now), error.class);
             note(&head, Tone::Bad, error, look, notes)
         }
         None => fitted(vec![Line::new().with(Tone::Bad, format!("{}{sink} failed", corner(look)))], look),

@@ -1,7 +1,7 @@
 //! What people see, as pictures.
 
 use super::*;
-use crate::cli::status::verdict::{account_complaints, complaints};
+use crate::cli::status::verdict::complaints;
 use crate::domain::{ErrorClass, ErrorInfo, Generation, Timestamp};
 use crate::observe::status::{AccountState, ConfigStatus, SinkState, SinkStatus, TemplateStatus};
 
@@ -25,6 +25,7 @@ pub(in crate::cli) fn sink(name: &str, state: SinkState, error: Option<ErrorInfo
         error,
         server: None,
         writing_since: None,
+        next: None,
     }
 }
 
@@ -116,6 +117,7 @@ pub(super) fn mixed() -> Status {
         waits_for: Vec::new(),
         hooks: Vec::new(),
         writing_since: None,
+        next: None,
     };
     let accounts = vec![rejected, account("messaging", "bizppurio"), pending, retrying, expired];
     Status { templates: vec![template], ..status_of(accounts) }

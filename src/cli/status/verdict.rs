@@ -11,10 +11,10 @@ pub(crate) fn complaints(status: &Status) -> Vec<String> {
     let config = status.config.error.iter().map(|error| config_complaint(error));
     let accounts =
         status.accounts.iter().flat_map(|account| of_account(account, status.now, Away::SaidElsewhere));
-    let servers = status.servers.iter().map(|server| {
-        let away = words::span(status.now.since(server.since));
-        format!("{} is away, for {away}: {}", sanitise(&server.name), told(&server.error, status.now))
-    });
+    let servers = status
+        .servers
+        .iter()
+        .map(|server| format!("{}: {}", words::server(server, status.now), told(&server.error, status.now)));
     let hooks = status.templates.iter().flat_map(|template| {
         hook_complaints(&sanitise(&template.path.to_string_lossy()), &template.hooks, status.now)
     });

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::cli::screen::{Look, Tone, sanitise};
 use crate::domain::{ErrorClass, ErrorInfo, Timestamp};
 use crate::observe::status::{
-    AccountState, AccountStatus, HookState, HookStatus, SinkState, SinkStatus, Waiting, WaitsFor,
+    AccountState, AccountStatus, HookState, HookStatus, ServerStatus, SinkState, SinkStatus, Waiting,
+    WaitsFor,
 };
 
 /// A span as a person says it, the shorter the nearer: `45s`, `4m 10s`, `38m`, `1h 30m`, `23h`, `2d 5h`, `12d`.
@@ -177,11 +178,32 @@ pub(super) fn ailing(sinks: &[SinkStatus]) -> impl Iterator<Item = &SinkStatus> 
     sinks.iter().filter(ails)
 }
 
-/// `waits for vault` (why stands with the servers), or `is being written for 12s, without an end so far`.
+/// `vault is away, for 12s, again in 4s`; where this side's configuration is what is missing nothing is away, but
+/// `kubernetes cannot be used, again in 4s`.
+pub(super) fn server(server: &ServerStatus, now: Timestamp) -> String {
+    let (name, again) = (sanitise(&server.name), again(server.next, now));
+    match server.error.class {
+        ErrorClass::Config => format!("{name} cannot be used{again}"),
+        _ => format!("{name} is away, for {}{again}", span(now.since(server.since))),
+    }
+}
+
+/// `, again in 4s`; nothing while it is being tried, or about to be.
+pub(super) fn again(next: Option<Timestamp>, now: Timestamp) -> String {
+    next.filter(|next| *next > now).map(|next| format!(", again {}", relative(next, now))).unwrap_or_default()
+}
+
+/// `waits for vault` or `cannot be written without kubernetes` (why stands with the servers), or `is being written for
+/// 12s, without an end so far`.
 pub(super) fn held_up(sink: &SinkStatus, now: Timestamp) -> Option<String> {
     match (&sink.server, sink.writing_since) {
         (_, Some(since)) => Some(slow(since, now)),
-        (Some(server), None) => Some(format!("waits for {}", sanitise(server))),
+        (Some(server), None) => {
+            let class = sink.error.as_ref().map(|error| error.class);
+            let verb =
+                if class == Some(ErrorClass::Config) { "cannot be written without" } else { "waits for" };
+            Some(format!("{verb} {}", sanitise(server)))
+        }
         (None, None) => None,
     }
 }

@@ -224,7 +224,9 @@ fn what_waits_for_a_server_says_for_which_and_the_server_of_what_kind_its_failur
     bench.handle(Event::Undelivered { target, revision, message, server_away: true, class });
     let server = bench.engine.servers(bench.now).next().unwrap();
     assert_eq!(server.error.class, ErrorClass::Config);
+    assert!(server.next.is_some_and(|next| next > bench.now.wall), "{server:?}");
     let view = bench.engine.view("a000", bench.now).unwrap();
+    assert_eq!(view.targets[0].next, None, "it is the server that is tried");
     assert_eq!((view.targets[0].waits_for, view.targets[0].state), (Some("vault"), SinkState::Failed));
 }
 

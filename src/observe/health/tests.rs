@@ -206,6 +206,7 @@ impl World {
                 error: self.sink_error.as_ref(),
                 waits_for: None,
                 slow_since: self.slow.then_some(NOW.wall),
+                next: None,
             }],
             hooks: vec![HookView { state: HookState::Failed, error: self.sink_error.as_ref(), next: None }],
         }
@@ -238,6 +239,7 @@ fn a_template_that_is_not_there_or_cannot_be_written_is_a_reason() {
         members: &members,
         generations,
         slow_since: None,
+        next: None,
         waits_for: Vec::new(),
         hooks: Vec::new(),
     };

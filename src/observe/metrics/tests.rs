@@ -305,6 +305,7 @@ fn account(state: AccountState) -> AccountStatus {
             error: None,
             server: None,
             writing_since: None,
+            next: None,
         }],
         hooks: Vec::new(),
     }

@@ -164,6 +164,7 @@ impl Agent {
             held_until: view.held_until,
             waiting: view.waiting,
             error: view.error.cloned(),
+            unverified: view.unverified.cloned(),
             delivering: undelivered.iter().any(Undelivered::is_under_way),
             undelivered,
         })

@@ -23,6 +23,7 @@ fn a_hook_that_fails_and_what_a_template_waits_for_stand_below_their_rows() {
         written_at: None,
         error: None,
         writing_since: None,
+        next: None,
         waits_for: vec![lacking("b", Lack::NoToken), lacking("c", Lack::Ended)],
         hooks,
     }];
@@ -80,12 +81,13 @@ fn a_server_that_is_away_stands_above_the_table_and_without_a_terminal_below_it(
         state: ServerState::Away,
         since: at(-200),
         error: error(ErrorClass::Transient, words, 12),
+        next: Some(at(21)),
     }];
     insta::assert_snapshot!(picture(&status, terminal(80)), @r#"
     renewd 0.1.0 · /etc/renewd/renewd.yaml · generation 3 · loaded 2h ago
     ● 1 fresh
-    ✗ vault is away, for 3m 20s: Vault is sealed; hint: unseal it (`bao operator
-      unseal`); renewd goes on by itself
+    ✗ vault is away, for 3m 20s, again in 21s: Vault is sealed; hint: unseal it
+      (`bao operator unseal`); renewd goes on by itself
 
       ACCOUNT    PROVIDER   STATE  LEFT                   NEXT    SINKS
     ● messaging  bizppurio  fresh  ███████▋░░░░ 38m left  in 12m  1/1 written
@@ -94,7 +96,7 @@ fn a_server_that_is_away_stands_above_the_table_and_without_a_terminal_below_it(
     ACCOUNT    PROVIDER   STATE  LEFT      NEXT    SINKS
     messaging  bizppurio  fresh  38m left  in 12m  1/1 written
 
-    vault is away, for 3m 20s: Vault is sealed; hint: unseal it (`bao operator unseal`); renewd goes on by itself
+    vault is away, for 3m 20s, again in 21s: Vault is sealed; hint: unseal it (`bao operator unseal`); renewd goes on by itself
     "#);
     let document = serde_json::to_value(&status).unwrap();
     assert_eq!(document["servers"][0]["state"], "away");
@@ -119,6 +121,7 @@ fn why_a_server_is_away_is_said_once_and_its_sinks_and_slow_ones_and_unverified_
         state: ServerState::Away,
         since: at(-200),
         error: sealed,
+        next: None,
     }];
     insta::assert_snapshot!(picture(&status, Look::plain()), @r#"
     ACCOUNT    PROVIDER   STATE  LEFT      NEXT    SINKS
@@ -137,4 +140,67 @@ fn why_a_server_is_away_is_said_once_and_its_sinks_and_slow_ones_and_unverified_
     messaging: file:/nfs/a is being written for 9s, without an end so far
     vault is away, for 3m 20s: Vault is sealed (transient, 12s ago)
     "#);
+}
+
+#[test]
+fn where_a_configuration_is_what_is_missing_no_server_is_said_to_be_away() {
+    let missing = error(ErrorClass::Config, "no configuration of a Kubernetes cluster was found", 12);
+    let on_kubernetes = SinkStatus {
+        server: Some("kubernetes".to_owned()),
+        ..sink("kubernetes:app/token", SinkState::Failed, Some(missing.clone()))
+    };
+    let mut status =
+        status_of(vec![AccountStatus { sinks: vec![on_kubernetes], ..account("messaging", "bizppurio") }]);
+    status.servers = vec![ServerStatus {
+        name: "kubernetes".to_owned(),
+        state: ServerState::Away,
+        since: at(-26),
+        error: missing,
+        next: Some(at(5)),
+    }];
+    insta::assert_snapshot!(picture(&status, Look::plain()), @r#"
+    ACCOUNT    PROVIDER   STATE  LEFT      NEXT    SINKS
+    messaging  bizppurio  fresh  38m left  in 12m  0/1 written
+        kubernetes:app/token cannot be written without kubernetes
+
+    kubernetes cannot be used, again in 5s: no configuration of a Kubernetes cluster was found
+    "#);
+    insta::assert_snapshot!(super::super::verdict::complaints(&status).join("\n"), @r#"
+    messaging: kubernetes:app/token cannot be written without kubernetes
+    kubernetes cannot be used, again in 5s: no configuration of a Kubernetes cluster was found (config, 12s ago)
+    "#);
+}
+
+#[test]
+fn a_sink_and_a_template_that_failed_say_when_they_are_tried_again() {
+    let full = error(ErrorClass::Config, "the disk is full", 3);
+    let failed = SinkStatus {
+        next: Some(at(4)),
+        ..sink("file:/run/renewd/a.token", SinkState::Failed, Some(full.clone()))
+    };
+    let mut status =
+        status_of(vec![AccountStatus { sinks: vec![failed], ..account("messaging", "bizppurio") }]);
+    status.templates = vec![TemplateStatus {
+        path: "/run/renewd/app.env".into(),
+        state: SinkState::Failed,
+        written_at: None,
+        error: Some(full),
+        writing_since: None,
+        next: Some(at(8)),
+        waits_for: Vec::new(),
+        hooks: Vec::new(),
+    }];
+    insta::assert_snapshot!(picture(&status, Look::plain()), @r#"
+    ACCOUNT    PROVIDER   STATE  LEFT      NEXT    SINKS
+    messaging  bizppurio  fresh  38m left  in 12m  0/1 written
+        file:/run/renewd/a.token failed 3s ago (config), again in 4s: the disk is full
+
+    TEMPLATE
+    /run/renewd/app.env  failed
+        config 3s ago, again in 8s: the disk is full
+    "#);
+    let page = super::super::detail::lines(&status.accounts[0], status.now, Look::plain());
+    let page = super::super::page(&page, Look::plain());
+    assert!(page.contains("      config 3s ago, again in 4s: the disk is full"), "{page}");
+    assert_eq!(serde_json::to_value(&status).unwrap()["templates"][0]["state"], "failed");
 }
