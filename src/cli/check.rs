@@ -116,6 +116,7 @@ async fn read(secrets: Vec<PlacedSecret>) -> Read {
         match &outcome {
             Ok(secret) => {
                 read.errors.extend(too_long(&place, longest, secret));
+                read.warnings.extend(padded(&place, secret));
                 read.values.insert(place.message.clone(), secret.clone());
             }
             Err(error) => read.errors.push(said(&place, &format!(": {error}"), error.hint())),
@@ -138,6 +139,22 @@ fn too_long(place: &Problem, longest: Option<usize>, secret: &Secret) -> Option<
     let length = secret.expose().chars().count();
     let words = format!(" has {length} characters, {most} at most");
     (length > most).then(|| said(place, &words, Some("is it another value of the same page at the vendor?")))
+}
+
+/// A space at an end is part of the secret, and seldom meant.
+fn padded(place: &Problem, secret: &Secret) -> Option<Problem> {
+    let text = secret.expose();
+    let words = match (text.starts_with(char::is_whitespace), text.ends_with(char::is_whitespace)) {
+        (true, true) => " begins and ends with a space",
+        (true, false) => " begins with a space",
+        (false, true) => " ends with a space",
+        (false, false) => return None,
+    };
+    Some(said(
+        place,
+        words,
+        Some("it is sent as part of the secret; remove it unless the vendor's secret has it"),
+    ))
 }
 
 /// The files of a login to Vault by certificate.
@@ -354,5 +371,29 @@ mod tests {
         let said = told(&text).await;
         assert!(said.contains("every user can read the secret file"), "{said}");
         assert!(said.contains(&format!("hint: chmod 600 {}", secret.display())), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_space_at_an_end_of_a_secret_is_warned_of_and_a_line_end_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        let text = format!(
+            "accounts:\n  a: {{ provider: kis, credentials: {{ appkey: {{ file: {} }} }} }}\n",
+            secret.display()
+        );
+        for (content, words) in [
+            ("hunter2 \r\n", Some("account `a`, credential `appkey` ends with a space\n")),
+            (" hunter2\n", Some("account `a`, credential `appkey` begins with a space\n")),
+            ("\u{a0}hunter2 ", Some("account `a`, credential `appkey` begins and ends with a space\n")),
+            ("hunter 2\r\n", None),
+            ("hunter2\n", None),
+        ] {
+            use std::io::Write;
+            std::fs::File::create(&secret).unwrap().write_all(content.as_bytes()).unwrap();
+            let said = told(&text).await;
+            assert_eq!(said.contains("a space"), words.is_some(), "{content:?}: {said}");
+            assert!(words.is_none_or(|words| said.contains(words)), "{content:?}: {said}");
+            assert!(!said.contains("hunter"), "{said}");
+        }
     }
 }

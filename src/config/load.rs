@@ -244,7 +244,12 @@ fn decode<'a>(
         }
     }
     accounts.finish(report);
-    let templates = templates(report, parts, sources, &names, &accounts.resolved, try_out);
+    let is_unread = |part: &Fields<'_, '_>| match part.node("accounts") {
+        Some(node) => node.entries().is_none(),
+        None => part.is_misspelt("accounts"),
+    };
+    let known = (!parts.iter().any(is_unread)).then_some(&names);
+    let templates = templates(report, parts, sources, known, &accounts.resolved, try_out);
     let read: Vec<PathBuf> = sources.templates.iter().map(|template| template.path.clone()).collect();
     let whole = Whole {
         accounts: &accounts,
@@ -299,6 +304,17 @@ fn includes(report: &mut Report, top: &Fields<'_, '_>, path: &Path, watched: &mu
     for (pattern, node) in top.texts(report, "include") {
         match include::resolve(&folder, pattern) {
             Ok(found) => {
+                if found.files.is_empty() {
+                    let missing = found.folders.first().filter(|folder| !folder.is_dir());
+                    report.warn(node.place, "this pattern matches no file").hint(match missing {
+                        Some(folder) => format!("there is no folder {}", folder.display()),
+                        None => {
+                            "an empty folder may be meant; names that begin with `.` or `#` or end with `~` \
+                                 never match"
+                                .to_owned()
+                        }
+                    });
+                }
                 for file in found.files {
                     if !watched.files.contains(&file) {
                         watched.files.push(file);

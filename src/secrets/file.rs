@@ -1,4 +1,5 @@
 use std::fmt;
+use std::fs::Metadata;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -125,7 +126,7 @@ pub(super) fn version(path: &Path) -> SourceVersion {
 
 pub(super) fn warning(path: &Path) -> Option<SecretWarning> {
     let resolved = path.canonicalize().ok()?;
-    let mode = resolved.metadata().ok()?.mode();
+    let mode = resolved.metadata().ok().filter(Metadata::is_file)?.mode();
     let search = |folder: &Path| folder.metadata().is_ok_and(|found| found.mode() & 0o001 != 0);
     if mode & 0o006 == 0 || !resolved.ancestors().skip(1).all(search) {
         return None;

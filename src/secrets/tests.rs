@@ -244,4 +244,8 @@ fn a_file_that_every_user_can_read_or_write_is_a_warning() {
     assert_eq!(warning(&source, &none), Some(SecretWarning::WorldWritable(path.clone())));
     mode(&path, 0o640);
     assert_eq!(warning(&source, &none), None);
+    let inner = folder.path().join("folder");
+    std::fs::create_dir(&inner).unwrap();
+    mode(&inner, 0o755);
+    assert_eq!(warning(&SecretSource::File(inner), &none), None, "what is wrong there is another thing");
 }

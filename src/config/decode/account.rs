@@ -264,14 +264,17 @@ impl<'a> Accounts<'a> {
             // What was misspelt has been told with the right name.
             if !unreadable && !known.optional && !is_there && !misspelt.contains(&known.name.as_str()) {
                 let place = fields.entry("credentials").map_or(fields.place, |entry| entry.place);
-                let finding = report.error(place, format!("credential `{}` is missing", known.name));
-                finding.hint(match known.description.as_str() {
-                    "" => format!(
-                        "add it under `credentials`, as in `{}: {{ file: /run/secrets/NAME }}`",
-                        known.name
-                    ),
-                    description => description.to_owned(),
-                });
+                let form = format!("{}: {{ file: /run/secrets/NAME }}", known.name);
+                let form = match fields.has("credentials") {
+                    true => format!("add it under `credentials`, as in `{form}`"),
+                    false => format!("add `credentials: {{ {form} }}`"),
+                };
+                report.error(place, format!("credential `{}` is missing", known.name)).hint(
+                    match known.description.as_str() {
+                        "" => form,
+                        vendors_word => format!("{form} ({vendors_word})"),
+                    },
+                );
             }
         }
         credentials

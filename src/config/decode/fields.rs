@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Report, scalar};
 use crate::config::shape::{Field, Kind, Shape};
-use crate::config::tree::{Entry, Node, Place, Value};
+use crate::config::tree::{self, Entry, Node, Place, Value};
 use crate::config::words;
 
 /// The values of a mapping by the keys of its [`Shape`].
@@ -311,12 +311,19 @@ fn unknown(
 ) -> Option<&'static str> {
     let keys =
         || shape.fields.iter().filter(|field| !matches!(field.kind, Kind::Refused(_))).map(|field| field.key);
-    let hint = below(shape, &entry.key, beside)
+    let hint = strange_space(&entry.key)
+        .or_else(|| below(shape, &entry.key, beside))
         .unwrap_or_else(|| words::suggest(&entry.key, keys(), "the keys here are"));
     report
         .error(entry.place, format!("unknown key {} in {}", words::echo(&entry.key), shape.title()))
         .hint(hint);
     words::nearest(&entry.key, keys())
+}
+
+/// The space in a key that YAML takes for a letter.
+fn strange_space(key: &str) -> Option<String> {
+    let named = key.chars().find_map(tree::strange_space)?;
+    Some(format!("the key holds {named} where YAML wants a space"))
 }
 
 /// Where the key belongs, if it is one of a section beside it, or of the only section that has it and is required.

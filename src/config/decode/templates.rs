@@ -18,16 +18,19 @@ use crate::domain::AccountId;
 /// A template target and the place of its path.
 pub(crate) type Made = (TemplateTarget, Place);
 
-/// Decodes all items of all files. `names` are all accounts that are written somewhere, `resolved` those without errors.
+/// Decodes all items of all files. `names` are all accounts that are written somewhere, unless they could not be read;
+/// `resolved` are those without errors.
 pub(crate) fn templates<'n>(
     report: &mut Report,
     parts: &[Fields<'n, 'n>],
     sources: &mut Sources<'_>,
-    names: &HashMap<&str, Place>,
+    names: Option<&HashMap<&str, Place>>,
     resolved: &[Resolved],
     try_out: &TryOut,
 ) -> Vec<Made> {
-    let mut decoder = Decoder { sources, names, resolved, try_out };
+    let none = HashMap::new();
+    let (names, is_complete) = (names.unwrap_or(&none), names.is_some());
+    let mut decoder = Decoder { sources, names, is_complete, resolved, try_out };
     let mut made = Vec::new();
     for part in parts {
         for item in part.items(report, "templates") {
@@ -40,6 +43,8 @@ pub(crate) fn templates<'n>(
 struct Decoder<'d, 's> {
     sources: &'d mut Sources<'s>,
     names: &'d HashMap<&'d str, Place>,
+    /// Otherwise a name that is not among `names` may be right.
+    is_complete: bool,
     resolved: &'d [Resolved],
     try_out: &'d TryOut,
 }
@@ -259,7 +264,7 @@ impl Decoder<'_, '_> {
                 return;
             }
         };
-        needed.broken |= !uses.faults.is_empty();
+        needed.broken |= !self.is_complete || !uses.faults.is_empty();
         for Fault { offset, message, hint, account } in &uses.faults {
             // Of an account that is not there, that is said once, below.
             if account.as_ref().is_some_and(|account| !self.names.contains_key(account.as_str())) {
@@ -273,6 +278,7 @@ impl Decoder<'_, '_> {
                 Some(id) => {
                     needed.accounts.insert(id);
                 }
+                None if !self.is_complete => {}
                 None => {
                     needed.broken = true;
                     let place = self.sources.place(stand, text, *offset);
@@ -311,6 +317,7 @@ impl Decoder<'_, '_> {
             |name: &&&str| name.strip_prefix(account).is_some_and(|rest| rest.starts_with(['-', '.']));
         match names.iter().find(longer) {
             Some(name) => format!("a name with `-` or `.` is written `accounts[\"{name}\"]`"),
+            None if names.is_empty() => "there are no accounts".to_owned(),
             None => words::suggest(account, names.into_iter(), "the accounts are"),
         }
     }

@@ -6,7 +6,7 @@ use super::scalar::Refusal;
 
 /// A base URL: no user, no query, no fragment.
 pub(super) fn base(text: &str) -> Result<Url, Refusal> {
-    let url = endpoint(text)?;
+    let url = endpoint(text).map_err(|refusal| with_scheme(text, refusal))?;
     match url.query() {
         None => Ok(url),
         Some(_) => {
@@ -44,7 +44,7 @@ pub(super) fn outward(text: &str) -> Result<Url, Refusal> {
 
 /// A server: a scheme, a host, a port.
 pub(super) fn server(text: &str) -> Result<Url, Refusal> {
-    let url = outward(text)?;
+    let url = outward(text).map_err(|refusal| with_scheme(text, refusal))?;
     match url.path() == "/" && url.query().is_none() {
         true => Ok(url),
         false => Err(Refusal::because("an address is a scheme, a host and a port")
@@ -63,6 +63,21 @@ pub(super) fn web(text: &str) -> Result<Url, Refusal> {
     match (url.scheme(), url.host()) {
         ("http" | "https", Some(_)) => Ok(url),
         _ => Err(Refusal::EXPECTED.with_hint("it begins with `https://`")),
+    }
+}
+
+/// The refusal of a host without a scheme says how it is written. Only for values that source lines show.
+fn with_scheme(text: &str, refusal: Refusal) -> Refusal {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-:/_".contains(c);
+    if text.contains("://") || text.len() > 255 || !text.chars().all(is_plain) {
+        return refusal;
+    }
+    match Url::parse(&format!("http://{text}")) {
+        Ok(url) if is_loopback(&url) => refusal.with_hint(format!("write `http://{text}`")),
+        Ok(url) if url.host_str().is_some_and(|host| host.contains('.')) => {
+            refusal.with_hint(format!("write `https://{text}`"))
+        }
+        _ => refusal,
     }
 }
 
@@ -140,6 +155,24 @@ mod tests {
         ] {
             assert!(endpoint(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_host_without_a_scheme_is_told_how_it_is_written() {
+        let hint = |text: &str| base(text).err().and_then(|refusal| refusal.hint);
+        for (text, written) in [
+            ("api.example.com", "https://api.example.com"),
+            ("api.example.com:8443/v1", "https://api.example.com:8443/v1"),
+            ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("localhost:8080", "http://localhost:8080"),
+        ] {
+            assert_eq!(hint(text), Some(format!("write `{written}`")), "{text}");
+        }
+        for text in ["api", "", "user:pass@api.example.com", "api.example.com?key=x"] {
+            assert!(!hint(text).is_some_and(|hint| hint.contains("write")), "{text}");
+        }
+        let hint = server("vault.example.com:8200").err().and_then(|refusal| refusal.hint);
+        assert_eq!(hint.as_deref(), Some("write `https://vault.example.com:8200`"));
     }
 
     #[test]

@@ -109,3 +109,28 @@ fn a_file_of_more_than_64_mib_is_refused_unread() {
     File::create(folder.path().join("renewd.yaml")).unwrap().set_len((64 << 20) + 1).unwrap();
     assert_eq!(said(folder.path()), "renewd.yaml: the file has more than 64 MiB");
 }
+
+#[test]
+fn a_pattern_that_matches_no_file_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    put(at, "renewd.yaml", "include: [conf.d/*.yaml, empty.d/*.yaml, \"renewd.y*\"]\naccounts: {}\n");
+    put(at, "empty.d/.hidden.yaml", "nonsense");
+    let loaded = load_folder(at).unwrap_or_else(|problems| panic!("{problems}"));
+    let said = Problems(loaded.warnings).to_string().replace(&format!("{}/", at.display()), "");
+    same(
+        &said,
+        r#"
+renewd.yaml:1:11: this pattern matches no file
+  1 | include: [conf.d/*.yaml, empty.d/*.yaml, "renewd.y*"]
+    |           ^
+  hint: there is no folder conf.d
+renewd.yaml:1:26: this pattern matches no file
+  1 | include: [conf.d/*.yaml, empty.d/*.yaml, "renewd.y*"]
+    |                          ^
+  hint: an empty folder may be meant; names that begin with `.` or `#` or end with `~` never match
+"#,
+    );
+    let seen = watched(&at.join("renewd.yaml"));
+    assert_eq!(seen.include_folders, [at.join("conf.d"), at.join("empty.d"), at.to_owned()]);
+}

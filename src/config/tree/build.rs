@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::merge::merge_keys;
-use super::syntax;
+use super::syntax::{self, NUL};
 use super::{Entry, Node, Place, Scalar, Text, Value};
 use crate::config::decode::Report;
 
@@ -26,6 +26,10 @@ pub(crate) fn parse<'s>(file: u32, text: &'s str, report: &mut Report) -> Option
         block_nesting_limit: MAX_DEPTH as usize,
         flow_nesting_limit: MAX_DEPTH as usize,
     };
+    if let Some(at) = text.find('\0').and_then(|at| u32::try_from(at).ok()) {
+        report.error(Place { file, start: at, end: at }, "a NUL byte").hint(NUL);
+        return None;
+    }
     let parser = Parser::new_from_str_with_options(text, options);
     match Builder::new(file, text, report).run(parser) {
         Ok(root) => root,
@@ -43,7 +47,7 @@ pub(crate) fn parse<'s>(file: u32, text: &'s str, report: &mut Report) -> Option
 pub(super) struct Fault {
     pub(super) place: Place,
     pub(super) message: String,
-    pub(super) hint: Option<&'static str>,
+    pub(super) hint: Option<String>,
 }
 
 /// What a finished node costs when an alias repeats it.
@@ -76,6 +80,7 @@ enum Open<'s> {
 
 struct Builder<'s, 'r> {
     file: u32,
+    text: &'s str,
     report: &'r mut Report,
     stack: Vec<Frame<'s>>,
     anchors: HashMap<usize, (Node<'s>, Cost)>,
@@ -84,20 +89,20 @@ struct Builder<'s, 'r> {
 }
 
 impl<'s, 'r> Builder<'s, 'r> {
-    fn new(file: u32, text: &str, report: &'r mut Report) -> Self {
+    fn new(file: u32, text: &'s str, report: &'r mut Report) -> Self {
         let length = text.len() as u64;
         let left = Cost {
             depth: MAX_DEPTH,
             nodes: ALIAS_NODES.saturating_add(length / 2),
             bytes: ALIAS_BYTES.saturating_add(length.saturating_mul(8)),
         };
-        Self { file, report, stack: Vec::new(), anchors: HashMap::new(), root: None, left }
+        Self { file, text, report, stack: Vec::new(), anchors: HashMap::new(), root: None, left }
     }
 
     fn run(mut self, parser: Parser<'s, StrInput<'s>>) -> Result<Option<Node<'s>>, Fault> {
         let mut documents = 0;
         for next in parser {
-            let (event, span) = next.map_err(|error| syntax::fault(self.file, &error))?;
+            let (event, span) = next.map_err(|error| syntax::fault(self.file, self.text, &error))?;
             let place = self.place(&span);
             match event {
                 Event::DocumentStart(..) => {
@@ -290,5 +295,5 @@ fn too_deep<T>(place: Place) -> Result<T, Fault> {
 const BRACES_HINT: &str = "text that begins with `{` or `[` needs quotes, as in \"{{ access_token }}\"";
 
 fn fault<T>(place: Place, message: &str, hint: Option<&'static str>) -> Result<T, Fault> {
-    Err(Fault { place, message: message.to_owned(), hint })
+    Err(Fault { place, message: message.to_owned(), hint: hint.map(str::to_owned) })
 }

@@ -15,6 +15,7 @@ use std::rc::Rc;
 pub(crate) use build::parse;
 pub(crate) use merge::overlay;
 pub(crate) use source::{Origin, Source, render};
+pub(crate) use syntax::strange_space;
 
 /// A stretch of bytes in one of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -6,10 +6,97 @@ use super::Place;
 use super::build::Fault;
 
 /// The complaint as a fault at its place.
-pub(super) fn fault(file: u32, error: &ScanError) -> Fault {
+pub(super) fn fault(file: u32, text: &str, error: &ScanError) -> Fault {
     let offset = error.marker().byte_offset().and_then(|bytes| u32::try_from(bytes).ok()).unwrap_or(0);
     let (message, hint) = words(error.kind());
+    let hint = cause(text, offset as usize, error.kind()).or_else(|| hint.map(str::to_owned));
     Fault { place: Place { file, start: offset, end: offset }, message: message.to_owned(), hint }
+}
+
+/// What to do about a NUL byte, which the parser takes for the end of the text.
+pub(super) const NUL: &str = "is it a text file, saved as UTF-8, and whole?";
+
+/// What the lines around a misplaced key show of the cause: the parser stops where it can no longer go on, often a line
+/// below the mistake.
+fn cause(text: &str, offset: usize, kind: &ErrorKind) -> Option<String> {
+    use ErrorKind as K;
+    let is_colon = matches!(kind, K::MappingValueNotAllowed | K::InvalidColonPlacement);
+    let is_key = matches!(
+        kind,
+        K::SimpleKeyExpected
+            | K::InvalidSimpleKey
+            | K::InvalidIndentation
+            | K::MappingKeyNotAllowed
+            | K::ExpectedBlockMappingKey
+    );
+    if !is_colon && !is_key {
+        return None;
+    }
+    let before = text.get(..offset)?;
+    let (above, begun) = before.rsplit_once('\n').unwrap_or(("", before));
+    let rest = text.get(offset..)?.lines().next().unwrap_or_default();
+    let line = format!("{begun}{rest}");
+    let is_content = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let above = above.lines().rev().find(is_content).unwrap_or_default();
+    for (which, line) in [("this line", line.as_str()), ("the line above", above)] {
+        if let Some(named) = misplaced_space(line) {
+            return Some(format!("{which} has {named} where YAML wants a space"));
+        }
+    }
+    // A `:` inside of a value, with the key before it.
+    if is_colon && begun.contains(": ") {
+        return None;
+    }
+    if lacks_space(above) {
+        return Some("in the line above a space after the `:` is missing".to_owned());
+    }
+    if lacks_space(&line) {
+        return Some("a space after the `:` of this line is missing".to_owned());
+    }
+    let is_deeper = indentation(&line) > indentation(above) && !above.trim_end().ends_with(':');
+    (is_colon && is_deeper && above.contains(": ")).then(|| {
+        "this line begins further right than the one above, which has its value: keys of one mapping begin in one column"
+            .to_owned()
+    })
+}
+
+/// The name of a character that looks like a space and is none in YAML; of a tab, which is one in places, too.
+pub(crate) fn strange_space(c: char) -> Option<String> {
+    match c {
+        ' ' | '\r' | '\n' => None,
+        '\t' => Some("a tab".to_owned()),
+        '\u{a0}' => Some("a no-break space (U+00A0)".to_owned()),
+        '\u{3000}' => Some("a full-width space (U+3000)".to_owned()),
+        '\u{200b}' | '\u{feff}' => Some(format!("the invisible character U+{:04X}", u32::from(c))),
+        c if c.is_whitespace() => Some(format!("the space U+{:04X}", u32::from(c))),
+        _ => None,
+    }
+}
+
+/// The first of those where the line begins or, but for a tab, right after its first `:`.
+fn misplaced_space(line: &str) -> Option<String> {
+    let is_blank = |c: &char| *c == ' ' || strange_space(*c).is_some();
+    let value = line.split_once(':').map_or("", |(_, value)| value);
+    let value = value.chars().take_while(is_blank).filter(|c| *c != '\t');
+    line.chars().take_while(is_blank).chain(value).find_map(strange_space)
+}
+
+/// Whether the line looks like `key:value`.
+fn lacks_space(line: &str) -> bool {
+    let line = line.trim_start();
+    let line = line.strip_prefix("- ").unwrap_or(line);
+    let is_key =
+        |key: &str| !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    line.split_once(':').is_some_and(|(key, value)| {
+        is_key(key)
+            && !value.is_empty()
+            && !value.starts_with(char::is_whitespace)
+            && !value.starts_with("//")
+    })
+}
+
+fn indentation(line: &str) -> usize {
+    line.len() - line.trim_start_matches(' ').len()
 }
 
 fn words(kind: &ErrorKind) -> (&'static str, Option<&'static str>) {

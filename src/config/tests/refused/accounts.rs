@@ -38,8 +38,8 @@ pub(super) const CASES: &[Case] = &[
   b: { provider: bizppurio, credentials: { account: 123456789012345678901 } }
 ",
         r"
-2:3: credential `account` is missing (add it under `credentials`, as in `account: { file: /run/secrets/NAME }`)
-2:3: credential `password` is missing (add it under `credentials`, as in `password: { file: /run/secrets/NAME }`)
+2:3: credential `account` is missing (add `credentials: { account: { file: /run/secrets/NAME } }`)
+2:3: credential `password` is missing (add `credentials: { password: { file: /run/secrets/NAME } }`)
 3:29: credential `password` is missing (add it under `credentials`, as in `password: { file: /run/secrets/NAME }`)
 3:53: `account` has 20 characters at most
 ",
@@ -63,6 +63,22 @@ pub(super) const CASES: &[Case] = &[
 6:29: credential `account` is missing (add it under `credentials`, as in `account: { file: /run/secrets/NAME }`)
 6:29: credential `password` is missing (add it under `credentials`, as in `password: { file: /run/secrets/NAME }`)
 6:44: `bizppurio` has no credential `user` (its credentials are `account` and `password`)
+",
+    ),
+    (
+        "a missing credential that the vendor has a word for",
+        r#"accounts:
+  a: { provider: mine }
+  b: { provider: mine, credentials: {} }
+providers:
+  mine:
+    life: 1h
+    credentials: { secretkey: { description: 시크릿키 } }
+    issue: { request: { url: "https://x/t", form: { key: "{{ credentials.secretkey }}" } }, response: { token: /t } }
+"#,
+        r"
+2:3: credential `secretkey` is missing (add `credentials: { secretkey: { file: /run/secrets/NAME } }` (시크릿키))
+3:24: credential `secretkey` is missing (add it under `credentials`, as in `secretkey: { file: /run/secrets/NAME }` (시크릿키))
 ",
     ),
     (
@@ -106,7 +122,7 @@ pub(super) const CASES: &[Case] = &[
 4:26: `http` would send secrets in the clear (use `https`; `http` is for this machine only: 127.0.0.0/8, [::1] and localhost)
 5:26: a URL with a user name or password (secrets go under `credentials`)
 6:26: a base URL with a query (leave out the `?` and what follows)
-7:26: expected a URL such as `https://api.example.com`
+7:26: expected a URL such as `https://api.example.com` (write `https://example.com`)
 ",
     ),
     (

@@ -123,6 +123,101 @@ accounts: {}
 ",
     ),
     (
+        "a space that is missing after a colon",
+        r"accounts:
+  a:
+    provider:bizppurio
+
+    # the password's file
+    credentials: { account: x, password: y }
+",
+        r"
+6:5: a key is expected here (in the line above a space after the `:` is missing)
+",
+    ),
+    (
+        "a space that is missing right above",
+        "accounts:\n  a:\n    provider:bizppurio\n    credentials: {}\n",
+        r"
+4:16: a `:` where no key can stand (in the line above a space after the `:` is missing)
+",
+    ),
+    (
+        "a line that begins too far left",
+        r"accounts:
+  a:
+   provider: bizppurio
+    credentials: { account: x, password: y }
+",
+        r"
+4:16: a `:` where no key can stand (this line begins further right than the one above, which has its value: keys of one mapping begin in one column)
+",
+    ),
+    (
+        "no-break spaces after a colon",
+        "accounts:\n  a:\n    provider:\u{a0}bizppurio\n    credentials: {}\n",
+        r"
+4:16: a `:` where no key can stand (the line above has a no-break space (U+00A0) where YAML wants a space)
+",
+    ),
+    (
+        "no-break spaces before a key",
+        "accounts:\n  a:\n    provider: bizppurio\n\u{a0}\u{a0}\u{a0}\u{a0}credentials: {}\n",
+        r"
+2:3: credential `account` is missing (add `credentials: { account: { file: /run/secrets/NAME } }`)
+2:3: credential `password` is missing (add `credentials: { password: { file: /run/secrets/NAME } }`)
+4:1: unknown key this one in the main file (the key holds a no-break space (U+00A0) where YAML wants a space)
+",
+    ),
+    (
+        "no-break spaces before keys below a key",
+        "accounts:\n  a:\n    \u{a0}provider: bizppurio\n",
+        r"
+3:5: unknown key this one in an account (the key holds a no-break space (U+00A0) where YAML wants a space)
+",
+    ),
+    (
+        "a tab before a second key",
+        "accounts:\n  a:\n    provider: bizppurio\n\tcredentials: {}\n",
+        r"
+3:15: a tab where YAML wants spaces (indent with spaces)
+",
+    ),
+    (
+        "a space that is missing in the last line",
+        "accounts:\n  a:\n    provider: bizppurio\n    base_url:x\n",
+        r"
+4:5: a `:` after the key is missing (a space after the `:` of this line is missing)
+",
+    ),
+    (
+        "a NUL byte",
+        "accounts: {}\nagent:\0 {}\n",
+        r"
+2:7: a NUL byte (is it a text file, saved as UTF-8, and whole?)
+",
+    ),
+    (
+        "accounts as a list, with templates of accounts",
+        r#"accounts: [pay]
+templates:
+  - { path: /run/x, inline: "{{ accounts.pay.access_token }}" }
+  - { path: /run/y, inline: "{% for name in accounts %}{{ accounts[name].account }}{% endfor %}" }
+"#,
+        r"
+1:11: expected a mapping, found a list
+",
+    ),
+    (
+        "a template where there are no accounts",
+        r#"accounts: {}
+templates: [{ path: /run/x, inline: "{{ accounts.pay.access_token }}" }]
+"#,
+        r"
+2:50: there is no account `pay` (there are no accounts)
+",
+    ),
+    (
         "a template without quotes",
         r"accounts:
   a:
