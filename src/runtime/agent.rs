@@ -18,11 +18,12 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
 
 use self::chores::Knocking;
-use self::reload::{Broken, Reloading};
+use self::reload::{Broken, Reloading, Why};
 use super::calendar::Calendars;
 use super::clock;
 use super::credentials::Probe;
 use super::deliver::{Delivered, Outlet};
+use super::doors::Doors;
 use super::drift::{Drift, Lookout, Suspicions};
 use super::handle::{Heartbeat, Request};
 use super::issue::Exchange;
@@ -80,6 +81,7 @@ pub(crate) struct Agent {
     pub(super) observer: Observer,
     revisions: watch::Sender<u64>,
     pub(super) heartbeat: Heartbeat,
+    pub(super) doors: Doors,
 }
 
 /// What a task brings back.
@@ -149,6 +151,7 @@ impl Agent {
             observer,
             revisions,
             heartbeat: Heartbeat::new(boot),
+            doors: Doors::default(),
         }
     }
 
@@ -223,7 +226,7 @@ impl Agent {
         match signal {
             Signal::Stop => {} // the caller's affair
             Signal::Reload => {
-                self.reload(None);
+                self.reload(Why::Asked(None));
                 self.look_at_secrets(|_| true);
                 self.apply(Event::Reprieve);
             }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::cli::screen::{Look, Tone, sanitise};
 use crate::domain::{ErrorClass, ErrorInfo, Timestamp};
 use crate::observe::status::{
-    AccountState, AccountStatus, HookState, HookStatus, ServerStatus, SinkState, SinkStatus, Waiting,
-    WaitsFor,
+    AccountState, AccountStatus, HookState, HookStatus, ListenerStatus, ServerStatus, SinkState, SinkStatus,
+    Waiting, WaitsFor,
 };
 
 /// A span as a person says it, the shorter the nearer: `45s`, `4m 10s`, `38m`, `1h 30m`, `23h`, `2d 5h`, `12d`.
@@ -186,6 +186,12 @@ pub(super) fn server(server: &ServerStatus, now: Timestamp) -> String {
         ErrorClass::Config => format!("{name} cannot be used{again}"),
         _ => format!("{name} is away, for {}{again}", span(now.since(server.since))),
     }
+}
+
+/// `agent.listen cannot be had at 127.0.0.1:9478, for 12s, again in 4s`.
+pub(super) fn listener(listener: &ListenerStatus, now: Timestamp) -> String {
+    let (head, again) = (sanitise(&listener.head()), again(Some(listener.next), now));
+    format!("{head}, for {}{again}", span(now.since(listener.since)))
 }
 
 /// `, again in 4s`; nothing while it is being tried, or about to be.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::cli::status::tests::{account, at, error, picture, sink, status_of, terminal};
 use crate::domain::{AccountId, ErrorClass};
-use crate::observe::status::{HookState, Lack, ServerState, SinkState};
+use crate::observe::status::{HookState, Lack, ServerState, ServerStatus, SinkState};
 
 #[test]
 fn a_hook_that_fails_and_what_a_template_waits_for_stand_below_their_rows() {
