@@ -3,9 +3,7 @@
 use super::*;
 use crate::cli::status::verdict::complaints;
 use crate::domain::{ErrorClass, ErrorInfo, Generation, Timestamp};
-use crate::observe::status::{
-    AccountState, ConfigStatus, ListenerStatus, SinkState, SinkStatus, TemplateStatus,
-};
+use crate::observe::status::{AccountState, ConfigStatus, SinkState, SinkStatus, TemplateStatus};
 
 const NOW: i64 = 1_772_359_200;
 
@@ -340,33 +338,6 @@ fn a_broken_configuration_stands_above_the_table() {
       ACCOUNT    PROVIDER   STATE  LEFT                   NEXT    SINKS
     ● messaging  bizppurio  fresh  ███████▋░░░░ 38m left  in 12m  1/1 written
     "#);
-}
-
-#[test]
-fn where_the_agent_cannot_listen_stands_above_the_table_or_below_it_and_is_not_well() {
-    let mut status = status_of(vec![account("messaging", "bizppurio")]);
-    status.listeners = vec![ListenerStatus {
-        name: "agent.listen".to_owned(),
-        address: "127.0.0.1:9478".to_owned(),
-        since: at(-72),
-        error: error(ErrorClass::Config, "Address already in use (os error 98)", 11),
-        next: at(4),
-        meanwhile: Some("127.0.0.1:9000".to_owned()),
-    }];
-    insta::assert_snapshot!(picture(&status, terminal(80)), @r"
-    renewd 0.1.0 · /etc/renewd/renewd.yaml · generation 3 · loaded 2h ago
-    ● 1 fresh
-    ▲ agent.listen cannot be had at 127.0.0.1:9478, for 1m 12s, again in 4s: Address
-      already in use (os error 98); 127.0.0.1:9000 goes on meanwhile
-
-      ACCOUNT    PROVIDER   STATE  LEFT                   NEXT    SINKS
-    ● messaging  bizppurio  fresh  ███████▋░░░░ 38m left  in 12m  1/1 written
-    ");
-    let said = "agent.listen cannot be had at 127.0.0.1:9478, for 1m 12s, again in 4s: Address already in use \
-                (os error 98); 127.0.0.1:9000 goes on meanwhile";
-    let plain = picture(&status, Look::plain());
-    assert!(plain.ends_with(&format!("1/1 written\n\n{said}\n")), "{plain}");
-    assert_eq!(complaints(&status), [said]);
 }
 
 #[test]
