@@ -41,7 +41,8 @@ fn is_harmless(key: &str, value: &str) -> bool {
         value.strip_prefix(['"', '\'']).map_or(value, |text| text.strip_suffix(['"', '\'']).unwrap_or(text));
     let mut kinds = kinds(key);
     matches!(text, "{}" | "[]")
-        || !text.is_empty() && (fits_anywhere(key, text) || (is_switch(text) && !kinds.any(is_secret)))
+        || !text.is_empty()
+            && (fits_anywhere(key, text) || (is_switch(text) && !sounds_secret(key) && !kinds.any(is_secret)))
 }
 
 /// Whether a key of the user's own choosing may stand there: above it, at the head of its mapping, is a key such as
