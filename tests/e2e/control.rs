@@ -5,6 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use renewd::domain::TokenDocument;
 use renewd::simulator::Provider;
 use serde_json::{Value, json};
 
@@ -63,18 +64,7 @@ fn the_token_document_has_exactly_the_contracts_fields() {
     let (status, document) = agent.get("/v1/accounts/a/token");
     assert_eq!(status, 200);
     let keys: Vec<&String> = document.as_object().unwrap().keys().collect();
-    let expected = [
-        "account",
-        "provider",
-        "access_token",
-        "token_type",
-        "issued_at",
-        "expires_at",
-        "expires_at_unix",
-        "generation",
-        "extra",
-    ];
-    assert_eq!(keys, expected);
+    assert_eq!(keys, TokenDocument::FIELDS.iter().collect::<Vec<_>>());
     assert_eq!(document["token_type"], "Bearer");
     assert_eq!(document["generation"], 1);
     assert_eq!(document["extra"], json!({ "scope": "send read" }));
