@@ -168,7 +168,9 @@ impl Engine {
                 self.say(Note::Relogin { account: name.clone(), message: failure.message });
                 self.enqueue(name, now);
             } else {
+                let lacks = failure.lacks.clone();
                 self.fail(name, failure, now);
+                lacks.iter().for_each(|server| self.knock_later(server, now));
             }
         }
         self.pump(&flight.host, now);

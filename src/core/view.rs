@@ -150,12 +150,6 @@ impl Engine {
         })
     }
 
-    /// The accounts that failed because their secrets could not be had from that server.
-    pub fn lacking(&self, server: &str) -> impl Iterator<Item = &AccountId> {
-        let lacks = move |account: &Account| account.lacks.as_deref() == Some(server);
-        self.accounts.iter().filter(move |(_, account)| lacks(account)).map(|(name, _)| name)
-    }
-
     /// The names of the accounts.
     pub fn names(&self) -> impl Iterator<Item = &AccountId> {
         self.accounts.keys()
