@@ -261,7 +261,7 @@ impl Engine {
                 "no refresh token is left and this provider gives none for credentials; hint: configure \
                            a new first refresh token"
                     .to_owned();
-            self.fail(name, FailureMeta::relogin(message), now);
+            self.fail(name, FailureMeta::relogin(message), now.boot, now);
             return;
         };
         let intent = account.intent(now);
