@@ -136,7 +136,7 @@ impl Agent {
         match done {
             Done::Exchange(exchange) => {
                 self.exchanged(&exchange);
-                self.apply(exchange.event);
+                self.landed(exchange.event);
             }
             Done::Delivery(delivered) => self.delivered(delivered),
             Done::Looked(suspicions, whole) => {

@@ -118,7 +118,9 @@ impl Agent {
                 tell(CredentialChange::Identity(now.as_u128()));
             }
             _ if probe.content != before.content || before.missing.is_some() => {
-                tell(CredentialChange::Secret)
+                let owner = self.owes_login(&account);
+                let change = if owner { CredentialChange::Owner } else { CredentialChange::Secret };
+                self.apply(Event::CredentialChanged { account, change });
             }
             _ => {}
         }
@@ -242,6 +244,7 @@ impl Agent {
         let marks = self.marks(&config);
         self.generation += 1;
         self.loaded_at = clock::wall();
+        let before = std::mem::take(&mut self.running.probes);
         let missing: BTreeMap<AccountId, String> =
             probes.iter().filter_map(|(name, probe)| Some((name.clone(), probe.missing.clone()?))).collect();
         let calendars: BTreeSet<Calendar> =
@@ -249,6 +252,7 @@ impl Agent {
         let interest = interest(&config);
         self.running = Running { config: Some(config), probes };
         self.apply(Event::Configured { plan, restored, touched, marks });
+        self.log_in_with_other_keys(&before);
         self.look_at_secrets(stands_in_vault);
         if moved {
             // What was written went elsewhere.
