@@ -81,6 +81,13 @@ pub enum Effect {
         /// Comes back with `Event::Configured`.
         mark: u64,
     },
+    /// Look whether the server answers again where the account has its secrets; ends in `Knocked`.
+    Knock {
+        /// `vault`.
+        server: Arc<str>,
+        /// Whose secrets.
+        account: AccountId,
+    },
     /// Something that a person may want to read.
     Say(Note),
 }

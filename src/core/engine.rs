@@ -12,7 +12,7 @@ use super::host::{Gate, Host, Place};
 use super::named::Named;
 use super::plan::{SetId, TargetId};
 use super::schedule::renew_after;
-use super::server::Servers;
+use super::server::{Knocking, Servers};
 use super::set::{Runs, Set};
 use super::target::Target;
 use super::timers::Timers;
@@ -35,6 +35,8 @@ pub struct Engine {
     /// The templates that are made from an account.
     pub(super) templates_of: BTreeMap<AccountId, Vec<TargetId>>,
     pub(super) servers: Servers,
+    /// The servers from which secrets were lacking.
+    pub(super) knocking: BTreeMap<Arc<str>, Knocking>,
     /// Only those that have hooks.
     pub(super) sets: BTreeMap<SetId, Set>,
     /// Hooks that run, also those of sets that have left: at most one run a hook.
@@ -86,6 +88,8 @@ pub(super) enum Key {
     Compare(TargetId),
     /// The server that is away is tried again.
     Server(Arc<str>),
+    /// An account that lacks secrets from the server looks whether it answers again.
+    Knock(Arc<str>),
     /// The set's hooks are told.
     Notify(SetId),
     /// The set's hook of that place is tried again.
@@ -104,6 +108,7 @@ impl Engine {
             templates: Vec::new(),
             templates_of: BTreeMap::new(),
             servers: Servers::new(),
+            knocking: BTreeMap::new(),
             sets: BTreeMap::new(),
             runs: Runs::new(),
             flights: Named::default(),
@@ -131,7 +136,7 @@ impl Engine {
             Event::Undelivered { target, revision, message, server_away, class } => {
                 self.undelivered(&target, revision, message, server_away.then_some(class), now);
             }
-            Event::ServerAnswers { server } => self.secrets_are_back(&server, now),
+            Event::Knocked { server, answers } => self.knocked(&server, answers, now),
             Event::Notified { set, hook, revision, result } => {
                 self.notified(&set, hook, revision, result, now);
             }
@@ -192,6 +197,7 @@ impl Engine {
             Key::Retire(target) => self.retire(&target),
             Key::Compare(target) => self.compare(&target, now),
             Key::Server(server) => self.pump_server(&server, now),
+            Key::Knock(server) => self.knock(&server),
             Key::Notify(set) => self.notify(&set, now),
             Key::Hook(set, hook) => self.run_hook(&set, hook),
         }
@@ -255,7 +261,7 @@ impl Engine {
                 "no refresh token is left and this provider gives none for credentials; hint: configure \
                            a new first refresh token"
                     .to_owned();
-            self.fail(name, FailureMeta::relogin(message), now);
+            self.fail(name, FailureMeta::relogin(message), now.boot, now);
             return;
         };
         let intent = account.intent(now);

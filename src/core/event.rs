@@ -75,10 +75,12 @@ pub enum Event {
         /// What kind of failure that is, where the server is to blame.
         class: ErrorClass,
     },
-    /// A server from which accounts' secrets come answers again.
-    ServerAnswers {
-        /// `vault`.
+    /// A look at a server from which accounts' secrets come has ended.
+    Knocked {
+        /// From the effect.
         server: Arc<str>,
+        /// Whether it answers again.
+        answers: bool,
     },
     /// A hook has run, or failed.
     Notified {

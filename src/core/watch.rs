@@ -310,6 +310,7 @@ impl Watch {
                 let (issue, _) = out.expect("only what was issued is tried");
                 assert_eq!((issue.epoch, issue.generation), (epoch, generation));
             }
+            Effect::Knock { .. } => assert!(!self.stopped, "nobody knocks after shutdown"),
             Effect::Forget { .. } | Effect::Say(_) => {}
         }
     }
@@ -358,6 +359,7 @@ impl Watch {
                 Key::Retire(id) => engine.targets.get(id).is_some_and(|target| target.leaving),
                 Key::Compare(id) => engine.targets.get(id).is_some_and(|target| !target.leaving),
                 Key::Server(name) => engine.servers.get(name).is_some_and(|server| server.away.is_some()),
+                Key::Knock(name) => engine.knocking.contains_key(name),
                 Key::Notify(set) => engine.sets.contains_key(set),
                 Key::Hook(set, hook) => engine.sets.get(set).is_some_and(|set| *hook < set.hooks.len()),
             };

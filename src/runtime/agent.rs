@@ -18,7 +18,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
 
-use self::chores::Knocking;
 use self::reload::{Broken, Reloading, Why};
 use super::calendar::Calendars;
 use super::clock;
@@ -65,7 +64,6 @@ pub(crate) struct Agent {
     looked_into_vault: BootInstant,
     /// The login at Vault is being renewed.
     maintaining: bool,
-    knocking: Knocking,
     tasks: JoinSet<Done>,
     /// What each task is about, for the case that it panics.
     about: HashMap<Id, Effect>,
@@ -97,8 +95,8 @@ enum Done {
     Marked(Result<(), String>),
     /// The login at Vault was looked after.
     Maintained(Result<(), String>),
-    /// Whether Vault answers again where an account has its secrets.
-    Knocked(bool),
+    /// Whether the server answers again where an account has its secrets.
+    Knocked(Arc<str>, bool),
     Saved(AccountId, Result<(), String>),
     Flushed(Vec<String>),
     Purged(Result<Vec<AccountId>, String>),
@@ -136,7 +134,6 @@ impl Agent {
             servers,
             looked_into_vault: boot,
             maintaining: false,
-            knocking: Knocking::default(),
             tasks: JoinSet::new(),
             about: HashMap::new(),
             calendars,

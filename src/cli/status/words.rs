@@ -255,6 +255,7 @@ mod tests {
             waiting(WaitsFor::Vendor, Some(1_700_000_090), host()),
             waiting(WaitsFor::Vendor, Some(1_700_000_090), None),
             waiting(WaitsFor::MinInterval, Some(1_700_000_060), None),
+            waiting(WaitsFor::Backoff, Some(1_700_000_031), None),
         ];
         insta::assert_snapshot!(said.map(|waiting| of(waiting).unwrap()).join("\n"), @r"
         waits until 2023-11-14T22:13:29Z (in 9s): its host api.example.com:443 does not answer as it should
@@ -262,6 +263,7 @@ mod tests {
         waits until 2023-11-14T22:14:50Z (in 1m 30s): the vendor asks all accounts of api.example.com:443 to wait
         waits until 2023-11-14T22:14:50Z (in 1m 30s): the vendor asks it to wait
         waits until 2023-11-14T22:14:20Z (in 1m): its min_interval is not over
+        waits until 2023-11-14T22:13:51Z (in 31s): the pause after its last failure is not over
         ");
         assert_eq!(of(waiting(WaitsFor::Limit, None, host())), None);
     }

@@ -7,7 +7,7 @@ use tokio::task::Id;
 use super::super::deliver::{self, Delivered, Outlet};
 use super::super::issue::{self, Exchange};
 use super::super::notify::{self, Notifier};
-use super::super::{clock, restore, verify};
+use super::super::{clock, credentials, restore, verify};
 use super::{Agent, Done};
 use crate::config::model::Account;
 use crate::core::{self, Effect, Event, FailureMeta, HookFailure, SetId};
@@ -89,6 +89,17 @@ impl Agent {
                 });
             }
             Effect::DropRefresh { account } => self.save(account, |record| record.refresh = None),
+            Effect::Knock { server, account } => {
+                let account = self.account(&account);
+                let task = self.tasks.spawn(async move {
+                    let answers = match account {
+                        Some(account) => credentials::vault_answers(&account, servers.keys.as_deref()).await,
+                        None => false,
+                    };
+                    Done::Knocked(server, answers)
+                });
+                self.about.insert(task.id(), effect);
+            }
             Effect::Say(_) => {}
         }
     }
@@ -125,12 +136,7 @@ impl Agent {
         match done {
             Done::Exchange(exchange) => {
                 self.exchanged(&exchange);
-                let lacks =
-                    matches!(&exchange.event, Event::Failed { failure, .. } if failure.lacks.is_some());
                 self.landed(exchange.event);
-                if lacks {
-                    self.knock();
-                }
             }
             Done::Delivery(delivered) => self.delivered(delivered),
             Done::Looked(suspicions, whole) => {
@@ -145,7 +151,7 @@ impl Agent {
                 }
                 self.apply(event);
             }
-            Done::Knocked(answers) => self.knocked(answers),
+            Done::Knocked(server, answers) => self.apply(Event::Knocked { server, answers }),
             Done::Maintained(result) => {
                 self.maintaining = false;
                 self.observer.maintained(&result);
@@ -213,6 +219,7 @@ impl Agent {
                 let failure = HookFailure { class: ErrorClass::Transient, message };
                 self.apply(Event::Notified { set, hook, revision, result: Err(failure) });
             }
+            Some(Effect::Knock { server, .. }) => self.apply(Event::Knocked { server, answers: false }),
             _ => tracing::error!(event = "internal_fault", "a task has failed"),
         }
     }
