@@ -297,7 +297,8 @@ fn a_hook_that_fails_is_to_be_seen_in_the_status_until_it_succeeds() {
     let log = agent.log();
     let line = log.lines().find(|line| line.contains("\"hook_failed\"")).unwrap();
     let line: Value = serde_json::from_str(line).unwrap();
-    assert_eq!((&line["account"], &line["hook"]), (&"a".into(), &failing["hook"]), "one name: {line}");
+    assert_eq!(line["account"], "a");
+    assert_eq!(line["hook"], failing["hook"], "one name");
     let message = failing["error"]["message"].as_str().unwrap();
     assert!(message.contains("ended with status 1; hint: run it by hand"), "{message}");
     assert_eq!(failing["error"]["class"], "transient");

@@ -202,7 +202,7 @@ fn once_ends_in_time_though_a_verification_hangs_and_the_next_one_tries_that_ver
     let once = world.renewd(&["once", "--timeout", "2s"]);
     let (took, said) = (start.elapsed(), String::from_utf8(once.stderr).unwrap());
     assert_eq!(once.status.code(), Some(75), "{said}");
-    assert!(took >= secs(2) && took < secs(5), "a verification may take 10 s, the grace is 20 s: {took:?}");
+    assert!(took >= secs(2) && took < secs(8), "a verification may take 10 s, the grace is 20 s: {took:?}");
     assert!(said.contains("1 of 1 account is not done in time"), "{said}");
     assert!(said.contains("a: its new token could not be verified in time"), "{said}");
     assert!(!world.out("a.token").exists());
@@ -228,7 +228,7 @@ fn term_does_not_wait_for_a_verification_and_the_next_start_tries_that_very_toke
     agent.until("the verification", secs(10), |status| account(status, "a")["verifying"] == true);
     let start = Instant::now();
     agent.stop();
-    assert!(start.elapsed() < secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < secs(6), "{:?}", start.elapsed());
     assert_eq!(world.read("a.token"), old, "which lives");
     let requests = world.sim.requests();
 
