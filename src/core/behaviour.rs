@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod hosts;
+mod keys;
 mod verification;
 
 use super::plan::tests::plan;

@@ -151,6 +151,8 @@ pub enum CredentialChange {
     Secret,
     /// Another first refresh token than the one that was configured: the stored one no longer counts.
     Seed,
+    /// Another key than the one that refresh tokens belong to: the token is kept, and a login with the new key is due.
+    Owner,
     /// Another identity: the token is not ours any more.
     Identity(u128),
     /// The source is missing.

@@ -4,6 +4,7 @@
 mod answers;
 mod chores;
 mod effects;
+mod owners;
 mod reload;
 #[cfg(test)]
 mod tests;

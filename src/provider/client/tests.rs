@@ -302,6 +302,7 @@ async fn empty_and_overlong_credentials_are_never_sent() {
             optional: false,
             max_length,
             refresh_seed: false,
+            owns_refresh: false,
             description: String::new(),
         }];
         let failure =

@@ -138,7 +138,7 @@ impl Agent {
                 self.exchanged(&exchange);
                 let lacks =
                     matches!(&exchange.event, Event::Failed { failure, .. } if failure.lacks.is_some());
-                self.apply(exchange.event);
+                self.landed(exchange.event);
                 if lacks {
                     self.knock();
                 }

@@ -119,7 +119,9 @@ impl Agent {
                 tell(CredentialChange::Identity(now.as_u128()));
             }
             _ if probe.content != before.content || before.missing.is_some() => {
-                tell(CredentialChange::Secret)
+                let owner = self.owes_login(&account);
+                let change = if owner { CredentialChange::Owner } else { CredentialChange::Secret };
+                self.apply(Event::CredentialChanged { account, change });
             }
             _ => {}
         }
@@ -243,6 +245,7 @@ impl Agent {
         let marks = self.marks(&config);
         self.generation += 1;
         self.loaded_at = clock::wall();
+        let before = std::mem::take(&mut self.running.probes);
         let missing: BTreeMap<AccountId, String> =
             probes.iter().filter_map(|(name, probe)| Some((name.clone(), probe.missing.clone()?))).collect();
         let calendars: BTreeSet<Calendar> =
@@ -251,6 +254,7 @@ impl Agent {
         self.observer.call_hooks(hook_names(&config));
         self.running = Running { config: Some(config), probes };
         self.apply(Event::Configured { plan, restored, touched, marks });
+        self.log_in_with_other_keys(&before);
         self.look_at_secrets(stands_in_vault);
         if moved {
             // What was written went elsewhere.
