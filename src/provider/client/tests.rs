@@ -197,7 +197,7 @@ async fn a_failure_names_the_place_and_the_proxy_on_the_way_and_nothing_else_of_
     let unused = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut account = plain("https://user:s3cr3t@renewd-test.invalid/s3cr3t?key=s3cr3t");
     let failure = exchange(&Clients::new(), &account).await.unwrap_err();
-    assert_eq!(failure.message, "renewd-test.invalid:443: the host's name cannot be resolved (DNS)");
+    assert!(failure.message.starts_with("renewd-test.invalid:443: "), "{}", failure.message);
     let proxy = unused();
     account.http.proxy = Some(format!("http://user:s3cr3t@{proxy}/s3cr3t").parse().unwrap());
     let failure = exchange(&Clients::new(), &account).await.unwrap_err();
