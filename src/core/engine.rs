@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::{Account, Phase};
-use super::breaker::Turn;
-use super::effect::{Effect, Issue, Note, Operation};
+use super::breaker::{Sign, Turn};
+use super::effect::{Effect, Ending, Issue, Note, Operation};
 use super::event::{Event, FailureMeta};
 use super::host::{Gate, Host, Place};
 use super::named::Named;
@@ -59,6 +59,8 @@ pub(super) struct Flight {
     pub(super) stalled: bool,
     /// The provider has answered; the token that it gave is being tried.
     pub(super) verifying: bool,
+    /// Meanwhile a living token is there, which one that may not work must not replace.
+    pub(super) protected: bool,
     /// When the first request of the account's row of failures left, if this one fails, too.
     pub(super) failing_since: BootInstant,
     /// When it left.
@@ -129,6 +131,7 @@ impl Engine {
             }
             Event::Issued { account, epoch, meta } => self.issued(&account, epoch, meta, now),
             Event::Candidate { account, epoch, asked } => self.candidate(&account, epoch, asked, now),
+            Event::Untried { account, epoch } => self.untried(&account, epoch, Sign::None, now),
             Event::Failed { account, epoch, failure } => self.failed(&account, epoch, failure, now),
             Event::Delivered { target, revision, held, written, print } => {
                 self.delivered(&target, revision, held, written, print, now);
@@ -154,7 +157,7 @@ impl Engine {
             }
             Event::TargetLost { target } => self.target_lost(&target, now),
             Event::Reprieve => self.reprieve(now),
-            Event::Shutdown => self.stopping = true,
+            Event::Shutdown => self.shut_down(),
         }
         while let Some((key, since)) = self.timers.pop_due(now) {
             self.due(key, since, now);
@@ -173,6 +176,14 @@ impl Engine {
     pub fn is_busy(&self) -> bool {
         let writes = || self.targets.values().any(|target| target.in_flight);
         !self.flights.is_empty() || !self.runs.is_empty() || writes()
+    }
+
+    /// Requests run to their ends, as one may spend something; the try of a token spends nothing and can be made again.
+    fn shut_down(&mut self) {
+        self.stopping = true;
+        let tried = self.flights.iter().filter(|(_, flight)| flight.verifying);
+        let cut = tried.map(|(name, _)| Effect::EndVerify { account: name.clone(), ending: Ending::Keep });
+        self.effects.extend(cut);
     }
 
     fn due(&mut self, key: Key, since: Deadline, now: Now) {
@@ -289,6 +300,7 @@ impl Engine {
             operation,
             stalled: false,
             verifying: false,
+            protected: false,
             failing_since,
             left: now,
             before,
@@ -304,6 +316,11 @@ impl Engine {
         held.ended = true;
         let at = held.meta.expires_at;
         self.say(Note::Expired { account: name.clone(), at });
+        let tried = self.flights.get_mut(name).filter(|flight| flight.protected && !self.stopping);
+        if let Some(flight) = tried {
+            flight.protected = false;
+            self.effects.push(Effect::EndVerify { account: name.clone(), ending: Ending::Use });
+        }
         self.drive_targets(name, now);
         // A clock that was set ahead makes the token expire before its renewal was due.
         let soon = now.after(Duration::from_secs(1));

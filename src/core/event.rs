@@ -40,6 +40,13 @@ pub enum Event {
         /// Whether the provider was asked for it just now; else it has waited from before.
         asked: bool,
     },
+    /// The try of a new token was cut off as the agent stops ([`super::Ending::Keep`]): it stays where it is.
+    Untried {
+        /// Whose.
+        account: AccountId,
+        /// From the effect.
+        epoch: u64,
+    },
     /// A request failed.
     Failed {
         /// Whose.
@@ -214,4 +221,6 @@ pub struct Restored {
     pub error: Option<ErrorInfo>,
     /// Why the token is not known to work, where it was tried in vain.
     pub unverified: Option<ErrorInfo>,
+    /// A newer token waits to be tried: asking for it asks no provider.
+    pub untried: bool,
 }

@@ -66,20 +66,34 @@ impl Engine {
             self.land(name, epoch, sign, now); // the token is nobody's any more
             return;
         };
+        if self.stopping {
+            return self.untried(name, epoch, sign, now);
+        }
         let Some(flight) =
             self.flights.get_mut(name).filter(|flight| flight.epoch == epoch && !flight.verifying)
         else {
             return;
         };
-        flight.verifying = true;
+        let protected = account.live_token(now).is_some();
+        (flight.verifying, flight.protected) = (true, protected);
+        account.untried = false;
         if !asked {
             account.forget_request(flight.before, now);
         }
         let (flight, generation) = (flight.clone(), account.generation.next());
         self.timers.clear(&Key::Stall(name.clone()));
         self.leave_host(name, &flight, sign, now);
-        self.effects.push(Effect::Verify { account: name.clone(), epoch, generation });
+        self.effects.push(Effect::Verify { account: name.clone(), epoch, generation, protected });
         self.pump(&flight.host, now);
+    }
+
+    /// The agent stops before the new token could be tried: the next start finds it in the store.
+    pub(super) fn untried(&mut self, name: &AccountId, epoch: u64, sign: Sign, now: Now) {
+        if self.land(name, epoch, sign, now).is_some()
+            && let Some(account) = self.accounts.get_mut(name)
+        {
+            account.untried = true;
+        }
     }
 
     pub(super) fn turn(&mut self, host: &Arc<str>, turn: Turn, now: Now) {
@@ -95,7 +109,7 @@ impl Engine {
         let Some(flight) = self.land(name, epoch, Sign::Answered, now) else { return };
         let Some(account) = self.accounts.get_mut(name) else { return };
         let healed = account.error.take().is_some();
-        account.again = false;
+        (account.again, account.untried) = (false, false);
         (account.attempt, account.rejected) = (0, 0);
         (account.hold, account.next_try) = (None, None);
         (account.failing_since, account.lacks) = (None, None);
@@ -182,6 +196,7 @@ impl Engine {
         let Some(account) = self.accounts.get_mut(name) else { return };
         let FailureMeta { class, message, wait, host_fault, host_pause, .. } = failure;
         account.attempt = account.attempt.saturating_add(1);
+        account.untried = false;
         let refused = matches!(class, ErrorClass::Rejected | ErrorClass::Relogin);
         // Nothing but new credentials, a command or success forgets a refusal: a 503 in between does not.
         account.rejected = account.rejected.saturating_add(u32::from(refused));

@@ -33,6 +33,8 @@ pub struct AccountView<'a> {
     pub asking: bool,
     /// The provider has answered; the token that it gave is being tried.
     pub verifying: bool,
+    /// A new token waits to be tried: as the agent stops, or since the one before did.
+    pub untried: bool,
     /// Why the token is not known to work, where it was tried in vain and is delivered all the same.
     pub unverified: Option<&'a ErrorInfo>,
     pub attempt: u32,
@@ -169,6 +171,7 @@ impl Engine {
             waiting: self.waiting(name, account, now),
             asking: account.phase == Phase::Asking,
             verifying: self.flights.get(name).is_some_and(|flight| flight.verifying),
+            untried: account.untried,
             unverified: account.unverified.as_ref(),
             attempt: account.attempt,
             error: account.error.as_ref(),

@@ -9,7 +9,8 @@ use super::account::Phase;
 use super::engine::{Engine, Flight, Key};
 use super::plan::{Plan, SetId, TargetId};
 use super::{
-    Admission, Effect, Event, FailureMeta, Issue, IssuedMeta, Operation, RefreshMeta, Restored, Schedule,
+    Admission, Effect, Ending, Event, FailureMeta, Issue, IssuedMeta, Operation, RefreshMeta, Restored,
+    Schedule,
 };
 use crate::domain::{AccountId, BootInstant, ErrorClass, Generation, Now, Timestamp, TokenMeta};
 
@@ -114,6 +115,7 @@ impl Watch {
                     last_request,
                     error,
                     unverified: None,
+                    untried: false,
                 },
             ))
         });
@@ -151,6 +153,9 @@ impl Watch {
         let Issue { account, epoch, generation, .. } = self.issues[which].0.clone();
         let current = self.engine.accounts.get(&account).is_some_and(|current| current.epoch == epoch);
         if outcome == Outcome::Candidate && current {
+            if self.stopped {
+                self.issues.remove(which); // it is tried at the next start
+            }
             self.handle(Event::Candidate { account, epoch, asked: true });
             return;
         }
@@ -305,12 +310,21 @@ impl Watch {
                 assert!(!self.writes.iter().any(|(other, ..)| *other == target), "retired amid a write");
                 self.sinks.remove(&target);
             }
-            Effect::Verify { account, epoch, generation } => {
+            Effect::Verify { account, epoch, generation, protected } => {
+                assert!(!self.stopped, "nothing is tried after shutdown");
+                let lives = self.engine.view(account.as_str(), self.now).is_some_and(|view| view.alive);
+                assert_eq!(lives, protected);
                 let out = self.issues.iter().find(|(issue, _)| issue.account == account);
                 let (issue, _) = out.expect("only what was issued is tried");
                 assert_eq!((issue.epoch, issue.generation), (epoch, generation));
             }
             Effect::Knock { .. } => assert!(!self.stopped, "nobody knocks after shutdown"),
+            Effect::EndVerify { account, ending } => {
+                assert!(self.engine.flights.get(&account).is_some_and(|flight| flight.verifying));
+                let lives = self.engine.view(account.as_str(), self.now).is_some_and(|view| view.alive);
+                assert_eq!(ending, if self.stopped { Ending::Keep } else { Ending::Use });
+                assert!(self.stopped || !lives, "a living token is protected");
+            }
             Effect::Forget { .. } | Effect::Say(_) => {}
         }
     }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
 
@@ -34,7 +34,7 @@ use super::signals::Signal;
 use super::watch::{Change, Watch};
 use crate::config::Watched;
 use crate::config::model::{Calendar, Config};
-use crate::core::{Effect, Engine, Event, TargetId};
+use crate::core::{Effect, Ending, Engine, Event, TargetId};
 use crate::domain::{AccountId, BootInstant, Timestamp};
 use crate::observe::Observer;
 
@@ -67,6 +67,8 @@ pub(crate) struct Agent {
     tasks: JoinSet<Done>,
     /// What each task is about, for the case that it panics.
     about: HashMap<Id, Effect>,
+    /// The tries of new tokens that are under way can be ended by this.
+    verifying: HashMap<AccountId, oneshot::Sender<Ending>>,
     calendars: Calendars,
     firings: mpsc::Receiver<Calendar>,
     watch: Watch,
@@ -136,6 +138,7 @@ impl Agent {
             maintaining: false,
             tasks: JoinSet::new(),
             about: HashMap::new(),
+            verifying: HashMap::new(),
             calendars,
             firings,
             watch,

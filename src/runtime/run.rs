@@ -254,6 +254,7 @@ fn reasons(view: &AccountView<'_>) -> Vec<String> {
     let name = view.name;
     let own = match view.error {
         Some(error) => Some(format!("{name}: {}: {}", error.class, error.message)),
+        None if view.untried => Some(format!("{name}: its new token could not be verified in time")),
         None if view.state != AccountState::Fresh => Some(format!("{name}: {}", view.state.as_str())),
         None => None,
     };

@@ -201,6 +201,7 @@ impl World {
             waiting: self.waiting.clone(),
             asking: self.asking,
             verifying: self.verifying,
+            untried: false,
             unverified: self.unverified.as_ref(),
             attempt: 0,
             error: self.error.as_ref(),

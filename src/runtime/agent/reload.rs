@@ -17,6 +17,7 @@ use crate::config::Watched;
 use crate::config::model::{Account, Calendar, Config, SecretSource};
 use crate::core::{CredentialChange, Event, SetId, TargetId};
 use crate::domain::{AccountId, Timestamp};
+use crate::hook;
 
 /// Where the reading of the configuration stands.
 #[derive(Default)]
@@ -279,6 +280,7 @@ impl Agent {
         let calendars: BTreeSet<Calendar> =
             config.accounts.values().filter_map(|account| account.renew.cron.clone()).collect();
         let interest = interest(&config);
+        self.observer.call_hooks(hook_names(&config));
         self.running = Running { config: Some(config), probes };
         self.apply(Event::Configured { plan, restored, touched, marks });
         self.log_in_with_other_keys(&before);
@@ -314,6 +316,17 @@ impl Agent {
 /// Whether one of the account's credentials stands in Vault, where nothing tells of a change.
 pub(super) fn stands_in_vault(account: &Account) -> bool {
     account.credentials.values().any(|source| matches!(source, SecretSource::Vault(_)))
+}
+
+/// What the log and the status call them.
+fn hook_names(config: &Config) -> BTreeMap<SetId, Vec<String>> {
+    let accounts =
+        config.accounts.iter().map(|(name, account)| (SetId::Account(name.clone()), &account.on_change));
+    let templates = config.templates.iter().map(|template| {
+        (SetId::Template(format!("template:{}", template.path.display()).into()), &template.on_change)
+    });
+    let with_hooks = accounts.chain(templates).filter(|(_, hooks)| !hooks.is_empty());
+    with_hooks.map(|(set, hooks)| (set, hook::names(hooks))).collect()
 }
 
 fn interest(config: &Config) -> Interest {
