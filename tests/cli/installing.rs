@@ -36,7 +36,9 @@ fn a_dry_run_shows_every_line_and_writes_nothing() {
     for path in ALL {
         assert!(stdout.contains(&format!("+ {}", root.path().join(path).display())), "{stdout}");
     }
-    for line in ["    Type=notify-reload", "    u renewd - ", "    d /etc/renewd/secrets 0750", "    accounts: {}"] {
+    for line in
+        ["    Type=notify-reload", "    u renewd - ", "    d /etc/renewd/secrets 0750", "    accounts: {}"]
+    {
         assert!(stdout.contains(line), "{stdout}");
     }
     assert!(stdout.ends_with("nothing was written\n"), "{stdout}");
@@ -50,7 +52,9 @@ fn it_writes_what_it_has_shown_and_finds_it_right_the_second_time() {
     assert_eq!((exit, stderr.as_str()), (0, ""));
     assert!(stdout.contains("\nnext:\n") && stdout.contains("systemctl enable --now renewd"), "{stdout}");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/systemd");
-    for (path, text) in ALL.iter().zip(["sysusers.conf", "tmpfiles.conf", "renewd.service", "renewd@.service", "renewd.yaml"]) {
+    for (path, text) in
+        ALL.iter().zip(["sysusers.conf", "tmpfiles.conf", "renewd.service", "renewd@.service", "renewd.yaml"])
+    {
         assert_eq!(read(root.path().join(path)), read(Path::new(source).join(text)), "{path}");
     }
     let mode = |path: &str| std::fs::metadata(root.path().join(path)).unwrap().permissions().mode() & 0o7777;
@@ -100,7 +104,9 @@ fn an_older_systemd_and_another_program_get_their_own_lines() {
         install(root.path(), &["--systemd", "252", "--program", "/usr/local/bin/renewd", "--vendor"]);
     assert_eq!(exit, 0, "{stderr}");
     let unit = read(root.path().join("usr/lib/systemd/system/renewd.service"));
-    assert!(unit.contains("\nType=notify\nExecReload=/bin/kill -HUP $MAINPID\nExecStart=/usr/local/bin/renewd run\n"));
+    assert!(unit.contains(
+        "\nType=notify\nExecReload=/bin/kill -HUP $MAINPID\nExecStart=/usr/local/bin/renewd run\n"
+    ));
     assert!(root.path().join("usr/lib/sysusers.d/renewd.conf").exists());
     assert!(root.path().join(CONFIGURATION).exists());
 }
@@ -111,7 +117,10 @@ fn a_packages_unit_is_not_hidden_by_another() {
     assert_eq!(install(root.path(), &["--vendor"]).0, 0);
     let (exit, _, stderr) = install(root.path(), &[]);
     assert_eq!(exit, 1);
-    assert!(stderr.contains("a package has installed") && stderr.contains("systemctl edit renewd"), "{stderr}");
+    assert!(
+        stderr.contains("a package has installed") && stderr.contains("systemctl edit renewd"),
+        "{stderr}"
+    );
     assert!(!root.path().join(UNIT).exists());
     assert_eq!(install(root.path(), &["--force"]).0, 0);
     assert!(root.path().join(UNIT).exists());
@@ -131,7 +140,10 @@ fn who_is_not_root_is_told_so_and_may_look() {
     assert!(stderr.contains("only root") && stderr.contains("hint: sudo renewd install systemd"), "{stderr}");
     let (exit, stdout, _) = by_nobody(&["--dry-run"]);
     assert_eq!(exit, 0);
-    assert!(stdout.contains("/renewd.service") && stdout.contains("> systemd-sysusers /etc/sysusers.d/renewd.conf"));
+    assert!(
+        stdout.contains("/renewd.service")
+            && stdout.contains("> systemd-sysusers /etc/sysusers.d/renewd.conf")
+    );
 }
 
 #[test]

@@ -17,10 +17,18 @@ fn units(test: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     };
     let root = tempfile::tempdir().unwrap();
     let (exit, _, stderr) = told(
-        renewd(&["install", "systemd", "--systemd", &version.to_string(), "--program", "/bin/true", "--root"])
-            .arg(root.path())
-            .output()
-            .unwrap(),
+        renewd(&[
+            "install",
+            "systemd",
+            "--systemd",
+            &version.to_string(),
+            "--program",
+            "/bin/true",
+            "--root",
+        ])
+        .arg(root.path())
+        .output()
+        .unwrap(),
     );
     assert_eq!(exit, 0, "{stderr}");
     let folder = root.path().join("etc/systemd/system");
@@ -37,7 +45,8 @@ fn analyze(arguments: &[&str], unit: &Path) -> String {
 
 fn deployed(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/systemd").join(folder);
-    let mut found: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut found: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.sort();
     found
 }

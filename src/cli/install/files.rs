@@ -123,7 +123,9 @@ mod tests {
             below.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
         };
         let plain = |line: &String| {
-            line.replace(" (%i)", "").replace(" --config /etc/renewd/%i.yaml", "").replace("renewd-%i", "renewd")
+            line.replace(" (%i)", "")
+                .replace(" --config /etc/renewd/%i.yaml", "")
+                .replace("renewd-%i", "renewd")
         };
         assert_eq!(lines(UNIT), lines(INSTANCES).iter().map(plain).collect::<Vec<_>>());
         assert!(INSTANCES.matches("%i").count() >= 5);

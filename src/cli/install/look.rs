@@ -47,7 +47,11 @@ impl Look {
     /// A line, with what would be written below it: the whole of a new file only where that is asked for.
     pub(super) fn told(&self, whole: bool) -> String {
         let path = self.path.display();
-        let below = |text: &str| text.lines().map(|line| format!("    {}\n", sanitise(line)).replace("    \n", "\n")).collect::<String>();
+        let below = |text: &str| {
+            text.lines()
+                .map(|line| format!("    {}\n", sanitise(line)).replace("    \n", "\n"))
+                .collect::<String>()
+        };
         match &self.found {
             Found::Missing => {
                 let lines = counted(self.file.text.lines().count(), "line");

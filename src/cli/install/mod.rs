@@ -5,7 +5,6 @@ mod difference;
 mod files;
 mod look;
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -61,7 +60,8 @@ pub(super) fn systemd(args: &InstallSystemdArgs) -> Result<Exit, Failure> {
     if args.root.is_some() {
         for folder in FOLDERS {
             let path = root.join(folder);
-            atomic::Folder::open_or_create(&path, FOLDER_MODE).map_err(|error| cannot("make", &path, &error))?;
+            atomic::Folder::open_or_create(&path, FOLDER_MODE)
+                .map_err(|error| cannot("make", &path, &error))?;
         }
     }
     for look in configuration {
@@ -102,9 +102,11 @@ fn startable(program: &Path, elsewhere: bool) -> Result<String, Failure> {
         let plain = |symbol: char| symbol.is_ascii_alphanumeric() || "/._+-".contains(symbol);
         text.starts_with('/') && text.chars().all(plain)
     });
-    let copy = format!("install -m 755 {shown} /usr/local/bin/renewd && /usr/local/bin/renewd install systemd");
+    let copy =
+        format!("install -m 755 {shown} /usr/local/bin/renewd && /usr/local/bin/renewd install systemd");
     let Some(text) = text else {
-        let words = format!("a unit cannot start `{shown}`: it takes a whole path of letters, digits and `._+-`");
+        let words =
+            format!("a unit cannot start `{shown}`: it takes a whole path of letters, digits and `._+-`");
         return Err(Failure::new(Exit::Failed, words).hint("put the program into /usr/local/bin"));
     };
     if let Some(folder) = HIDDEN.iter().find(|folder| program.starts_with(folder)) {
@@ -124,7 +126,8 @@ fn running_systemd(only_look: bool) -> Result<Option<u32>, Failure> {
     if version.is_some() || only_look {
         return Ok(version);
     }
-    let failure = Failure::new(Exit::Failed, "this machine has no systemd: `systemctl --version` says nothing");
+    let failure =
+        Failure::new(Exit::Failed, "this machine has no systemd: `systemctl --version` says nothing");
     let failure = match &output {
         Err(error) => failure.because(error),
         Ok(_) => failure,
@@ -157,8 +160,9 @@ fn not_hiding_a_package(args: &InstallSystemdArgs, root: &Path) -> Result<(), Fa
         None => Ok(()),
         Some(path) => {
             let words = format!("a package has installed {} already: nothing was written", path.display());
-            Err(Failure::new(Exit::Failed, words)
-                .hint("`systemctl edit renewd` makes a drop-in for it; --force puts a unit over it all the same"))
+            Err(Failure::new(Exit::Failed, words).hint(
+                "`systemctl edit renewd` makes a drop-in for it; --force puts a unit over it all the same",
+            ))
         }
     }
 }
@@ -177,7 +181,8 @@ fn untouched(looks: &[At], force: bool) -> Result<(), Failure> {
         return Ok(());
     }
     let verb = if changed.len() == 1 { "is" } else { "are" };
-    let words = format!("{} {verb} there and not as it would be written: nothing was written", changed.join(", "));
+    let words =
+        format!("{} {verb} there and not as it would be written: nothing was written", changed.join(", "));
     Err(Failure::new(Exit::Failed, words)
         .hint("put lines of your own into a drop-in (`systemctl edit renewd`)")
         .hint("--force writes over it, and keeps the former as FILE.old"))
@@ -207,7 +212,7 @@ fn write(look: &At, gid: Option<u32>) -> Result<(), Failure> {
 fn run(words: &[String]) -> Result<(), Failure> {
     let said = words.join(" ");
     let Some((program, arguments)) = words.split_first() else { return Ok(()) };
-    let status = Command::new(program).args(arguments.iter().map(OsStr::new)).stdin(Stdio::null()).status();
+    let status = Command::new(program).args(arguments).stdin(Stdio::null()).status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Failure::new(Exit::Failed, format!("`{said}` has failed: {status}"))),
@@ -223,7 +228,8 @@ fn next(looks: &[At], args: &InstallSystemdArgs) -> String {
         text += "  renewd init --provider NAME       prints an account for /etc/renewd/renewd.yaml\n";
     }
     if args.root.is_some() {
-        text += "  systemd-sysusers && systemd-tmpfiles --create       there, which a package does by itself\n";
+        text +=
+            "  systemd-sysusers && systemd-tmpfiles --create       there, which a package does by itself\n";
     }
     text += "  systemctl daemon-reload\n  systemctl enable --now renewd\n  systemctl status renewd\n";
     text
@@ -252,9 +258,12 @@ mod tests {
 
     #[test]
     fn a_program_that_the_sandbox_hides_or_a_unit_cannot_name_is_refused_with_the_way_out() {
-        for (path, word) in
-            [("/home/me/renewd", "/home"), ("/root/renewd", "/root"), ("./renewd", "whole path"), ("/opt/my app/r", "letters")]
-        {
+        for (path, word) in [
+            ("/home/me/renewd", "/home"),
+            ("/root/renewd", "/root"),
+            ("./renewd", "whole path"),
+            ("/opt/my app/r", "letters"),
+        ] {
             let failure = startable(Path::new(path), true).unwrap_err();
             assert!(failure.render(super::super::screen::Look::plain()).contains(word), "{path}");
         }
