@@ -21,7 +21,11 @@ def run(minutes, with_kubernetes):
         began = time.monotonic()
         simulator = Simulator(world, "simulator", LIFE)
         guard = Guard(simulator)
-        nginx = Nginx(world, guard, READ["metrics-api"]) if Nginx.PROGRAM else say("nginx: skipped, as it is not installed")
+        nginx = None
+        if Nginx.PROGRAM:
+            nginx = Nginx(world, guard, READ["metrics-api"])
+        else:
+            tools.skip("nginx", "it is not installed")
         steady = steady_agent(world, simulator, nginx)
         loops = readers(world, simulator, steady, nginx, with_kubernetes)
         troubles = Troubles(world)
@@ -62,9 +66,8 @@ def readers(world, simulator, steady, nginx, with_kubernetes):
     if nginx:
         nginx.start(world)
         loops["requests through nginx by status"] = Loop(0.2, nginx.ask)
-    cache = kubernetes_here(tools.ROOT) if with_kubernetes else None
-    if cache:
-        kubectl = Kubectl(world, simulator, steady.sink("metrics-api"), cache)
+    if with_kubernetes:
+        kubectl = Kubectl(world, simulator, steady.sink("metrics-api"), kubernetes_here())
         loops["kubectl, a process each"] = Loop(1, kubectl.ask)
     return loops
 
@@ -186,7 +189,7 @@ def conclude(world, prometheus, guard, steady, loops):
         of = f'up{{job="guarded-{name}"}}'
         scrapes, good = prometheus.value(f"count_over_time({of}[1h])"), prometheus.value(f"sum_over_time({of}[1h])")
         say(f"scrapes with the file of `{name}`: {scrapes:.0f}, without an answer {scrapes - good:.0f}; "
-            f"at the target: {guard.said(f'guarded-{name}')}")  # fmt: skip
+            f"at the target: {guard.said(f'guarded-{name}')}")
         assert guard.refused[f"guarded-{name}"] == 0, "a scrape was refused"
         assert len(guard.tokens[f"guarded-{name}"]) > 2, "too few tokens to say anything"
     control = prometheus.value('sum_over_time(up{job="control"}[1h])'), prometheus.value('up{job="control"}')

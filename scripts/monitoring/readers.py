@@ -6,12 +6,11 @@ import os
 import shutil
 import subprocess
 import threading
-import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-from world import free_port, get, say, until
+import tools
+from world import free_port, get, until
 
 
 class Guard:
@@ -125,7 +124,7 @@ class Kubectl:
             "--listen-client-urls", f"http://127.0.0.1:{client}", "--advertise-client-urls", f"http://127.0.0.1:{client}",
             "--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
             "--initial-cluster", f"default=http://127.0.0.1:{peer}",
-        )  # fmt: skip
+        )
         world.start(
             "apiserver", cache / "kube-apiserver", "--etcd-servers", f"http://127.0.0.1:{client}",
             "--bind-address", "127.0.0.1", "--secure-port", api, "--advertise-address", "127.0.0.1", "--cert-dir", room,
@@ -134,7 +133,7 @@ class Kubectl:
             "--authentication-token-webhook-cache-ttl", "0s", "--anonymous-auth=false", "--authorization-mode", "AlwaysAllow",
             "--service-account-issuer", "https://kubernetes.test", "--service-account-signing-key-file", room / "sa.key",
             "--service-account-key-file", room / "sa.key", "--service-cluster-ip-range", "10.96.0.0/24",
-        )  # fmt: skip
+        )
         self.kubeconfig = room / "kubeconfig"
         self.kubeconfig.write_text(kubeconfig(f"https://127.0.0.1:{api}", f"tokenFile: {token_file}", room / "ca.pem"))
         until("the API server, and a token that it accepts", 120, lambda: self.ask() == "ok")
@@ -176,7 +175,7 @@ class Kubectl:
         openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=api", "-keyout", "server.key", "-out", "server.csr")
         (room / "names").write_text("subjectAltName=IP:127.0.0.1\n")
         openssl("x509", "-req", *days, "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                "-extfile", "names", "-out", "server.pem")  # fmt: skip
+                "-extfile", "names", "-out", "server.pem")
         openssl("genrsa", "-out", "sa.key", "2048")
 
     def ask(self):
@@ -198,16 +197,14 @@ def kubeconfig(server, user, ca=None):
     )
 
 
-def kubernetes_here(root):
-    """Where `scripts/kubernetes-real --build` left its server, if it did and there is a kubectl."""
-    cache = Path(root) / ".cache" / "kubernetes"
+def kubernetes_here():
+    """Where `scripts/kubernetes-real --build` left its server."""
+    cache = tools.ROOT / ".cache" / "kubernetes"
     if not (cache / "kube-apiserver").exists():
-        say("kubectl: skipped, as there is no API server (scripts/kubernetes-real --build)")
-    elif not shutil.which("kubectl"):
-        say("kubectl: skipped, as it is not installed")
-    else:
-        return cache
-    return None
+        raise tools.Missing("there is no API server: scripts/kubernetes-real --build")
+    if not shutil.which("kubectl"):
+        raise tools.Missing("there is no kubectl")
+    return cache
 
 
 class Frozen:

@@ -1,11 +1,12 @@
 //! `deploy/grafana`.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::promql::Reference;
-use crate::{list, parsed, promtool, text};
+use crate::{list, parsed, promtool, root, skip, text};
 
 const KINDS: &[&str] = &["row", "stat", "timeseries", "state-timeline", "table", "heatmap"];
 
@@ -78,6 +79,20 @@ fn prometheus_can_parse_every_expression_of_the_dashboard() {
     let test = "prometheus_can_parse_every_expression_of_the_dashboard";
     let Some((content, said)) = promtool(test, &args) else { return };
     assert!(content && said.contains(&format!("{} rules found", rules.len())), "{said}");
+}
+
+#[test]
+fn grafanas_own_types_know_every_field_and_word_of_the_dashboard() {
+    let test = "grafanas_own_types_know_every_field_and_word_of_the_dashboard";
+    let types = root().join(".cache/grafana");
+    if !types.join("grafana_foundation_sdk").is_dir() {
+        return skip(test, "Grafana's types are not in .cache/grafana: see scripts/test");
+    }
+    let script = root().join("tests/monitoring/types.py");
+    let file = root().join("deploy/grafana/renewd.json");
+    let output = Command::new("python3").arg("-B").args([&script, &types, &file]).output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.contains("nothing lost"), "{said}");
 }
 
 #[test]
