@@ -27,7 +27,7 @@ def measure(count):
         report(f"{count} accounts of one provider with one file each, all fresh", agent)
         for fault in ("503", "429:0s", "html", "rejected"):
             simulator.fault(provider, fault)
-            agent.ask("renew", "--all", "--timeout", "20s")
+            agent.ask("renew", "--all", "--timeout", "5s")
         report("after failed renewals of three or four classes each", agent)
 
 
