@@ -58,7 +58,8 @@ def fetch():
 
 def renewd():
     """The binary to test."""
-    binary = Path(os.environ.get("RENEWD_BINARY", ROOT / "target" / "debug" / "renewd"))
+    built = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "renewd"
+    binary = Path(os.environ.get("RENEWD_BINARY", built)).absolute()
     if not binary.exists():
         raise Missing(f"there is no {binary}: cargo build, or name another with RENEWD_BINARY")
     return binary
