@@ -18,6 +18,7 @@ use crate::config::model::{Account, Calendar, Config, SecretSource};
 use crate::core::{CredentialChange, Event, SetId, TargetId};
 use crate::domain::{AccountId, Timestamp};
 use crate::hook;
+use crate::store::Fingerprint;
 
 /// Where the reading of the configuration stands.
 #[derive(Default)]
@@ -146,12 +147,22 @@ impl Agent {
                 }
                 tell(CredentialChange::Identity(now.as_u128()));
             }
-            _ if probe.content != before.content || before.missing.is_some() => {
+            _ if self.is_news(&account, probe.content, before.content) || before.missing.is_some() => {
                 let owner = self.owes_login(&account);
                 let change = if owner { CredentialChange::Owner } else { CredentialChange::Secret };
                 self.apply(Event::CredentialChanged { account, change });
             }
             _ => {}
+        }
+    }
+
+    /// Whether the credentials are others than those of the last request; where that is not known, than at the last look.
+    /// One look may miss a change that a request saw: a mistake that was tried, and mended before anyone looked.
+    fn is_news(&self, account: &AccountId, now: Option<Fingerprint>, before: Option<Fingerprint>) -> bool {
+        let tried = self.shared.store.latest(account).and_then(|record| record.credentials);
+        match (tried, before, now) {
+            (Some(tried), Some(_), Some(now)) => tried != now,
+            (_, before, now) => before != now,
         }
     }
 
