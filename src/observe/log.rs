@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, fmt, reload};
 
-use crate::core::{Note, SetId};
+use crate::core::{HookId, Note, SetId};
 use crate::domain::{ErrorClass, human_duration};
 
 /// The least severity that is written: `error`, `warn`, `info`, `debug` or `trace`.
@@ -109,8 +109,8 @@ fn filter(level: &Level) -> Result<EnvFilter, ParseError> {
     EnvFilter::try_new(format!("warn,{SILENT},renewd={level}"))
 }
 
-/// Gives the note its sentence; `hook` is the name of a set's hook by its place.
-pub(super) fn say<'a>(note: &Note, hook: impl Fn(&SetId, usize) -> &'a str) {
+/// Gives the note its sentence; `hook` is the name of a set's hook.
+pub(super) fn say<'a>(note: &Note, hook: impl Fn(&SetId, HookId) -> &'a str) {
     match note {
         Note::Added { account } => tracing::debug!(event = "account_added", %account, "account added"),
         Note::Changed { account } => tracing::info!(event = "account_changed", %account, "account changed"),
@@ -163,13 +163,13 @@ pub(super) fn say<'a>(note: &Note, hook: impl Fn(&SetId, usize) -> &'a str) {
         Note::ServerBack { server, away } => tracing::info!(
             event = "server_back", %server, "{} takes deliveries again, after {}", called(server), human_duration(*away)
         ),
-        Note::HookRan { set, hook: place, healed } => {
+        Note::HookRan { set, hook: which, healed } => {
             let words = if *healed { "a hook has run, after failures" } else { "a hook has run" };
-            let ((account, template), hook) = (whose(set), hook(set, *place));
+            let ((account, template), hook) = (whose(set), hook(set, *which));
             tracing::info!(event = "hook_ran", account, template, hook, "{words}");
         }
-        Note::HookFailed { set, hook: place, message, next, news } => {
-            let ((account, template), hook, error) = (whose(set), hook(set, *place), message);
+        Note::HookFailed { set, hook: which, message, next, news } => {
+            let ((account, template), hook, error) = (whose(set), hook(set, *which), message);
             match news {
                 true => {
                     tracing::error!(event = "hook_failed", account, template, hook, error, %next, "a hook has failed");
@@ -291,11 +291,11 @@ mod tests {
             [SetId::Account(AccountId::new("pay").unwrap()), SetId::Template("template:/run/env".into())];
         let lines = told(|| {
             let mut observer = crate::observe::Observer::new();
-            let names = vec!["command:/bin/sh".to_owned(), "command:/bin/sh#2".to_owned()];
-            observer.call_hooks(sets.iter().map(|set| (set.clone(), names.clone())).collect());
-            for (place, set) in sets.iter().enumerate() {
-                say(&Note::HookRan { set: set.clone(), hook: place, healed: false }, |set, place| {
-                    observer.hook(set, place)
+            let names = [(7, "command:/bin/sh".to_owned()), (3, "command:/bin/sh#2".to_owned())];
+            observer.call_hooks(sets.iter().map(|set| (set.clone(), names.clone().into())).collect());
+            for (set, hook) in sets.iter().zip([7, 3]) {
+                say(&Note::HookRan { set: set.clone(), hook, healed: false }, |set, hook| {
+                    observer.hook(set, hook)
                 });
             }
         });

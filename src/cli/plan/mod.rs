@@ -213,7 +213,8 @@ fn stored(config: &Config) -> BTreeMap<AccountId, (TokenMeta, Timestamp)> {
     let recall = |account: &Account| {
         let record = store.restore(&account.name).ok()??;
         let token = record.current.as_ref().filter(|_| record.provider == account.provider.name)?.meta;
-        let (lead, _) = lead(store.seed(), &account.name, &AccountPlan::new(account, None), &token);
+        let (lead, _) =
+            lead(store.seed(), &account.name, &AccountPlan::new(account, None, Vec::new()), &token);
         Some((account.name.clone(), (token, token.expires_at.minus(lead))))
     };
     config.accounts.values().filter_map(|account| recall(account)).collect()

@@ -26,6 +26,7 @@ pub(in crate::cli) fn sink(name: &str, state: SinkState, error: Option<ErrorInfo
         server: None,
         writing_since: None,
         next: None,
+        removed: false,
     }
 }
 

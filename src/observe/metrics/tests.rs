@@ -307,6 +307,7 @@ fn account(state: AccountState) -> AccountStatus {
             server: None,
             writing_since: None,
             next: None,
+            removed: false,
         }],
         hooks: Vec::new(),
     }
