@@ -219,6 +219,7 @@ fn whose(set: &SetId) -> (Option<&str>, Option<&str>) {
 
 /// The first failure of a kind is said aloud, those after it only at `debug`.
 fn failing(account: &str, class: ErrorClass, message: &str, next: &str, attempt: u32, news: bool) {
+    let attempt = (attempt > 0).then_some(attempt); // nothing was tried: a secret's source is missing
     match (class, news) {
         (_, false) => {
             tracing::debug!(event = "renewal_failed", account, %class, error = message, next, attempt, "still failing");
@@ -274,12 +275,14 @@ mod tests {
             };
             say(&relogin, |_, _| "");
             failing(account.as_str(), ErrorClass::Transient, "HTTP \"503\"", "now", 2, true);
+            failing(account.as_str(), ErrorClass::Config, "no such file", "now", 0, true);
             tracing::info!(%account, sink = %"file:/run/a b", empty = "", count = 3, error = %"one\ntwo", "said");
             tracing::info!(account = "pay", sink = "file:/run/a b", steers = %"\u{1b}[2J", path = "C:\\x", "said");
         });
         insta::assert_snapshot!(lines, @r#"
         INFO the refresh token is dead: logging in again account=pay error="the provider no longer accepts the refresh token (HTTP 401)"
         WARN renewal failed account=pay class=transient error="HTTP \"503\"" next=now attempt=2
+        ERROR renewal failed account=pay class=config error="no such file" next=now
         INFO said account=pay sink="file:/run/a b" empty="" count=3 error="one\ntwo"
         INFO said account=pay sink="file:/run/a b" steers="\u{1b}[2J" path="C:\\x"
         "#);

@@ -44,7 +44,10 @@ pub(super) async fn plan(globals: &Globals) -> Result<Exit, Failure> {
     text.extend(lines.map(|line| line.render(look) + "\n"));
     out::print(&text)?;
     out::complain(&format!("{}\n", summary(&rows, &templates)));
-    Ok(Exit::Done)
+    match running.is_some_and(|running| running.refuses(&config)) {
+        true => Ok(Exit::Config),
+        false => Ok(Exit::Done),
+    }
 }
 
 /// What the running agent says; nothing where none answers, or its socket is switched off.

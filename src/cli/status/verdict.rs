@@ -27,7 +27,7 @@ pub(crate) fn complaints(status: &Status) -> Vec<String> {
 
 /// One problem of one line stands beside the words, more stand below, line by line, as `check` tells them.
 fn config_complaint(error: &str) -> String {
-    let head = "configuration: the file as it is now cannot run:";
+    let head = "configuration: the file as it is now is refused:";
     match error.lines().count() {
         0 | 1 => format!("{head} {}", sanitise(error)),
         _ => {
@@ -137,7 +137,7 @@ mod tests {
         let error =
             "a.yaml:3:5: unknown key `sink`\n  3 |     sink: []\n    |     ^\n  hint: did you mean `sinks`?";
         insta::assert_snapshot!(config_complaint(error), @r"
-        configuration: the file as it is now cannot run:
+        configuration: the file as it is now is refused:
           a.yaml:3:5: unknown key `sink`
             3 |     sink: []
               |     ^
