@@ -217,7 +217,9 @@ fn with_hooks(bench: &mut Bench, hooks: &[HookId]) {
 
 #[test]
 fn a_hook_is_told_once_whatever_becomes_of_the_others() {
-    for (hooks, told) in [(&[0][..], &[][..]), (&[1, 0], &[]), (&[2, 0, 1], &[2]), (&[2, 0], &[2])] {
+    let cases: [(&[HookId], &[HookId]); 4] =
+        [(&[0], &[]), (&[1, 0], &[]), (&[2, 0, 1], &[2]), (&[2, 0], &[2])];
+    for (hooks, told) in cases {
         let mut bench = half_told();
         with_hooks(&mut bench, hooks);
         bench.pass(Duration::from_millis(500)); // before the failed one is tried again
