@@ -280,11 +280,11 @@ mod tests {
             tracing::info!(account = "pay", sink = "file:/run/a b", steers = %"\u{1b}[2J", path = "C:\\x", "said");
         });
         insta::assert_snapshot!(lines, @r#"
-        INFO the refresh token is dead: logging in again account=pay error="the provider no longer accepts the refresh token (HTTP 401)"
-        WARN renewal failed account=pay class=transient error="HTTP \"503\"" next=now attempt=2
+         INFO the refresh token is dead: logging in again account=pay error="the provider no longer accepts the refresh token (HTTP 401)"
+         WARN renewal failed account=pay class=transient error="HTTP \"503\"" next=now attempt=2
         ERROR renewal failed account=pay class=config error="no such file" next=now
-        INFO said account=pay sink="file:/run/a b" empty="" count=3 error="one\ntwo"
-        INFO said account=pay sink="file:/run/a b" steers="\u{1b}[2J" path="C:\\x"
+         INFO said account=pay sink="file:/run/a b" empty="" count=3 error="one\ntwo"
+         INFO said account=pay sink="file:/run/a b" steers="\u{1b}[2J" path="C:\\x"
         "#);
     }
 
