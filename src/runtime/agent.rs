@@ -81,6 +81,8 @@ pub(crate) struct Agent {
     looked_for_dirt: BootInstant,
     pub(super) observer: Observer,
     revisions: watch::Sender<u64>,
+    /// Something has happened since those who wait were told: a mere question is no news.
+    news: bool,
     pub(super) heartbeat: Heartbeat,
     pub(super) doors: Doors,
 }
@@ -151,6 +153,7 @@ impl Agent {
             looked_for_dirt: boot,
             observer,
             revisions,
+            news: true,
             heartbeat: Heartbeat::new(boot),
             doors: Doors::default(),
         }
@@ -192,7 +195,9 @@ impl Agent {
         if let Some(folders) = self.drift.new_folders(now) {
             self.lookout.set(folders);
         }
-        self.revisions.send_modify(|revision| *revision += 1);
+        if std::mem::take(&mut self.news) {
+            self.revisions.send_modify(|revision| *revision += 1);
+        }
         self.heartbeat.beat(now);
         taken
     }
@@ -242,7 +247,10 @@ impl Agent {
     pub(super) fn apply(&mut self, event: Event) {
         let now = clock::now();
         self.observer.event(&event, now);
-        for effect in self.engine.handle(event, now) {
+        let ticks = matches!(event, Event::Tick);
+        let effects = self.engine.handle(event, now);
+        self.news |= !ticks || !effects.is_empty();
+        for effect in effects {
             self.observer.effect(&effect, now);
             self.begin_effect(effect);
         }
