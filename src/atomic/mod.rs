@@ -20,7 +20,7 @@ mod replace;
 mod walk;
 
 pub use error::{Error, Operation, Warning};
-pub use folder::{Folder, Found, Held, Kind};
+pub use folder::{Folder, Found, Held, Identity, Kind};
 pub use links::Linked;
 pub use rehearse::could_locate;
 pub use replace::{Attributes, SyncLevel, unique_suffix};

@@ -122,7 +122,7 @@ impl Agent {
             return; // nothing was ever stored: there is nothing to keep
         }
         let saving = self.shared.store.update(&account, Durability::Cached, change);
-        self.tasks.spawn(async move { Done::Saved(account, saving.await.map_err(|error| error.to_string())) });
+        self.tasks.spawn(async move { Done::Saved(account, saving.await.map_err(|error| error.worded())) });
     }
 
     fn notifier(&self, set: &SetId) -> Option<Notifier> {
