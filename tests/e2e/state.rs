@@ -218,10 +218,10 @@ fn a_state_directory_that_cannot_be_had_again_is_said_everywhere_and_spends_no_r
         "{said}"
     );
     let status = agent.status();
-    assert_eq!((&status["state_dir"]["name"], &status["listeners"]), (&"agent.state_dir".into(), &json!([])));
+    assert_eq!((&status["state_dir"]["name"], &status["listeners"]), (&json!("agent.state_dir"), &json!([])));
     let table = world.renewd(&["status", "--check"]);
     assert_eq!(table.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&table.stderr).contains("agent.state_dir cannot be had at "));
+    assert!(String::from_utf8_lossy(&table.stdout).contains("agent.state_dir cannot be had at "));
     let requests = world.sim.requests();
     let (code, reply) = agent.renew("single");
     let message = reply["error"]["message"].as_str().unwrap();
