@@ -37,6 +37,7 @@ use crate::config::model::{Calendar, Config};
 use crate::core::{Effect, Ending, Engine, Event, TargetId};
 use crate::domain::{AccountId, BootInstant, Timestamp};
 use crate::observe::Observer;
+use crate::store::Seen;
 
 /// Deadlines are looked at least this often: monotonic time stops in suspend, and the wall clock may jump.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
@@ -85,6 +86,8 @@ pub(crate) struct Agent {
     news: bool,
     pub(super) heartbeat: Heartbeat,
     pub(super) doors: Doors,
+    /// The state directory's; it is shut while that is lost.
+    pub(super) home: Doors,
 }
 
 /// What a task brings back.
@@ -156,6 +159,7 @@ impl Agent {
             news: true,
             heartbeat: Heartbeat::new(boot),
             doors: Doors::default(),
+            home: Doors::default(),
         }
     }
 
@@ -216,9 +220,24 @@ impl Agent {
             let _ = self.turn(inbox, None).await;
         }
         let store = self.shared.store.clone();
-        let flush = tokio::task::spawn_blocking(move || store.flush_dirty());
-        for error in flush.await.ok().and_then(Result::err).into_iter().flatten() {
-            tracing::error!(event = "state_not_durable", %error, "state could not be made durable before the end");
+        let flush = tokio::task::spawn_blocking(move || {
+            let lost = match store.look() {
+                Seen::Lost(lost) => Some(lost),
+                Seen::InPlace | Seen::Anew { .. } => None,
+            };
+            (lost, store.flush_dirty().err().unwrap_or_default())
+        });
+        let (lost, unsaved) = flush.await.unwrap_or_default();
+        if let Some(error) = lost {
+            tracing::error!(event = "state_not_durable", %error, "nothing of the state is where the next start looks for it");
+        }
+        for error in unsaved {
+            let error = error.worded();
+            tracing::error!(
+                event = "state_not_durable",
+                error,
+                "state could not be made durable before the end"
+            );
         }
         in_time
     }
