@@ -289,17 +289,8 @@ impl Trouble {
 
 fn unreachable_failure(socket: &Path, why: &Silence, globals: &Globals) -> Failure {
     let failure = Failure::new(Exit::Unavailable, format!("no agent answers at {}", socket.display()));
-    let run = match &globals.config {
-        Some(config) if !config.as_os_str().is_empty() => {
-            format!("`renewd run --config {}`", config.display())
-        }
-        _ => "`renewd run --config FILE`".to_owned(),
-    };
-    let start = format!(
-        "start it with {run} or `systemctl start renewd`; if it runs elsewhere, name its socket with --socket"
-    );
     let hint = match why {
-        Silence::Missing | Silence::Dead | Silence::Other(_) => start,
+        Silence::Missing | Silence::Dead | Silence::Other(_) => socket::way_in(globals),
         Silence::Forbidden => {
             "become root or the agent's user, or join the socket's group (`agent.socket.group` in \
                                the configuration)"

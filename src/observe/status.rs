@@ -103,6 +103,9 @@ pub struct SinkStatus {
     /// When one that has failed by itself is tried again; `None` while it is.
     #[serde(default)]
     pub next: Option<Timestamp>,
+    /// Nothing stands there because the token has ended (`when_expired: remove`).
+    #[serde(default)]
+    pub removed: bool,
 }
 
 /// One template of several accounts.

@@ -318,6 +318,28 @@ fn a_hook_that_fails_is_to_be_seen_in_the_status_until_it_succeeds() {
 }
 
 #[test]
+fn a_hook_that_was_told_is_not_told_again_when_another_one_leaves() {
+    let world = World::living(secs(600));
+    let inbox = Inbox::start();
+    let mut config = world.one(ANY);
+    let webhook = json!({ "webhook": { "url": format!("http://{}/", inbox.address) } });
+    config["accounts"]["a"]["on_change"] = json!([sh("exit 3".to_owned()), webhook]);
+    let agent = world.start(&config);
+    let states = |status: &Value| {
+        let hooks = account(status, "a")["hooks"].as_array().unwrap().clone();
+        hooks.iter().map(|hook| hook["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    agent.until("one told, one failed", secs(10), |status| states(status) == ["failed", "told"]);
+    config["accounts"]["a"]["on_change"] = json!([webhook]);
+    world.write(&config);
+    agent.until("the failing hook to leave", secs(10), |status| states(status) == ["told"]);
+    throughout("one POST", secs(2), || inbox.all().len() == 1);
+    assert!(!agent.log().contains("after failures"), "the webhook never failed");
+    agent.renew("a");
+    until("the next token's POST", secs(5), || (inbox.all().len() == 2).then_some(()));
+}
+
+#[test]
 fn once_runs_the_hooks_and_the_agent_after_it_does_not() {
     let world = World::living(secs(600));
     let (told, made) = (world.path("told"), world.path("made"));

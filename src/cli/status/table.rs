@@ -38,7 +38,7 @@ pub(super) fn header(status: &Status, look: Look) -> Vec<Line> {
     if let Some(error) = &config.error {
         let sign = look.either("▲", "!");
         let said =
-            format!("{sign} the file as it is now cannot run; generation {} goes on:", config.generation);
+            format!("{sign} the file as it is now is refused; generation {} goes on:", config.generation);
         lines.push(Line::new().with(Tone::Warn, said));
         let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(4));
         for line in error.lines().flat_map(|line| wrap_keeping_indent(&sanitise(line), room)) {

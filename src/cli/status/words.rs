@@ -140,7 +140,7 @@ pub(super) fn hook_sign(state: HookState, look: Look) -> (Tone, &'static str, &'
     }
 }
 
-/// `2/2 written`, and how well that is.
+/// `2/2 written`, or `0/1 written, 1 removed` once the token has ended; and how well that is.
 pub(super) fn sinks(account: &AccountStatus) -> (Tone, String) {
     let of = |state| account.sinks.iter().filter(|sink| sink.state == state).count();
     let (all, written) = (account.sinks.len(), of(SinkState::Written));
@@ -151,7 +151,10 @@ pub(super) fn sinks(account: &AccountStatus) -> (Tone, String) {
     };
     match all {
         0 => (Tone::Dim, "none".to_owned()),
-        _ => (tone, format!("{written}/{all} written")),
+        _ => match account.sinks.iter().filter(|sink| sink.removed).count() {
+            0 => (tone, format!("{written}/{all} written")),
+            removed => (tone, format!("{written}/{all} written, {removed} removed")),
+        },
     }
 }
 

@@ -308,6 +308,7 @@ fn account(state: AccountState) -> AccountStatus {
             server: None,
             writing_since: None,
             next: None,
+            removed: false,
         }],
         hooks: Vec::new(),
     }

@@ -74,7 +74,7 @@ impl Agent {
     /// What is not well with the agent itself, and keeps no token from its place.
     fn warnings(&self) -> impl Iterator<Item = String> {
         let broken = self.config_error.iter().map(|error| {
-            format!("the configuration file as it is now cannot run, the one before runs on: {error}")
+            format!("the configuration file as it is now is refused, the one before runs on: {error}")
         });
         let shut = self.home.shut().chain(self.doors.shut());
         let shut = shut.map(|door| format!("{}: {}", door.head(), door.reason()));
