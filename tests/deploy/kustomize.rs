@@ -1,7 +1,7 @@
 //! `deploy/kubernetes` and the overlays of it in `examples/kubernetes`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -144,23 +144,94 @@ fn the_init_container_is_the_same_in_a_job_and_in_a_cron_job() {
     assert_eq!(pod_of(&job).unwrap()["initContainers"][0]["args"], json!(["once", "--timeout", "2m"]));
 }
 
+/// A kustomization of a test's own. Kustomize takes folders relative to it only, so that it stands in the tree.
+fn rendered_here(kubectl: &Path, kustomization: &Value, workloads: &str) -> Vec<Value> {
+    let target = root().join("target");
+    std::fs::create_dir_all(&target).unwrap();
+    let folder = tempfile::tempdir_in(target).unwrap();
+    std::fs::write(folder.path().join("kustomization.yaml"), kustomization.to_string()).unwrap();
+    std::fs::write(folder.path().join("workloads.yaml"), workloads).unwrap();
+    let objects = kustomize(kubectl, folder.path());
+    assert_eq!(typed::problems(&objects), Vec::<String>::new());
+    objects
+}
+
 #[test]
 fn the_state_may_be_in_memory_in_place_of_a_claim() {
     let test = "the_state_may_be_in_memory_in_place_of_a_claim";
     let Some(kubectl) = tool("kubectl") else { return skip(test, NO_TOOL) };
-    // Kustomize takes folders relative to the overlay only, so that it stands in the tree.
-    let target = root().join("target");
-    std::fs::create_dir_all(&target).unwrap();
-    let folder = tempfile::tempdir_in(target).unwrap();
-    let text = json!({
+    let kustomization = json!({
         "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
         "resources": ["../../deploy/kubernetes/agent"], "components": ["../../deploy/kubernetes/state-in-memory"],
     });
-    std::fs::write(folder.path().join("kustomization.yaml"), text.to_string()).unwrap();
-    let objects = kustomize(&kubectl, folder.path());
-    assert_eq!(typed::problems(&objects), Vec::<String>::new());
+    let objects = rendered_here(&kubectl, &kustomization, "");
     assert!(!objects.iter().any(|object| object["kind"] == "PersistentVolumeClaim"));
     let pod = pod_of(only(&objects, "Deployment")).unwrap();
     let state = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "state").unwrap();
     assert_eq!(*state, json!({ "name": "state", "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" } }));
+}
+
+/// Written as tersely as YAML allows, which kustomize does not mend when it merges.
+const WORKLOADS: &str = "
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: { name: database, labels: { renewd.io/agent: sidecar } }
+spec:
+  selector: { matchLabels: { app: database } }
+  serviceName: database
+  template:
+    metadata: { labels: { app: database } }
+    spec:
+      securityContext: { runAsNonRoot: true }
+      initContainers: [{ name: mine, image: mine }]
+      containers: [{ name: database, image: database }]
+      volumes: [{ name: other, emptyDir: {} }]
+---
+apiVersion: batch/v1
+kind: Job
+metadata: { name: long, labels: { renewd.io/agent: sidecar } }
+spec: { template: { spec: { restartPolicy: Never, containers: [{ name: c, image: i }] } } }
+---
+apiVersion: batch/v1
+kind: Job
+metadata: { name: short, labels: { renewd.io/agent: once } }
+spec: { template: { spec: { restartPolicy: Never, containers: [{ name: c, image: i }] } } }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: strange }
+spec:
+  selector: { matchLabels: { app: strange } }
+  template: { metadata: { labels: { app: strange } }, spec: { containers: [{ name: c, image: i }] } }
+";
+
+#[test]
+fn labelled_workloads_of_every_kind_get_what_they_ask_for_and_keep_their_own() {
+    let test = "labelled_workloads_of_every_kind_get_what_they_ask_for_and_keep_their_own";
+    let Some(kubectl) = tool("kubectl") else { return skip(test, NO_TOOL) };
+    let kustomization = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": ["workloads.yaml"],
+        "components": ["../../deploy/kubernetes/sidecar", "../../deploy/kubernetes/once"],
+    });
+    let objects = rendered_here(&kubectl, &kustomization, WORKLOADS);
+    let pod = |name: &str| {
+        let found = objects.iter().find(|object| object["metadata"]["name"] == name);
+        pod_of(found.unwrap()).unwrap()
+    };
+    let first = |name: &str| {
+        let first = &pod(name)["initContainers"][0];
+        (first["name"].as_str(), first["restartPolicy"].as_str())
+    };
+    assert_eq!(first("database"), (Some("renewd"), Some("Always")));
+    assert_eq!(first("long"), (Some("renewd"), Some("Always")));
+    assert_eq!(first("short"), (Some("renewd-once"), None));
+    assert_eq!(first("strange"), (None, None));
+    let database = pod("database");
+    assert_eq!(database["initContainers"][1]["name"], "mine");
+    assert_eq!(database["securityContext"], json!({ "runAsNonRoot": true, "fsGroup": 65532 }));
+    let volumes = database["volumes"].as_array().unwrap();
+    assert!(
+        volumes.contains(&json!({ "name": "other", "emptyDir": {} })) && volumes.len() == 6,
+        "{volumes:?}"
+    );
 }

@@ -1,7 +1,7 @@
 //! Objects against the types of the Kubernetes API (the newest version that k8s-openapi knows), strictly: a field that the type
 //! does not have is found, because it does not come back.
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -21,6 +21,7 @@ fn of_one(object: &Value) -> Vec<String> {
     let text = |key: &str| object[key].as_str().unwrap_or_default();
     let found = match (text("apiVersion"), text("kind")) {
         ("apps/v1", "Deployment") => compare::<Deployment>(object),
+        ("apps/v1", "StatefulSet") => compare::<StatefulSet>(object),
         ("batch/v1", "Job") => compare::<Job>(object),
         ("batch/v1", "CronJob") => compare::<CronJob>(object),
         ("networking.k8s.io/v1", "NetworkPolicy") => compare::<NetworkPolicy>(object),
