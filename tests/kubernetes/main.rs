@@ -28,6 +28,7 @@ mod stage;
 #[path = "../e2e/support/mod.rs"]
 mod support;
 mod tls;
+#[expect(dead_code, reason = "the rest of it is for tests/deploy")]
 #[path = "../deploy/tools.rs"]
 mod tools;
 mod writes;
