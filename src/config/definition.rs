@@ -70,6 +70,9 @@ pub struct Credential {
     pub max_length: Option<usize>,
     /// It is the first refresh token (a seed): the stored, rotated one wins until this one changes.
     pub refresh_seed: bool,
+    /// Refresh tokens belong to its value, and access tokens do not: with another one the account logs in at once, and
+    /// the token that is there stays until that has succeeded.
+    pub owns_refresh: bool,
     /// For people.
     pub description: String,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod hosts;
+mod keys;
 mod verification;
 
 use super::plan::tests::plan;
@@ -32,6 +33,7 @@ pub(super) fn target(path: &str) -> TargetPlan {
 }
 
 /// An engine, both clocks, and what is out.
+#[derive(Clone)]
 struct Bench {
     engine: Engine,
     now: Now,

@@ -12,7 +12,7 @@ const LAST_GASP: Duration = Duration::from_secs(2);
 /// The longest that it stays open before a probe.
 pub(super) const LONGEST_OPEN: Duration = Duration::from_secs(60);
 /// A near or past expiry shortens it to this at the least ...
-const LEAST_OPEN: Duration = Duration::from_secs(5);
+pub(super) const LEAST_OPEN: Duration = Duration::from_secs(5);
 /// ... and to this for tokens that live a few seconds.
 const SHORTEST_OPEN: Duration = Duration::from_millis(250);
 
@@ -24,6 +24,8 @@ pub(super) struct Breaker {
     slow_probes: BTreeSet<AccountId>,
     /// When the host last answered while this was closed.
     last_answer: Option<BootInstant>,
+    /// When the host was found back.
+    back_at: Option<BootInstant>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,13 +69,15 @@ pub(super) enum Turn {
     Yields {
         round: u32,
     },
+    /// The host answers, for the first time since we know it.
+    Answers,
     /// The host answers again.
     Closes,
 }
 
 impl Breaker {
     pub(super) fn new() -> Self {
-        Self { state: State::closed(), slow_probes: BTreeSet::new(), last_answer: None }
+        Self { state: State::closed(), slow_probes: BTreeSet::new(), last_answer: None, back_at: None }
     }
 
     pub(super) fn door(&self, now: Now) -> Door {
@@ -110,11 +114,14 @@ impl Breaker {
         let alone = self.fails_alone(since);
         match sign {
             Sign::Answered => match std::mem::replace(&mut self.state, State::closed()) {
-                State::Closed { .. } => {
-                    self.last_answer = Some(now.boot);
-                    Turn::Nothing
+                State::Closed { .. } => match self.last_answer.replace(now.boot) {
+                    None => Turn::Answers,
+                    Some(_) => Turn::Nothing,
+                },
+                State::Open { .. } | State::Probing { .. } => {
+                    self.back_at = Some(now.boot);
+                    Turn::Closes
                 }
-                State::Open { .. } | State::Probing { .. } => Turn::Closes,
             },
             Sign::Fault => match &mut self.state {
                 State::Closed { failures, first, several } if !alone => {
@@ -143,6 +150,16 @@ impl Breaker {
                 Turn::Nothing
             }
         }
+    }
+
+    /// Whether it seems to be down: open, or being probed.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.state, State::Closed { .. })
+    }
+
+    /// Whether the host was found back while a request was out that had left at `left`: its failure is of before.
+    pub(super) fn was_away_at(&self, left: BootInstant) -> bool {
+        self.back_at.is_some_and(|back| back >= left) && !self.is_open()
     }
 
     /// Opens: for `5 s + U(0, 10 s)`, doubled each round, at most a minute, and at most `longest`.
@@ -228,10 +245,10 @@ mod tests {
     #[test]
     fn answers_of_any_other_kind_keep_it_closed() {
         let mut breaker = Breaker::new();
-        for _ in 0..5 {
+        for turn in [Turn::Answers, Turn::Nothing, Turn::Nothing, Turn::Nothing] {
             fault(&mut breaker, "a", 0, 0);
             fault(&mut breaker, "b", 0, 0);
-            assert_eq!(answer(&mut breaker, "b", 0), Turn::Nothing);
+            assert_eq!(answer(&mut breaker, "b", 0), turn);
         }
     }
 

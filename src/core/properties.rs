@@ -130,6 +130,7 @@ fn steps() -> impl Strategy<Value = Step> {
     let credential = prop_oneof![
         Just(CredentialChange::Secret),
         Just(CredentialChange::Seed),
+        Just(CredentialChange::Owner),
         (1..3_u128).prop_map(CredentialChange::Identity),
         Just(CredentialChange::Missing("no file".to_owned())),
     ];

@@ -56,6 +56,16 @@ impl Engine {
                 self.effects.push(Effect::DropRefresh { account: name.clone() });
                 self.forgive(name, now);
             }
+            CredentialChange::Owner => {
+                account.refresh = None;
+                match account.phase {
+                    Phase::Asking => account.again = true, // as it was; who runs us says so again where it succeeds
+                    _ => {
+                        account.rejected = 0;
+                        self.enqueue(name, now);
+                    }
+                }
+            }
             CredentialChange::Identity(identity) => {
                 if account.plan.identity.is_none() {
                     // It was missing, not another one: whether the stored token is ours was decided by the store.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::log;
 use super::metrics::{Counters, Recorder};
-use crate::core::{Effect, Event, TargetId};
+use crate::core::{Effect, Event, SetId, TargetId};
 use crate::domain::{AccountId, ErrorClass, Now};
 
 /// Sees everything, decides nothing.
@@ -17,6 +17,8 @@ pub struct Observer {
     unsaved: BTreeMap<AccountId, String>,
     /// Why the login at Vault cannot be renewed: said once.
     login_trouble: Option<String>,
+    /// What the hooks of each set are called, in the configuration's order.
+    hooks: BTreeMap<SetId, Vec<String>>,
     recorder: Recorder,
 }
 
@@ -50,6 +52,17 @@ impl Observer {
         self.recorder.counters()
     }
 
+    /// From now on the hooks have these names.
+    pub fn call_hooks(&mut self, hooks: BTreeMap<SetId, Vec<String>>) {
+        self.hooks = hooks;
+    }
+
+    /// The name of the set's hook at that place; empty where there is none.
+    #[must_use]
+    pub fn hook(&self, set: &SetId, place: usize) -> &str {
+        self.hooks.get(set).and_then(|names| names.get(place)).map_or("", String::as_str)
+    }
+
     /// Something has happened.
     pub fn event(&mut self, event: &Event, now: Now) {
         self.recorder.event(event, now);
@@ -60,7 +73,7 @@ impl Observer {
     pub fn effect(&mut self, effect: &Effect, now: Now) {
         self.recorder.effect(effect, now);
         match effect {
-            Effect::Say(note) => log::say(note),
+            Effect::Say(note) => log::say(note, |set, place| self.hook(set, place)),
             other => tracing::trace!(event = "effect", kind = ?other, "effect"),
         }
     }

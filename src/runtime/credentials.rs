@@ -20,6 +20,8 @@ pub(crate) struct Credentials {
     pub(crate) content: Fingerprint,
     /// The configured first refresh token and its fingerprint.
     pub(crate) seed: Option<(Secret, Fingerprint)>,
+    /// Of those that refresh tokens belong to.
+    pub(crate) owner: Option<Fingerprint>,
 }
 
 /// Why an account's secrets are not there.
@@ -40,6 +42,8 @@ pub(crate) struct Probe {
     pub(crate) content: Option<Fingerprint>,
     /// Of the configured first refresh token.
     pub(crate) seed: Option<Fingerprint>,
+    /// Of those that refresh tokens belong to; `None` where there are none, or one is not known.
+    pub(crate) owner: Option<Fingerprint>,
     /// The first source that is missing, in words.
     pub(crate) missing: Option<String>,
     /// Vault could not be asked: this says nothing of what stands there.
@@ -66,6 +70,7 @@ pub(crate) async fn resolve(
     Ok(Credentials {
         identity: identity(account, &values, store),
         content: content(&values, store),
+        owner: owner(account, &values, store),
         seed,
         values,
     })
@@ -107,6 +112,7 @@ pub(crate) async fn probe(account: &Account, store: &Store, vault: Option<&Keys>
         identity: identity_known.then(|| identity(account, &values, store)),
         content: whole.then(|| content(&values, store)),
         seed: seed.map(|(_, secret)| seed_fingerprint(store, secret)),
+        owner: owner(account, &values, store),
         missing,
         away,
     }
@@ -159,6 +165,17 @@ fn identity(account: &Account, values: &BTreeMap<String, Secret>, store: &Store)
         }
     }
     store.fingerprint(&parts)
+}
+
+/// Of the credentials that refresh tokens belong to, where there are such and all are known.
+fn owner(account: &Account, values: &BTreeMap<String, Secret>, store: &Store) -> Option<Fingerprint> {
+    let owners = account.provider.credentials.iter().filter(|credential| credential.owns_refresh);
+    let mut parts: Vec<&[u8]> = vec![b"owner"];
+    for credential in owners {
+        let secret = values.get(&credential.name)?;
+        parts.extend([credential.name.as_bytes(), secret.expose().as_bytes()]);
+    }
+    (parts.len() > 1).then(|| store.fingerprint(&parts))
 }
 
 fn content(values: &BTreeMap<String, Secret>, store: &Store) -> Fingerprint {

@@ -86,6 +86,11 @@ pub(crate) fn refresh_meta(record: &Record) -> Option<RefreshMeta> {
     record.refresh.as_ref().map(|slot| RefreshMeta { expires_at: slot.expires_at })
 }
 
+/// Whether the record's refresh token belongs to another key than `owner`.
+pub(crate) fn is_foreign(record: &Record, owner: Option<Fingerprint>) -> bool {
+    matches!((record.owner, owner), (Some(one), Some(other)) if one != other)
+}
+
 /// Whether the configuration gives a first refresh token.
 pub(crate) fn seeded(account: &Account) -> bool {
     account
@@ -130,7 +135,7 @@ async fn attempt(
     if let Some(meta) = rescued(shared, order).await? {
         return Ok((Kept::Current(meta), Remarks::default()));
     }
-    if verify::has_candidate(shared, order) {
+    if shared.store.latest(&order.account).is_some_and(|record| verify::has_candidate(&record)) {
         return Ok((Kept::Candidate, Remarks::default()));
     }
     let credentials = credentials::resolve(account, &shared.store, servers.keys.as_deref()).await;
@@ -139,6 +144,10 @@ async fn attempt(
         false => Refusal::Ours(missing.message),
     })?;
     let before = shared.store.latest(&order.account);
+    // Under another key a refresh token of the one before would go on for ever.
+    let foreign = before.as_ref().is_some_and(|record| is_foreign(record, credentials.owner));
+    let login = core::Issue { operation: Operation::Issue, ..order.clone() };
+    let order = if foreign && account.provider.issue.is_some() { &login } else { order };
     let spent = match order.operation {
         Operation::Refresh => Some(refresh_token(before.as_deref(), &credentials, &order.account)?),
         Operation::Issue => None,
@@ -245,7 +254,8 @@ async fn keep(
     let seed = seed.flatten().or_else(|| credentials.seed.as_ref().map(|(_, seed)| *seed));
     let slot =
         refresh_token.map(|token| RefreshSlot { token, issued_at: t0, expires_at: refresh_expires_at, seed });
-    let identity = credentials.identity;
+    let (identity, owner) = (credentials.identity, credentials.owner);
+    let logged_in = order.operation == Operation::Issue;
     let to_verify = account.verify.is_some() && admission == Admission::Promoted;
     let saved = shared.store.update(
         &order.account,
@@ -253,6 +263,9 @@ async fn keep(
         move |record| {
             if record.identity != identity {
                 return; // the account is another one by now: this token is nobody's
+            }
+            if logged_in && record.owner != owner {
+                (record.owner, record.refresh) = (owner, None);
             }
             if slot.is_some() {
                 record.refresh = slot;

@@ -8,7 +8,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use super::credentials::{self, Probe};
-use super::issue::{refresh_meta, seeded};
+use super::issue::{is_foreign, refresh_meta, seeded};
+use super::verify::has_candidate;
 use crate::config::model::{Account, Config};
 use crate::core::{AccountPlan, Plan, RefreshMeta, Restored, TemplatePlan};
 use crate::domain::AccountId;
@@ -121,7 +122,8 @@ fn recall(
         return Restored { generation, refresh: seed, ..Restored::default() };
     }
     let reseeded = reseeded(&record, probe);
-    let refresh = if reseeded { None } else { refresh_meta(&record) };
+    let foreign = is_foreign(&record, probe.owner);
+    let refresh = if reseeded || foreign { None } else { refresh_meta(&record) };
     // A changed credential is tried at once: the backoff belonged to the old one.
     let mended =
         reseeded || matches!((&probe.content, &record.credentials), (Some(now), Some(then)) if now != then);
@@ -140,6 +142,7 @@ fn recall(
         last_request,
         error,
         unverified: record.unverified.clone(),
+        untried: has_candidate(&record),
     }
 }
 

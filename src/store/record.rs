@@ -14,6 +14,8 @@ pub struct Record {
     pub identity: Fingerprint,
     /// Of the credentials as they were last used; tells a change made while the agent was down.
     pub credentials: Option<Fingerprint>,
+    /// Of the credentials of the last login that brought tokens, where refresh tokens belong to them.
+    pub owner: Option<Fingerprint>,
     /// Where the account stands in its retries.
     pub schedule: Schedule,
     /// The refresh token that the next refresh will use.
@@ -101,6 +103,7 @@ impl Record {
             provider,
             identity,
             credentials: None,
+            owner: None,
             schedule: Schedule::default(),
             refresh: None,
             candidate: None,

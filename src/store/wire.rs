@@ -93,6 +93,8 @@ struct StoredRecord<'a> {
     #[serde(default)]
     credentials: Option<Fingerprint>,
     #[serde(default)]
+    owner: Option<Fingerprint>,
+    #[serde(default)]
     schedule: Cow<'a, Schedule>,
     #[serde(default)]
     refresh: Option<StoredRefresh<'a>>,
@@ -140,6 +142,7 @@ impl<'a> StoredRecord<'a> {
             provider: record.provider.as_str().into(),
             identity: record.identity,
             credentials: record.credentials,
+            owner: record.owner,
             schedule: Cow::Borrowed(&record.schedule),
             refresh: record.refresh.as_ref().map(|slot| StoredRefresh {
                 token: slot.token.expose().into(),
@@ -166,6 +169,7 @@ impl<'a> StoredRecord<'a> {
             provider: self.provider.into_owned(),
             identity: self.identity,
             credentials: self.credentials,
+            owner: self.owner,
             schedule: self.schedule.into_owned(),
             refresh: self.refresh.map(|slot| RefreshSlot {
                 token: Secret::new(slot.token.into_owned()),

@@ -86,7 +86,7 @@ fn every_definition_parses_cites_its_source_and_takes_the_contracts_credentials(
             definition.credentials.iter().map(|credential| credential.name.as_str()).collect();
         assert_eq!(names, credentials, "{name}");
         assert!(
-            definition.credentials.iter().any(|credential| credential.identity),
+            definition.credentials.iter().any(|credential| credential.identity || credential.owns_refresh),
             "{name}: whose token is it?"
         );
         assert!(!definition.docs.is_empty(), "{name}");

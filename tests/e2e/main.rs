@@ -24,6 +24,7 @@ mod drift;
 mod exec;
 mod faults;
 mod hooks;
+mod keys;
 mod limits;
 mod listen;
 mod machine;

@@ -67,11 +67,14 @@ impl Running {
             makeup.identity.contains_key(part)
                 && before.is_some_and(|before| before.identity.contains_key(part))
         });
-        let identifies = |part: &&String| {
-            let name = part.strip_prefix("credentials.").unwrap_or_default();
-            new.provider.credential(name).is_some_and(|known| known.identity)
-        };
-        let doubtful = parts.iter().find(identifies).map(|part| format!("; ask anew if {part} is another"));
+        let doubtful = parts.iter().find_map(|part| {
+            let known = new.provider.credential(part.strip_prefix("credentials.")?)?;
+            match (known.identity, known.owns_refresh) {
+                (true, _) => Some(format!("; ask anew if {part} is another")),
+                (_, true) => Some(format!("; log in at once if {part} is another")),
+                _ => None,
+            }
+        });
         let another = old.provider != new.provider.name;
         if another {
             // What another provider brings along goes without saying.

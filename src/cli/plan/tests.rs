@@ -117,6 +117,16 @@ fn a_reload_says_what_it_changes_of_each_account_and_of_each_sink() {
 }
 
 #[test]
+fn a_key_that_owns_the_refresh_token_logs_in_anew_and_keeps_its_token_until_then() {
+    let after = config("accounts: { a: { provider: portone, credentials: { apiSecret: b } } }\n");
+    let before = config(&format!("accounts: {{ a: {{ {PORTONE} }} }}\n"));
+    insta::assert_snapshot!(told(&agent(&before), &after), @r"
+    ~ a  portone  api.portone.io:443  keep its token; change credentials.apiSecret; log in at once if credentials.apiSecret is another
+    1 account: 0 asked at once, 0 kept, 1 changed
+    ");
+}
+
+#[test]
 fn an_identity_that_comes_from_elsewhere_now_may_be_another() {
     let of = |password: &str, account: &str| {
         config(&format!(

@@ -44,6 +44,14 @@ pub(crate) fn definition(
             .error(fields.place_of("refresh"), "`refresh` without `issue` needs a first refresh token")
             .hint("mark the credential that holds it with `refresh_seed: true`");
     }
+    if let Some(owner) = credentials.iter().find(|one| one.owns_refresh)
+        && !(fields.has("issue") && fields.has("refresh"))
+    {
+        let message = format!("`{}` owns no refresh token here", owner.name);
+        report
+            .error(fields.place_of("credentials"), message)
+            .hint("`owns_refresh` is for a provider with `issue` and `refresh`");
+    }
     let refresh_token = fields.section(report, "refresh_token", &REFRESH_TOKEN);
     let (single_use, refresh_life) = match &refresh_token {
         Some(own) => (own.boolean(report, "single_use"), own.duration(report, "life")),
@@ -134,6 +142,7 @@ fn credential(report: &mut Report, entry: &Entry<'_>) -> Option<Credential> {
         optional: fields.boolean(report, "optional").unwrap_or(false),
         max_length: fields.count(report, "max_length").and_then(|most| usize::try_from(most).ok()),
         refresh_seed: fields.boolean(report, "refresh_seed").unwrap_or(false),
+        owns_refresh: fields.boolean(report, "owns_refresh").unwrap_or(false),
         description: fields.parsed(report, "description", scalar::printable(LINE)).unwrap_or_default(),
     };
     named.then_some(credential)

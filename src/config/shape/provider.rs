@@ -116,6 +116,12 @@ pub(crate) static CREDENTIAL: Shape = Shape {
             "`false`",
             "It is the first refresh token: the stored, rotated one wins until this one changes.",
         ),
+        field(
+            "owns_refresh",
+            Kind::Scalar(&BOOL),
+            "`false`",
+            "Refresh tokens belong to its value: with another one the account logs in at once, and keeps its token until then.",
+        ),
         field("description", Kind::Scalar(&TEXT), "", "For people."),
     ],
 };

@@ -38,7 +38,11 @@ pub(super) async fn intend(
     credentials: &Credentials,
     refresh: Option<Fingerprint>,
 ) -> Result<(Intent, bool), Refusal> {
-    let open = shared.store.latest(&order.account).and_then(|record| record.intent.clone());
+    let before = shared.store.latest(&order.account);
+    let open = before.as_ref().and_then(|record| record.intent.clone());
+    // The stored reply to a login with other credentials is theirs.
+    let ours = before.is_some_and(|record| record.credentials == Some(credentials.content));
+    let open = open.filter(|intent| ours || intent.operation == IntentKind::Refresh);
     let operation = match order.operation {
         Operation::Issue => IntentKind::Issue,
         Operation::Refresh => IntentKind::Refresh,

@@ -23,7 +23,7 @@ providers:
 6:24: `http` would send secrets in the clear (use `https`; `http` is for this machine only: 127.0.0.0/8, [::1] and localhost)
 7:26: not one of `environments` (there are none)
 8:36: expected `true` or `false`
-8:46: expected a mapping, found nothing (the keys of a credential are `identity`, `optional`, `max_length`, `refresh_seed` and `description`)
+8:46: expected a mapping, found nothing (the keys of a credential are `identity`, `optional`, `max_length`, `refresh_seed`, `owns_refresh` and `description`)
 9:31: expected a path such as `/v1/token` (a whole URL is given as `url`)
 9:55: expected a JSON pointer such as `/data/token` (it begins with `/`)
 9:66: `expiry` is an empty list
@@ -103,6 +103,15 @@ providers: { y: { life: 1h, refresh: { request: { path: /x }, response: { token:
 ",
         r"
 2:38: `refresh` without `issue` needs a first refresh token (mark the credential that holds it with `refresh_seed: true`)
+",
+    ),
+    (
+        "a key that owns no refresh token",
+        r"accounts: {}
+providers: { y: { credentials: { k: { owns_refresh: true } }, issue: { request: { path: /x }, response: { token: /t, expiry: [ fixed: 1h ] } } } }
+",
+        r"
+2:32: `k` owns no refresh token here (`owns_refresh` is for a provider with `issue` and `refresh`)
 ",
     ),
 ];
