@@ -107,7 +107,7 @@ pub(crate) fn given(objects: &[Value]) -> Rights {
     given
 }
 
-/// What `sent` says and `kept` does not.
+/// What `sent` says and `kept` does not. A server may add to it, also at the end of a list.
 pub(crate) fn lost(path: &str, sent: &Value, kept: &Value) -> Vec<String> {
     match (sent, kept) {
         (Value::Object(sent), Value::Object(kept)) => {
@@ -121,7 +121,7 @@ pub(crate) fn lost(path: &str, sent: &Value, kept: &Value) -> Vec<String> {
             };
             sent.iter().flat_map(inner).collect()
         }
-        (Value::Array(sent), Value::Array(kept)) if sent.len() == kept.len() => {
+        (Value::Array(sent), Value::Array(kept)) if sent.len() <= kept.len() => {
             let pairs = sent.iter().zip(kept).enumerate();
             pairs.flat_map(|(index, (sent, kept))| lost(&format!("{path}[{index}]"), sent, kept)).collect()
         }
