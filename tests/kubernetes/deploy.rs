@@ -91,7 +91,7 @@ async fn the_server_takes_every_object_and_keeps_every_field_of_it() {
     // The room's own namespace has a Role already.
     let namespace = format!("{}-deploy", room.namespace);
     room.make_namespace(&namespace).await;
-    for name in ["renewd", "tokens", "default"] {
+    for name in ["renewd", "tokens", "tokens-renewd", "default"] {
         let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
         create(&room, &namespace, account, "").await;
     }
