@@ -297,7 +297,8 @@ fn unreachable_failure(socket: &Path, why: &Silence, globals: &Globals) -> Failu
                 .to_owned()
         }
         Silence::NoSocket => format!(
-            "an agent that runs with it makes its socket there again within 5 s once that is moved away; else {start}"
+            "an agent that runs with it makes its socket there again within 5 s once that is moved away; else {}",
+            socket::way_in(globals)
         ),
         Silence::Mute => "look at its log: `journalctl -u renewd`".to_owned(),
     };
