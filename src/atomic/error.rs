@@ -176,7 +176,8 @@ fn hint(operation: Operation, errno: Errno) -> Option<&'static str> {
         Errno::NOSPC => "no space left on the file system; the old content stays until there is",
         Errno::DQUOT => "the disk quota is used up; the old content stays until it is not",
         Errno::PERM if operation == Operation::SetOwner => {
-            "only root (CAP_CHOWN) gives files away; a group must be one of the agent's own (SupplementaryGroups=)"
+            "only root (CAP_CHOWN) gives files away; a group must be one of the agent's own (SupplementaryGroups=); \
+             a sandbox must allow it (SystemCallFilter=@chown)"
         }
         Errno::PERM if operation == Operation::SetMode => {
             "only the file's owner sets its mode; let `mode:` say what the file already has"

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::rand::SecureRandom;
 use rustix::fs::{
-    AtFlags, FallocateFlags, FlockOperation, Gid, Mode, OFlags, Uid, fallocate, fchmod, fchown, flock, fsync,
-    ftruncate, openat, renameat, unlinkat,
+    AtFlags, FallocateFlags, FlockOperation, Gid, Mode, OFlags, Uid, fallocate, fchmod, fchown, flock, fstat,
+    fsync, ftruncate, openat, renameat, unlinkat,
 };
 use rustix::io::{Errno, pwrite, retry_on_intr};
 
-use super::{Error, Folder, Found, Kind, Operation, TEMPORARY_PREFIX};
+use super::{Error, Folder, Found, Kind, Linked, Operation, TEMPORARY_PREFIX};
 
 /// How a written file is to look, whatever the umask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +50,35 @@ impl Folder {
         attributes: Attributes,
         sync: SyncLevel,
     ) -> Result<(), Error> {
-        let path = self.path().join(name);
         self.file_or_nothing(name)?;
+        self.put_over(name, content, attributes, sync)
+    }
+
+    /// As [`Folder::replace`], but also over a link, which is not followed: it is gone, and what it named stays as it was.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn replace_link(
+        &self,
+        name: &OsStr,
+        content: &[u8],
+        attributes: Attributes,
+        sync: SyncLevel,
+    ) -> Result<(), Error> {
+        match self.linked(name)? {
+            Linked::To(_) => self.put_over(name, content, attributes, sync),
+            Linked::Nothing | Linked::Other(_) => self.replace(name, content, attributes, sync),
+        }
+    }
+
+    fn put_over(
+        &self,
+        name: &OsStr,
+        content: &[u8],
+        attributes: Attributes,
+        sync: SyncLevel,
+    ) -> Result<(), Error> {
+        let path = self.path().join(name);
         let temporary = Temporary::create(self, name, &path)?;
         write_all(&temporary.file, content, &path)?;
         set_attributes(&temporary.file, attributes, None, &path)?;
@@ -210,14 +237,17 @@ fn set_attributes(
 ) -> Result<(), Error> {
     let Attributes { mode, uid, gid } = attributes;
     let owner = |errno| Error::system(Operation::SetOwner, path, errno);
-    if let Some(gid) = gid.filter(|gid| found.is_none_or(|found| found.gid != *gid)) {
+    // Asked for only where it changes something: a sandbox may forbid the call itself, and a set-group-id folder has
+    // given its group already.
+    let stat = if uid.is_some() || gid.is_some() { Some(fstat(&file).map_err(owner)?) } else { None };
+    if let Some(gid) = gid.filter(|gid| stat.is_some_and(|stat| stat.st_gid != *gid)) {
         fchown(&file, None, Some(Gid::from_raw(gid))).map_err(owner)?;
     }
     if found.is_none_or(|found| found.mode != mode) {
         fchmod(&file, Mode::from_raw_mode(mode))
             .map_err(|errno| Error::system(Operation::SetMode, path, errno))?;
     }
-    if let Some(uid) = uid.filter(|uid| found.is_none_or(|found| found.uid != *uid)) {
+    if let Some(uid) = uid.filter(|uid| stat.is_some_and(|stat| stat.st_uid != *uid)) {
         fchown(&file, Some(Uid::from_raw(uid)), None).map_err(owner)?;
     }
     Ok(())

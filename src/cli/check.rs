@@ -98,9 +98,9 @@ struct Read {
 
 /// Reads every secret from its source; commands run once, however many accounts name them.
 async fn read(secrets: Vec<PlacedSecret>) -> Read {
-    let mut read = Read::default();
+    let mut read = Read { warnings: super::exposed::warnings(&secrets), ..Read::default() };
     let mut commands: Vec<(SecretSource, Result<Secret, SecretError>)> = Vec::new();
-    for PlacedSecret { place, source, longest } in secrets {
+    for PlacedSecret { place, source, longest, .. } in secrets {
         // Needs a login: `--online` tries it.
         if matches!(source, SecretSource::Vault(_)) {
             continue;

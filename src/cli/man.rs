@@ -68,7 +68,13 @@ fn page() -> io::Result<String> {
     page = page.replace(".SH EXTRA", ".SH EXAMPLES");
     page.push_str(".SH COMMANDS\n");
     for subcommand in command.get_subcommands() {
-        page += &part(subcommand)?;
+        if subcommand.has_subcommands() {
+            for nested in subcommand.get_subcommands() {
+                page += &part(nested)?;
+            }
+        } else {
+            page += &part(subcommand)?;
+        }
     }
     page.push_str(TAIL);
     Ok(page)

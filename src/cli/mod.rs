@@ -8,7 +8,9 @@ mod demo;
 mod duration;
 mod exec;
 mod exit;
+mod exposed;
 mod init;
+mod install;
 mod interrupt;
 mod man;
 mod online;
@@ -35,7 +37,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
-use self::args::{Cli, Command};
+use self::args::{Cli, Command, Installation};
 pub use self::exit::Exit;
 pub use self::report::Failure;
 
@@ -70,6 +72,7 @@ fn dispatch(Cli { globals, command }: Cli) -> Result<Exit, Failure> {
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Providers(args) => providers::providers(&args),
         Command::Init(args) => init::init(&args),
+        Command::Install(Installation::Systemd(args)) => install::systemd(&args),
         Command::Schema => schema::schema(),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => man::man(&args),

@@ -31,7 +31,7 @@ pub(super) struct Set {
     /// Targets that had failed when the mark was published.
     pub(super) owing: BTreeSet<TargetId>,
     /// One of those has been written since: the hooks are to know.
-    late: bool,
+    pub(super) late: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

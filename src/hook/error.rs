@@ -157,7 +157,8 @@ impl PidFileTrouble {
             }
             Self::WorldWritable => "anyone could name another process there: `chmod o-w`",
             Self::Foreign(_) => {
-                "it must be owned by root, by the agent's user or by the user of the process that it names"
+                "it must be owned by root, by the agent's user or by the user of the process that it names \
+                 (which a sandbox must not hide: ProtectProc=default)"
             }
             Self::NotANumber => "its first line must be a process id",
             _ => return None,

@@ -102,12 +102,21 @@ impl Observer {
     }
 
     /// What had been delivered was not there any more as it was, and is again.
-    pub fn mended(&mut self, target: &TargetId) {
-        tracing::warn!(
-            event = "sink_mended",
-            sink = %target,
-            "was removed or changed by someone else, and is written again"
-        );
+    ///
+    /// Where a link had been put in the place of the delivered file (`displaced`), what that names was not touched.
+    pub fn mended(&mut self, target: &TargetId, displaced: bool) {
+        match displaced {
+            true => tracing::warn!(
+                event = "sink_mended",
+                sink = %target,
+                "a symbolic link was put in its place by someone else: it was not followed, and the file stands there again"
+            ),
+            false => tracing::warn!(
+                event = "sink_mended",
+                sink = %target,
+                "was removed or changed by someone else, and is written again"
+            ),
+        }
     }
 
     /// A hook of that kind has run, or failed.

@@ -26,6 +26,9 @@ pub struct Status {
     /// Where the agent should be reached and is not; empty where all is well.
     #[serde(default)]
     pub listeners: Vec<ListenerStatus>,
+    /// The state directory, where it was lost and cannot be made anew: nothing is saved; `None` where all is well.
+    #[serde(default)]
+    pub state_dir: Option<ListenerStatus>,
 }
 
 /// The configuration that the agent runs.
@@ -167,10 +170,10 @@ pub enum ServerState {
     Away,
 }
 
-/// A place of the agent's own where it should listen and cannot.
+/// A place of the agent's own that it should have and cannot: where it listens, or keeps its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerStatus {
-    /// `agent.listen` or `agent.socket`.
+    /// `agent.listen`, `agent.socket` or `agent.state_dir`.
     pub name: String,
     /// The address or path that is wanted.
     pub address: String,

@@ -37,6 +37,7 @@ use crate::config::model::{Calendar, Config};
 use crate::core::{Effect, Ending, Engine, Event, TargetId};
 use crate::domain::{AccountId, BootInstant, Timestamp};
 use crate::observe::Observer;
+use crate::store::Seen;
 
 /// Deadlines are looked at least this often: monotonic time stops in suspend, and the wall clock may jump.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
@@ -81,8 +82,12 @@ pub(crate) struct Agent {
     looked_for_dirt: BootInstant,
     pub(super) observer: Observer,
     revisions: watch::Sender<u64>,
+    /// Something has happened since those who wait were told: a mere question is no news.
+    news: bool,
     pub(super) heartbeat: Heartbeat,
     pub(super) doors: Doors,
+    /// The state directory's; it is shut while that is lost.
+    pub(super) home: Doors,
 }
 
 /// What a task brings back.
@@ -151,8 +156,10 @@ impl Agent {
             looked_for_dirt: boot,
             observer,
             revisions,
+            news: true,
             heartbeat: Heartbeat::new(boot),
             doors: Doors::default(),
+            home: Doors::default(),
         }
     }
 
@@ -192,7 +199,9 @@ impl Agent {
         if let Some(folders) = self.drift.new_folders(now) {
             self.lookout.set(folders);
         }
-        self.revisions.send_modify(|revision| *revision += 1);
+        if std::mem::take(&mut self.news) {
+            self.revisions.send_modify(|revision| *revision += 1);
+        }
         self.heartbeat.beat(now);
         taken
     }
@@ -211,9 +220,24 @@ impl Agent {
             let _ = self.turn(inbox, None).await;
         }
         let store = self.shared.store.clone();
-        let flush = tokio::task::spawn_blocking(move || store.flush_dirty());
-        for error in flush.await.ok().and_then(Result::err).into_iter().flatten() {
-            tracing::error!(event = "state_not_durable", %error, "state could not be made durable before the end");
+        let flush = tokio::task::spawn_blocking(move || {
+            let lost = match store.look() {
+                Seen::Lost(lost) => Some(lost),
+                Seen::InPlace | Seen::Anew { .. } => None,
+            };
+            (lost, store.flush_dirty().err().unwrap_or_default())
+        });
+        let (lost, unsaved) = flush.await.unwrap_or_default();
+        if let Some(error) = lost {
+            tracing::error!(event = "state_not_durable", %error, "nothing of the state is where the next start looks for it");
+        }
+        for error in unsaved {
+            let error = error.worded();
+            tracing::error!(
+                event = "state_not_durable",
+                error,
+                "state could not be made durable before the end"
+            );
         }
         in_time
     }
@@ -242,7 +266,10 @@ impl Agent {
     pub(super) fn apply(&mut self, event: Event) {
         let now = clock::now();
         self.observer.event(&event, now);
-        for effect in self.engine.handle(event, now) {
+        let ticks = matches!(event, Event::Tick);
+        let effects = self.engine.handle(event, now);
+        self.news |= !ticks || !effects.is_empty();
+        for effect in effects {
             self.observer.effect(&effect, now);
             self.begin_effect(effect);
         }

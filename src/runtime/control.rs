@@ -94,7 +94,9 @@ pub(crate) fn bind(socket: &Socket) -> Result<Bound, SocketError> {
     }
     let group = group(socket)?;
     let listener = UnixListener::bind(path).map_err(|error| failed("listen on", &error))?;
-    if let Some(gid) = group {
+    let given = std::fs::metadata(path).map_err(|error| failed("look at", &error))?.gid();
+    // A set-group-id folder has given it already, and a sandbox may forbid the call itself.
+    if let Some(gid) = group.filter(|gid| *gid != given) {
         std::os::unix::fs::chown(path, None, Some(gid)).map_err(|error| failed("give a group to", &error))?;
     }
     let mode = std::fs::Permissions::from_mode(socket.mode);

@@ -11,6 +11,7 @@ mod doors;
 mod drift;
 mod folders;
 mod handle;
+mod home;
 mod issue;
 mod keys;
 mod listen;

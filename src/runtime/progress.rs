@@ -65,7 +65,9 @@ impl Progress {
         }
         self.looked = Some(now.boot);
         self.look(agent, now);
-        (!self.ready || self.reloading).then_some(pause)
+        let wanted = (!self.ready || self.reloading).then_some(pause);
+        // The watchdog may be shorter than the loop's longest sleep.
+        wanted.or_else(|| sd_notify::watchdog_enabled().map(|patience| patience / 2))
     }
 
     fn look(&mut self, agent: &Agent, now: Now) {

@@ -24,6 +24,7 @@ pub(crate) fn status(agent: &Agent, now: Now) -> Status {
         templates: agent.engine.templates(now).map(|view| template(agent, view)).collect(),
         servers: agent.engine.servers(now).map(server).collect(),
         listeners: agent.doors.shut().collect(),
+        state_dir: agent.home.shut().next(),
     }
 }
 

@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod checking;
+mod installing;
 mod stub;
 mod talking;
+mod units;
 
 use std::io::Write;
 use std::path::Path;
@@ -63,7 +65,7 @@ fn help_and_version_are_data() {
     assert_eq!((exit, stdout.as_str(), stderr.as_str()), (0, version, ""));
     let (exit, help, _) = run(&["--help"]);
     assert_eq!(exit, 0);
-    let commands = "run once check plan status renew token wait providers init schema demo simulator simulate \
+    let commands = "run once check plan status renew token wait providers init install schema demo simulator simulate \
                     completions man";
     for command in commands.split(' ') {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command}");

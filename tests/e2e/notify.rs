@@ -80,6 +80,21 @@ fn ready_does_not_wait_for_what_fails() {
 }
 
 #[test]
+fn an_idle_agent_answers_a_watchdog_that_is_shorter_than_its_sleep() {
+    let world = World::living(secs(600));
+    world.write(&world.one(ANY));
+    let mut manager = Manager::at(&world.path("notify"));
+    let path = world.path("notify").to_str().unwrap().to_owned();
+    let agent = world.run().env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", "4000000").start();
+    manager.hears("READY=1", secs(10));
+    for _ in 0..3 {
+        manager.forget();
+        manager.hears("WATCHDOG=1", secs(4));
+    }
+    agent.stop();
+}
+
+#[test]
 fn a_refused_configuration_stands_in_the_sentence_with_its_place_and_leaves_it_again() {
     let world = World::living(secs(600));
     let config = world.one(ANY);

@@ -106,6 +106,17 @@ Examples:
   renewd init --provider bizppurio > renewd.yaml
   renewd init --provider portone --output /etc/renewd/renewd.yaml";
 
+pub(super) const INSTALL_SYSTEMD: &str = "\
+Shows each file first, with --dry-run all of its text. One that is there and differs is shown as a
+difference, and nothing at all is written then, unless with --force, which keeps the former as
+FILE.old. A configuration that is there is never touched. Lines of your own belong into drop-ins
+(`systemctl edit renewd`), which it leaves alone.
+
+Examples:
+  renewd install systemd --dry-run
+  sudo renewd install systemd
+  renewd install systemd --root ./image --program /usr/bin/renewd";
+
 pub(super) const SCHEMA: &str = "\
 For editors that complete and check YAML (yaml-language-server):
   renewd schema > renewd.schema.json

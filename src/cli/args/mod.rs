@@ -1,6 +1,7 @@
 //! The command line's words. Their names are part of the contract.
 
 mod help;
+mod install;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::OsStringValueParser, builder::TypedValueParser};
 
+pub(super) use self::install::{InstallSystemdArgs, Installation};
 use super::duration::parse_duration;
 use super::exec::{OnChange, Variable};
 use crate::config::model::LogLevel;
@@ -97,6 +99,9 @@ pub(super) enum Command {
     /// Print a commented configuration to start from
     #[command(after_help = help::INIT)]
     Init(InitArgs),
+    /// Install what a service manager needs
+    #[command(subcommand, disable_help_subcommand = true, arg_required_else_help = true)]
+    Install(Installation),
     /// Print the JSON Schema of the configuration
     #[command(after_help = help::SCHEMA)]
     Schema,

@@ -58,7 +58,8 @@ pub(in crate::cli) fn status_of(accounts: Vec<AccountStatus>) -> Status {
         error: None,
     };
     let (templates, servers, listeners) = (Vec::new(), Vec::new(), Vec::new());
-    Status { version: "0.1.0".to_owned(), now: at(0), config, accounts, templates, servers, listeners }
+    let version = "0.1.0".to_owned();
+    Status { version, now: at(0), config, accounts, templates, servers, listeners, state_dir: None }
 }
 
 pub(super) fn mixed() -> Status {

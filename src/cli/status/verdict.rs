@@ -6,7 +6,7 @@ use crate::domain::{Awaited, ErrorInfo, Timestamp};
 use crate::observe::status::{AccountState, AccountStatus, HookStatus, SinkState, SinkStatus, Status};
 
 /// Why not all is well; empty when it is: every account fresh, every sink and template written, no hook failing, the
-/// configuration running as it is in the file, and the agent listening where that says.
+/// configuration running as it is in the file, the agent listening where that says and able to save its state.
 pub(crate) fn complaints(status: &Status) -> Vec<String> {
     let config = status.config.error.iter().map(|error| config_complaint(error));
     let accounts =
@@ -18,7 +18,7 @@ pub(crate) fn complaints(status: &Status) -> Vec<String> {
     let hooks = status.templates.iter().flat_map(|template| {
         hook_complaints(&sanitise(&template.path.to_string_lossy()), &template.hooks, status.now)
     });
-    let listeners = status.listeners.iter().map(|listener| {
+    let listeners = status.state_dir.iter().chain(&status.listeners).map(|listener| {
         format!("{}: {}", words::listener(listener, status.now), sanitise(&listener.reason()))
     });
     let served = accounts.chain(template_complaints(status)).chain(hooks).chain(servers);

@@ -281,6 +281,7 @@ fn status(accounts: Vec<AccountStatus>) -> Status {
         templates: Vec::new(),
         servers: Vec::new(),
         listeners: Vec::new(),
+        state_dir: None,
     }
 }
 

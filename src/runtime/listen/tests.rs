@@ -268,7 +268,9 @@ async fn pretend(mut requests: mpsc::Receiver<Request>) {
                 let config = ConfigStatus { path: "/c".into(), generation: 1, loaded_at: at, error: None };
                 let (accounts, templates, servers) = (Vec::new(), Vec::new(), Vec::new());
                 let (version, listeners) = ("1".to_owned(), Vec::new());
-                let status = Status { version, now: at, config, accounts, templates, servers, listeners };
+                let state_dir = None;
+                let status =
+                    Status { version, now: at, config, accounts, templates, servers, listeners, state_dir };
                 drop(reply.send(Scrape { status, counters: Arc::default() }));
             }
             Request::Peek(_, reply) => drop(reply.send(None)),
