@@ -13,5 +13,5 @@ pub use class::{ErrorClass, ErrorInfo};
 pub use generation::Generation;
 pub use secret::Secret;
 pub use state::{AccountState, Awaited, HookState, Lack, SinkState, Waiting, WaitsFor};
-pub use time::{BootInstant, Deadline, Now, Timestamp, human_duration};
+pub use time::{BootInstant, Deadline, Now, Timestamp, human_duration, span};
 pub use token::{Token, TokenDocument, TokenMeta};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::history::History;
 use super::log;
 use super::metrics::{Counters, Recorder};
 use crate::core::{Effect, Event, TargetId};
@@ -18,6 +19,8 @@ pub struct Observer {
     /// Why the login at Vault cannot be renewed: said once.
     login_trouble: Option<String>,
     recorder: Recorder,
+    /// Copied only where it changes while someone looks at it.
+    history: Arc<History>,
 }
 
 /// A finished request to a provider.
@@ -50,15 +53,27 @@ impl Observer {
         self.recorder.counters()
     }
 
+    /// What has happened to each account of late.
+    #[must_use]
+    pub fn history(&self) -> Arc<History> {
+        Arc::clone(&self.history)
+    }
+
     /// Something has happened.
     pub fn event(&mut self, event: &Event, now: Now) {
         self.recorder.event(event, now);
+        if matches!(event, Event::Configured { .. }) {
+            Arc::make_mut(&mut self.history).event(event, now);
+        }
         tracing::trace!(event = "event", kind = ?event, "event");
     }
 
     /// Something is to be done.
     pub fn effect(&mut self, effect: &Effect, now: Now) {
         self.recorder.effect(effect, now);
+        if History::concerns(effect) {
+            Arc::make_mut(&mut self.history).effect(effect, now);
+        }
         match effect {
             Effect::Say(note) => log::say(note),
             other => tracing::trace!(event = "effect", kind = ?other, "effect"),

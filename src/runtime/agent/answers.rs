@@ -11,6 +11,7 @@ use crate::core::{Event, TemplateView};
 use crate::domain::{AccountId, Generation, Now, SinkState, TokenDocument};
 use crate::observe::health::Readiness;
 use crate::observe::metrics::Scrape;
+use crate::page::Page;
 
 impl Agent {
     /// Whether no renewal or delivery is under way.
@@ -130,6 +131,10 @@ impl Agent {
             Request::Scrape(reply) => {
                 let (status, counters) = (report::status(self, now), self.observer.counters());
                 let _ = reply.send(Scrape { status, counters });
+            }
+            Request::Page(reply) => {
+                let (status, history) = (report::status(self, now), self.observer.history());
+                let _ = reply.send(Page { status, history });
             }
         }
     }
