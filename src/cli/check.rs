@@ -20,8 +20,8 @@ use crate::sink::owner;
 /// Tells everything that is wrong or doubtful on standard error, or `ok` on standard output. What is wrong with the
 /// configuration and what is wrong with its secrets is told at once.
 pub(super) async fn check(args: CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
-    let loaded = settings::load(globals);
-    let read = read(settings::secrets(globals)).await;
+    let (loaded, named) = settings::load_with_secrets(globals);
+    let read = read(named).await;
     if let Ok(loaded) = &loaded {
         report::warnings(&loaded.warnings);
     }
@@ -338,7 +338,8 @@ mod tests {
         use std::io::Write;
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        let named = crate::config::secrets(file.path(), &|_| None, crate::provider::catalog::texts());
+        let texts = crate::provider::catalog::texts();
+        let (_, named) = crate::config::load_with_secrets(file.path(), &|_| None, texts, &|_| None);
         let read = read(named).await;
         crate::config::Problems([read.errors, read.warnings].concat()).to_string()
     }

@@ -15,7 +15,7 @@ use super::report::Failure;
 use super::screen::{Line, Look, Tone, pad, sanitise, width};
 use super::status::{relative, span, waits};
 use super::suggest::unknown_account;
-use crate::domain::{AccountId, ErrorInfo, Timestamp, Waiting};
+use crate::domain::{AccountId, ErrorInfo, Timestamp, Waiting, WaitsFor};
 use crate::observe::status::Status;
 
 /// The agent paces requests itself; this only bounds our connections.
@@ -100,6 +100,9 @@ impl Delays {
             let (Some(waiting), Some(said)) = (&account.waiting, self.0.get_mut(&account.name)) else {
                 continue;
             };
+            if waiting.what == WaitsFor::Backoff {
+                continue; // it has just failed, which its outcome says
+            }
             let known = said.as_ref().is_some_and(|said| {
                 said.what == waiting.what && (said.until == waiting.until || waiting.until.is_none())
             });
@@ -227,7 +230,6 @@ fn whole(at: Timestamp) -> Timestamp {
 mod tests {
     use super::*;
     use crate::cli::status::tests::{account, status_of};
-    use crate::domain::WaitsFor;
 
     #[test]
     fn waiting_is_said_once_for_all_that_wait_for_the_same_and_again_when_it_takes_longer() {
@@ -265,6 +267,8 @@ mod tests {
         assert_eq!(names(delays.news(&later)), ["b: Host"], "a's host is being tried");
         let longer = status([waiting(host, Some(30)), waiting(host, Some(30)), None, None]);
         assert_eq!(names(delays.news(&longer)), ["a: Host"]);
+        let failed = status([waiting(WaitsFor::Backoff, Some(60)), None, None, None]);
+        assert!(delays.news(&failed).is_empty(), "its outcome says it");
     }
 
     #[test]

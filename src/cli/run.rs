@@ -1,5 +1,8 @@
 //! `renewd run` and `renewd once`: the agent itself.
 
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,18 +18,37 @@ use crate::observe::{self, LevelHandle};
 use crate::runtime::{self, Missing, Once, Options, Outcome, Signal, StartError};
 use crate::store::OpenError;
 
-/// To whoever wants a token of accounts that a running agent looks after.
-const BESIDE: &str = "that agent keeps these accounts fresh: `renewd renew ACCOUNT` has it renew now, \
-                      `renewd wait` returns once all is fresh and delivered";
+/// To whoever wants a token of accounts that a running agent looks after; `socket` is where it is asked.
+fn beside(socket: Option<&Path>, pid: Option<u32>) -> String {
+    let fresh = "that agent keeps these accounts fresh";
+    let signal = match pid {
+        Some(pid) => format!("`kill -USR1 {pid}` has it renew now"),
+        None => "the signal USR1 has it renew now".to_owned(),
+    };
+    let Some(socket) = socket else {
+        return format!("{fresh}; with `agent.socket: off` no command can ask it, but {signal}");
+    };
+    match UnixStream::connect(socket).map_err(|error| error.kind()) {
+        Err(ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory) => format!(
+            "{fresh}, but nobody answers at {}: where it was started with another socket, `--socket` takes that; one that was \
+             removed it makes anew within 15 s, or its log says why it cannot; until then {signal}",
+            socket.display()
+        ),
+        _ => format!(
+            "{fresh}: `renewd renew ACCOUNT` has it renew now, `renewd wait` returns once all is fresh and delivered"
+        ),
+    }
+}
 
 /// Runs until a signal ends it.
 pub(super) fn run(globals: &Globals) -> Result<Exit, Failure> {
     worker()?.block_on(async {
         let signals = signals()?;
         let (config, options) = prepare(globals)?;
+        let socket = asked_at(&config, globals);
         match runtime::run(config, options, signals).await {
             Ok(Outcome::Drained | Outcome::CutOff) => Ok(Exit::Done),
-            Err(error) => Err(not_started(&error)),
+            Err(error) => Err(not_started(&error, socket.as_deref())),
         }
     })
 }
@@ -38,8 +60,9 @@ pub(super) fn once(args: &OnceArgs, globals: &Globals) -> Result<Exit, Failure> 
         let signals = signals()?;
         let (config, options) = prepare(globals)?;
         let (accounts, templates) = (config.accounts.len(), config.templates.len());
+        let socket = asked_at(&config, globals);
         let once = runtime::once(config, options, signals, limit).await;
-        Ok((once.map_err(|error| not_started(&error))?, accounts, templates))
+        Ok((once.map_err(|error| not_started(&error, socket.as_deref()))?, accounts, templates))
     })?;
     match once {
         Once::Fresh { issued, kept, sinks, templates, unverified } => {
@@ -137,14 +160,23 @@ pub(super) fn worker() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::new(Exit::Internal, "cannot start the runtime").because(&error))
 }
 
-fn not_started(error: &StartError) -> Failure {
+/// Where commands ask an agent of this configuration.
+fn asked_at(config: &Config, globals: &Globals) -> Option<PathBuf> {
+    let named = globals.socket.clone().filter(|path| !path.as_os_str().is_empty());
+    named.or_else(|| config.agent.socket.as_ref().map(|socket| socket.path.clone()))
+}
+
+fn not_started(error: &StartError, socket: Option<&Path>) -> Failure {
     match error {
         StartError::State(open) => {
-            let locked = matches!(open, OpenError::Locked { .. });
-            let failure =
-                Failure::new(if locked { Exit::Unavailable } else { Exit::Failed }, open.to_string());
+            let exit =
+                if matches!(open, OpenError::Locked { .. }) { Exit::Unavailable } else { Exit::Failed };
+            let failure = Failure::new(exit, open.to_string());
             let failure = open.hint().into_iter().fold(failure, Failure::hint);
-            if locked { failure.hint(BESIDE) } else { failure }
+            match open {
+                OpenError::Locked { pid, .. } => failure.hint(beside(socket, *pid)),
+                _ => failure,
+            }
         }
         StartError::Tls(_) => Failure::new(Exit::Internal, error.to_string()),
         StartError::Socket(socket) => {

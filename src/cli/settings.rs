@@ -34,18 +34,25 @@ pub(super) fn config_path(globals: &Globals) -> PathBuf {
 /// With exit status 78, all problems being told already.
 pub(super) fn load(globals: &Globals) -> Result<Loaded, Failure> {
     let path = config_path(globals);
-    let loaded = read(&path).map_err(|mut problems| {
+    told(read(&path), &path, globals)
+}
+
+/// The same with the secrets that the configuration names, and their places; also where it has mistakes.
+pub(super) fn load_with_secrets(globals: &Globals) -> (Result<Loaded, Failure>, Vec<PlacedSecret>) {
+    let path = config_path(globals);
+    let (loaded, secrets) =
+        config::load_with_secrets(&path, &environment, catalog::texts(), &sink::trial::attempt);
+    (told(loaded.and_then(|loaded| servable(&path, loaded)), &path, globals), secrets)
+}
+
+fn told(loaded: Result<Loaded, Problems>, path: &Path, globals: &Globals) -> Result<Loaded, Failure> {
+    let loaded = loaded.map_err(|mut problems| {
         if let ([problem], false) = (problems.0.as_mut_slice(), path.exists()) {
             problem.hint = Some(WHERE.to_owned());
         }
         report::problems(&problems.0)
     })?;
     Ok(Loaded { config: overridden(loaded.config, globals), ..loaded })
-}
-
-/// The secrets that the configuration names, with their places; also where it has mistakes.
-pub(super) fn secrets(globals: &Globals) -> Vec<PlacedSecret> {
-    config::secrets(&config_path(globals), &environment, catalog::texts())
 }
 
 /// Reads the configuration anew, as a reload does; problems come as text for people.
@@ -55,7 +62,13 @@ pub(super) fn reload(globals: &Globals) -> Result<Config, String> {
 }
 
 fn read(path: &Path) -> Result<Loaded, Problems> {
-    let loaded = config::load(path, &environment, catalog::texts(), &sink::trial::attempt)?;
+    servable(path, config::load(path, &environment, catalog::texts(), &sink::trial::attempt)?)
+}
+
+/// What this build can serve, as it is.
+fn servable(path: &Path, loaded: Loaded) -> Result<Loaded, Problems> {
+    #[cfg(feature = "kubernetes")]
+    let _ = path;
     #[cfg(not(feature = "kubernetes"))]
     left_out(path, &loaded.config)?;
     Ok(loaded)

@@ -22,7 +22,7 @@ mod tree;
 mod words;
 
 pub use load::{Loaded, Watched, load, load_text, parse_definition, watched};
-pub use placed::{PlacedSecret, secrets};
+pub use placed::{PlacedSecret, load_with_secrets};
 pub use problem::{Problem, Problems};
 pub use reference::reference_markdown;
 pub use schema::schema;

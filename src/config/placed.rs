@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::decode::{Named, Report};
-use super::load::{gather, read};
-use super::model::SecretSource;
-use super::problem::Problem;
+use super::load::{Loaded, gather, read};
+use super::model::{SecretSource, TryOut};
+use super::problem::{Problem, Problems};
 use super::tree::{Origin, render};
 
 /// A secret that a configuration names, and where.
@@ -20,20 +20,19 @@ pub struct PlacedSecret {
     pub longest: Option<usize>,
 }
 
-/// The secrets that a configuration names, also one with mistakes, as far as they can be told: so that those that are
-/// missing are told together with the mistakes. Never fails.
-#[must_use]
-pub fn secrets(
+/// [`load`](super::load) together with the secrets that the configuration names, also one with mistakes, as far as they can
+/// be told: so that those that are missing are told together with the mistakes. The files are read once.
+pub fn load_with_secrets(
     path: &Path,
     env: &dyn Fn(&str) -> Option<String>,
     builtin: &[(&str, &str)],
-) -> Vec<PlacedSecret> {
+    try_out: &TryOut,
+) -> (Result<Loaded, Problems>, Vec<PlacedSecret>) {
     let mut found = Vec::new();
-    if let Ok(bytes) = read(path) {
-        // Mistakes are told by `load`.
-        let _ = gather(path, bytes, env, builtin, &|_| None, &mut found);
-    }
-    found
+    let loaded = read(path)
+        .map_err(|problem| Problems(vec![problem]))
+        .and_then(|bytes| gather(path, bytes, env, builtin, try_out, &mut found));
+    (loaded, found)
 }
 
 /// Each with its line, as findings are.
@@ -49,4 +48,29 @@ pub(super) fn placed(secrets: Vec<Named>, origins: &[Origin<'_>]) -> Vec<PlacedS
         Some(PlacedSecret { place, source, longest })
     };
     render(findings.warnings, origins).into_iter().filter_map(with_source).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::Write;
+
+    use super::load_with_secrets;
+
+    #[test]
+    fn mistakes_and_secrets_are_told_from_one_reading() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"accounts:\n  a: { provider: none, credentials: { key: { env: X } }, x: y }\n")
+            .unwrap();
+        let readings = Cell::new(0);
+        let env = |name: &str| {
+            readings.set(readings.get() + usize::from(name == "STATE_DIRECTORY"));
+            None
+        };
+        let (loaded, secrets) = load_with_secrets(file.path(), &env, &[], &|_| None);
+        let lines: Vec<usize> = loaded.unwrap_err().0.iter().map(|problem| problem.line).collect();
+        let named: Vec<&str> = secrets.iter().map(|secret| secret.place.message.as_str()).collect();
+        assert_eq!((lines, named), (vec![2, 2], vec!["account `a`, credential `key`"]));
+        assert_eq!(readings.get(), 1);
+    }
 }

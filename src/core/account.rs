@@ -83,6 +83,8 @@ pub(super) struct Account {
     pub(super) again: bool,
     /// Why the token that it has is not known to work, where it was tried in vain.
     pub(super) unverified: Option<ErrorInfo>,
+    /// A new token waits in the store: as the agent stops, or since the one before did.
+    pub(super) untried: bool,
     /// The server whose absence made it fail.
     pub(super) lacks: Option<Arc<str>>,
 }
@@ -120,6 +122,7 @@ impl Account {
             last_request,
             error,
             unverified,
+            untried,
         } = restored;
         let believed = |at: Timestamp| at.min(now.wall.plus(LONGEST_STORED_WAIT));
         let throttled =
@@ -157,11 +160,15 @@ impl Account {
             wary_until,
             again: false,
             unverified: unverified.filter(|_| token.is_some() && plan.verify),
+            untried,
             lacks: None,
             plan,
         };
         if let Some(last) = last_request {
             account.asked_at(last.min(now.wall), now);
+        }
+        if untried {
+            account.not_before = None; // until it has been tried, after which the last request counts again
         }
         account
     }

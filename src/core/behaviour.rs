@@ -33,6 +33,7 @@ pub(super) fn target(path: &str) -> TargetPlan {
 }
 
 /// An engine, both clocks, and what is out.
+#[derive(Clone)]
 struct Bench {
     engine: Engine,
     now: Now,

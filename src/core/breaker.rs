@@ -12,7 +12,7 @@ const LAST_GASP: Duration = Duration::from_secs(2);
 /// The longest that it stays open before a probe.
 pub(super) const LONGEST_OPEN: Duration = Duration::from_secs(60);
 /// A near or past expiry shortens it to this at the least ...
-const LEAST_OPEN: Duration = Duration::from_secs(5);
+pub(super) const LEAST_OPEN: Duration = Duration::from_secs(5);
 /// ... and to this for tokens that live a few seconds.
 const SHORTEST_OPEN: Duration = Duration::from_millis(250);
 
@@ -24,6 +24,8 @@ pub(super) struct Breaker {
     slow_probes: BTreeSet<AccountId>,
     /// When the host last answered while this was closed.
     last_answer: Option<BootInstant>,
+    /// When the host was found back.
+    back_at: Option<BootInstant>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +75,7 @@ pub(super) enum Turn {
 
 impl Breaker {
     pub(super) fn new() -> Self {
-        Self { state: State::closed(), slow_probes: BTreeSet::new(), last_answer: None }
+        Self { state: State::closed(), slow_probes: BTreeSet::new(), last_answer: None, back_at: None }
     }
 
     pub(super) fn door(&self, now: Now) -> Door {
@@ -114,7 +116,10 @@ impl Breaker {
                     self.last_answer = Some(now.boot);
                     Turn::Nothing
                 }
-                State::Open { .. } | State::Probing { .. } => Turn::Closes,
+                State::Open { .. } | State::Probing { .. } => {
+                    self.back_at = Some(now.boot);
+                    Turn::Closes
+                }
             },
             Sign::Fault => match &mut self.state {
                 State::Closed { failures, first, several } if !alone => {
@@ -143,6 +148,16 @@ impl Breaker {
                 Turn::Nothing
             }
         }
+    }
+
+    /// Whether it seems to be down: open, or being probed.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.state, State::Closed { .. })
+    }
+
+    /// Whether the host was found back while a request was out that had left at `left`: its failure is of before.
+    pub(super) fn was_away_at(&self, left: BootInstant) -> bool {
+        self.back_at.is_some_and(|back| back >= left) && !self.is_open()
     }
 
     /// Opens: for `5 s + U(0, 10 s)`, doubled each round, at most a minute, and at most `longest`.

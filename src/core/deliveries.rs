@@ -30,6 +30,7 @@ struct Bench {
     named: Vec<TargetId>,
     marked: Vec<(SetId, u64)>,
     said: Vec<Note>,
+    knocks: Vec<(TargetId, AccountId)>,
 }
 
 impl Bench {
@@ -58,6 +59,7 @@ impl Bench {
             named: Vec::new(),
             marked: Vec::new(),
             said: Vec::new(),
+            knocks: Vec::new(),
         };
         bench.configure(restored, marks);
         bench
@@ -81,6 +83,7 @@ impl Bench {
                 }
                 Effect::Marked { set, mark } => self.marked.push((set, mark)),
                 Effect::Say(note) => self.said.push(note),
+                Effect::Knock { server, account } => self.knocks.push((server, account)),
                 _ => {}
             }
         }

@@ -9,7 +9,7 @@ use crate::domain::{AccountId, ErrorClass, ErrorInfo, Generation, Timestamp};
 pub enum Effect {
     /// Ask the provider; ends in `Issued` or `Failed` with the same epoch.
     Issue(Issue),
-    /// Try the new token that waits in the store; ends in `Issued` or `Failed` with the same epoch.
+    /// Try the new token that waits in the store; ends in `Issued`, `Failed` or `Untried` with the same epoch.
     Verify {
         /// Whose.
         account: AccountId,
@@ -17,6 +17,15 @@ pub enum Effect {
         epoch: u64,
         /// What the token will be.
         generation: Generation,
+        /// There is a living token that one which may not work must not replace.
+        protected: bool,
+    },
+    /// The try of the account's new token is waited for no longer; one that has ended by then is not touched.
+    EndVerify {
+        /// Whose.
+        account: AccountId,
+        /// What becomes of the token.
+        ending: Ending,
     },
     /// Keep the schedule through a restart.
     Remember {
@@ -81,6 +90,13 @@ pub enum Effect {
         /// Comes back with `Event::Configured`.
         mark: u64,
     },
+    /// Look whether the server answers again where the account has its secrets; ends in `Knocked`.
+    Knock {
+        /// `vault`.
+        server: Arc<str>,
+        /// Whose secrets.
+        account: AccountId,
+    },
     /// Something that a person may want to read.
     Say(Note),
 }
@@ -104,6 +120,15 @@ pub struct Issue {
     pub late: Duration,
     /// What a restart finds if this request is cut off by a crash; durable before the request.
     pub intent: Schedule,
+}
+
+/// Why a new token's try is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The token before has ended: nothing better is left, so it is used as it is.
+    Use,
+    /// The agent stops: it stays in the store, to be tried by the next one.
+    Keep,
 }
 
 /// The two calls of a token API.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::{Account, Phase};
-use super::breaker::Turn;
-use super::effect::{Effect, Issue, Note, Operation};
+use super::breaker::{Sign, Turn};
+use super::effect::{Effect, Ending, Issue, Note, Operation};
 use super::event::{Event, FailureMeta};
 use super::host::{Gate, Host, Place};
 use super::named::Named;
 use super::plan::{SetId, TargetId};
 use super::schedule::renew_after;
-use super::server::Servers;
+use super::server::{Knocking, Servers};
 use super::set::{Runs, Set};
 use super::target::Target;
 use super::timers::Timers;
@@ -35,6 +35,8 @@ pub struct Engine {
     /// The templates that are made from an account.
     pub(super) templates_of: BTreeMap<AccountId, Vec<TargetId>>,
     pub(super) servers: Servers,
+    /// The servers from which secrets were lacking.
+    pub(super) knocking: BTreeMap<Arc<str>, Knocking>,
     /// Only those that have hooks.
     pub(super) sets: BTreeMap<SetId, Set>,
     /// Hooks that run, also those of sets that have left: at most one run a hook.
@@ -57,6 +59,8 @@ pub(super) struct Flight {
     pub(super) stalled: bool,
     /// The provider has answered; the token that it gave is being tried.
     pub(super) verifying: bool,
+    /// Meanwhile a living token is there, which one that may not work must not replace.
+    pub(super) protected: bool,
     /// When the first request of the account's row of failures left, if this one fails, too.
     pub(super) failing_since: BootInstant,
     /// When it left.
@@ -86,6 +90,8 @@ pub(super) enum Key {
     Compare(TargetId),
     /// The server that is away is tried again.
     Server(Arc<str>),
+    /// An account that lacks secrets from the server looks whether it answers again.
+    Knock(Arc<str>),
     /// The set's hooks are told.
     Notify(SetId),
     /// The set's hook of that place is tried again.
@@ -104,6 +110,7 @@ impl Engine {
             templates: Vec::new(),
             templates_of: BTreeMap::new(),
             servers: Servers::new(),
+            knocking: BTreeMap::new(),
             sets: BTreeMap::new(),
             runs: Runs::new(),
             flights: Named::default(),
@@ -124,6 +131,7 @@ impl Engine {
             }
             Event::Issued { account, epoch, meta } => self.issued(&account, epoch, meta, now),
             Event::Candidate { account, epoch, asked } => self.candidate(&account, epoch, asked, now),
+            Event::Untried { account, epoch } => self.untried(&account, epoch, Sign::None, now),
             Event::Failed { account, epoch, failure } => self.failed(&account, epoch, failure, now),
             Event::Delivered { target, revision, held, written, print } => {
                 self.delivered(&target, revision, held, written, print, now);
@@ -131,7 +139,7 @@ impl Engine {
             Event::Undelivered { target, revision, message, server_away, class } => {
                 self.undelivered(&target, revision, message, server_away.then_some(class), now);
             }
-            Event::ServerAnswers { server } => self.secrets_are_back(&server, now),
+            Event::Knocked { server, answers } => self.knocked(&server, answers, now),
             Event::Notified { set, hook, revision, result } => {
                 self.notified(&set, hook, revision, result, now);
             }
@@ -149,7 +157,7 @@ impl Engine {
             }
             Event::TargetLost { target } => self.target_lost(&target, now),
             Event::Reprieve => self.reprieve(now),
-            Event::Shutdown => self.stopping = true,
+            Event::Shutdown => self.shut_down(),
         }
         while let Some((key, since)) = self.timers.pop_due(now) {
             self.due(key, since, now);
@@ -168,6 +176,14 @@ impl Engine {
     pub fn is_busy(&self) -> bool {
         let writes = || self.targets.values().any(|target| target.in_flight);
         !self.flights.is_empty() || !self.runs.is_empty() || writes()
+    }
+
+    /// Requests run to their ends, as one may spend something; the try of a token spends nothing and can be made again.
+    fn shut_down(&mut self) {
+        self.stopping = true;
+        let tried = self.flights.iter().filter(|(_, flight)| flight.verifying);
+        let cut = tried.map(|(name, _)| Effect::EndVerify { account: name.clone(), ending: Ending::Keep });
+        self.effects.extend(cut);
     }
 
     fn due(&mut self, key: Key, since: Deadline, now: Now) {
@@ -192,6 +208,7 @@ impl Engine {
             Key::Retire(target) => self.retire(&target),
             Key::Compare(target) => self.compare(&target, now),
             Key::Server(server) => self.pump_server(&server, now),
+            Key::Knock(server) => self.knock(&server),
             Key::Notify(set) => self.notify(&set, now),
             Key::Hook(set, hook) => self.run_hook(&set, hook),
         }
@@ -255,7 +272,7 @@ impl Engine {
                 "no refresh token is left and this provider gives none for credentials; hint: configure \
                            a new first refresh token"
                     .to_owned();
-            self.fail(name, FailureMeta::relogin(message), now);
+            self.fail(name, FailureMeta::relogin(message), now.boot, now);
             return;
         };
         let intent = account.intent(now);
@@ -283,6 +300,7 @@ impl Engine {
             operation,
             stalled: false,
             verifying: false,
+            protected: false,
             failing_since,
             left: now,
             before,
@@ -298,6 +316,11 @@ impl Engine {
         held.ended = true;
         let at = held.meta.expires_at;
         self.say(Note::Expired { account: name.clone(), at });
+        let tried = self.flights.get_mut(name).filter(|flight| flight.protected && !self.stopping);
+        if let Some(flight) = tried {
+            flight.protected = false;
+            self.effects.push(Effect::EndVerify { account: name.clone(), ending: Ending::Use });
+        }
         self.drive_targets(name, now);
         // A clock that was set ahead makes the token expire before its renewal was due.
         let soon = now.after(Duration::from_secs(1));

@@ -40,6 +40,13 @@ pub enum Event {
         /// Whether the provider was asked for it just now; else it has waited from before.
         asked: bool,
     },
+    /// The try of a new token was cut off as the agent stops ([`super::Ending::Keep`]): it stays where it is.
+    Untried {
+        /// Whose.
+        account: AccountId,
+        /// From the effect.
+        epoch: u64,
+    },
     /// A request failed.
     Failed {
         /// Whose.
@@ -75,10 +82,12 @@ pub enum Event {
         /// What kind of failure that is, where the server is to blame.
         class: ErrorClass,
     },
-    /// A server from which accounts' secrets come answers again.
-    ServerAnswers {
-        /// `vault`.
+    /// A look at a server from which accounts' secrets come has ended.
+    Knocked {
+        /// From the effect.
         server: Arc<str>,
+        /// Whether it answers again.
+        answers: bool,
     },
     /// A hook has run, or failed.
     Notified {
@@ -212,4 +221,6 @@ pub struct Restored {
     pub error: Option<ErrorInfo>,
     /// Why the token is not known to work, where it was tried in vain.
     pub unverified: Option<ErrorInfo>,
+    /// A newer token waits to be tried: asking for it asks no provider.
+    pub untried: bool,
 }

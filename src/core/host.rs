@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::breaker::{Breaker, Door, LONGEST_OPEN, Sign, Turn};
+use super::breaker::{Breaker, Door, LEAST_OPEN, LONGEST_OPEN, Sign, Turn};
 use crate::config::model::Limit;
 use crate::domain::{AccountId, BootInstant, Deadline, Now, Timestamp, WaitsFor};
 
@@ -11,6 +11,11 @@ use crate::domain::{AccountId, BootInstant, Deadline, Now, Timestamp, WaitsFor};
 const MOST_IN_FLIGHT: u32 = 32;
 /// The longest that the breaker stays open where the user has turned the rate off (docs/decisions/0022).
 const LONGEST_OPEN_UNLIMITED: Duration = Duration::from_secs(1);
+/// An account that shares an open breaker's probes with others leaves at least this between two of its requests: 144 an
+/// hour (docs/decisions/0026).
+const OWN_PROBES_APART: Duration = Duration::from_secs(25);
+/// The longest that it waits for the next one.
+const LONGEST_SHARE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Host {
@@ -27,6 +32,8 @@ pub(super) struct Host {
     pub(super) stalled: u32,
     pub(super) paused: Option<Deadline>,
     breaker: Breaker,
+    /// Until when the probes of an open breaker are shared out.
+    shared_out: Option<BootInstant>,
 }
 
 /// An account's place in the queue.
@@ -60,6 +67,7 @@ impl Host {
             stalled: 0,
             paused: None,
             breaker: Breaker::new(),
+            shared_out: None,
         }
     }
 
@@ -143,13 +151,43 @@ impl Host {
     ) -> Turn {
         let place = if stalled { &mut self.stalled } else { &mut self.active };
         *place = place.saturating_sub(1);
-        self.breaker.finish(account, sign, since, now)
+        let turn = self.breaker.finish(account, sign, since, now);
+        if !self.breaker.is_open() {
+            self.shared_out = None;
+        }
+        turn
+    }
+
+    /// How long until the next probe of an account without a living token, whose last request left at `left`: the
+    /// `waiting` of its kind share an open breaker's probes evenly. `None` where the breaker is closed.
+    pub(super) fn next_probe(
+        &mut self,
+        waiting: u32,
+        left: BootInstant,
+        draw: f64,
+        now: Now,
+    ) -> Option<Duration> {
+        if !self.breaker.is_open() {
+            return None;
+        }
+        // Up to a tenth later or sooner, so that the agents of a fleet do not knock together.
+        let own = left.plus(OWN_PROBES_APART + (OWN_PROBES_APART / 10).mul_f64(draw));
+        let own = own.max(now.boot.plus(Duration::from_secs(1)));
+        let apart = (OWN_PROBES_APART / waiting.max(1)).max(LEAST_OPEN.min(self.longest_open()));
+        let longest = LONGEST_SHARE - (LONGEST_SHARE / 10).mul_f64(draw);
+        let next = self.shared_out.map_or(own, |last| own.max(last.plus(apart))).min(now.boot.plus(longest));
+        self.shared_out = Some(next);
+        Some(next.since(now.boot))
+    }
+
+    /// Where the rate is off, nobody is to be spared: it opens so that a thousand accounts do not ask at once.
+    fn longest_open(&self) -> Duration {
+        if self.limit.period.is_some() { LONGEST_OPEN } else { LONGEST_OPEN_UNLIMITED }
     }
 
     /// Opens the breaker, for as long as the account that can wait least allows.
     pub(super) fn open(&mut self, round: u32, longest: Option<Duration>, draw: f64, now: Now) -> Deadline {
-        // Where the rate is off, nobody is to be spared: it opens so that a thousand accounts do not ask at once.
-        let most = if self.limit.period.is_some() { LONGEST_OPEN } else { LONGEST_OPEN_UNLIMITED };
+        let most = self.longest_open();
         self.breaker.open(round, longest.map_or(most, |longest| longest.min(most)), draw, now)
     }
 
@@ -170,6 +208,16 @@ impl Host {
         let quiet =
             self.failing.is_empty() && self.unfailed.is_empty() && self.active == 0 && self.stalled == 0;
         quiet && self.arrival <= micros(now) && self.paused.is_none_or(|until| until.reached(now))
+    }
+
+    /// Whether it was found back while a request was out that had left at `left`.
+    pub(super) fn was_away_at(&self, left: BootInstant) -> bool {
+        self.breaker.was_away_at(left)
+    }
+
+    /// Whether it seems to be down.
+    pub(super) fn is_down(&self) -> bool {
+        self.breaker.is_open()
     }
 
     /// Whether a row of failures that began at `since` is the account's own: the host has answered others since.

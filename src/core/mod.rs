@@ -39,7 +39,7 @@ mod watch;
 mod wishes;
 
 pub use account::{Admission, admit};
-pub use effect::{Effect, Issue, Note, Operation, Schedule};
+pub use effect::{Effect, Ending, Issue, Note, Operation, Schedule};
 pub use engine::Engine;
 pub use event::{CredentialChange, Event, FailureMeta, HookFailure, IssuedMeta, RefreshMeta, Restored};
 pub use plan::{AccountPlan, Plan, SetId, TargetId, TargetPlan, TemplatePlan};

@@ -8,10 +8,11 @@ use super::breaker::{Sign, Turn, patience};
 use super::effect::{Effect, Note, Operation};
 use super::engine::{Engine, Flight, Key};
 use super::event::{FailureMeta, IssuedMeta};
+use super::host::Host;
 use super::plan::unit;
 use super::retry::{self, Situation};
 use super::schedule::reuse_lead;
-use crate::domain::{AccountId, ErrorClass, ErrorInfo, Now};
+use crate::domain::{AccountId, BootInstant, ErrorClass, ErrorInfo, Now};
 
 /// After a reply with the token that we have: not sooner than this, or a quarter of what is left.
 const SAME_TOKEN_PAUSE: Duration = Duration::from_secs(60);
@@ -65,20 +66,34 @@ impl Engine {
             self.land(name, epoch, sign, now); // the token is nobody's any more
             return;
         };
+        if self.stopping {
+            return self.untried(name, epoch, sign, now);
+        }
         let Some(flight) =
             self.flights.get_mut(name).filter(|flight| flight.epoch == epoch && !flight.verifying)
         else {
             return;
         };
-        flight.verifying = true;
+        let protected = account.live_token(now).is_some();
+        (flight.verifying, flight.protected) = (true, protected);
+        account.untried = false;
         if !asked {
             account.forget_request(flight.before, now);
         }
         let (flight, generation) = (flight.clone(), account.generation.next());
         self.timers.clear(&Key::Stall(name.clone()));
         self.leave_host(name, &flight, sign, now);
-        self.effects.push(Effect::Verify { account: name.clone(), epoch, generation });
+        self.effects.push(Effect::Verify { account: name.clone(), epoch, generation, protected });
         self.pump(&flight.host, now);
+    }
+
+    /// The agent stops before the new token could be tried: the next start finds it in the store.
+    pub(super) fn untried(&mut self, name: &AccountId, epoch: u64, sign: Sign, now: Now) {
+        if self.land(name, epoch, sign, now).is_some()
+            && let Some(account) = self.accounts.get_mut(name)
+        {
+            account.untried = true;
+        }
     }
 
     pub(super) fn turn(&mut self, host: &Arc<str>, turn: Turn, now: Now) {
@@ -94,7 +109,7 @@ impl Engine {
         let Some(flight) = self.land(name, epoch, Sign::Answered, now) else { return };
         let Some(account) = self.accounts.get_mut(name) else { return };
         let healed = account.error.take().is_some();
-        account.again = false;
+        (account.again, account.untried) = (false, false);
         (account.attempt, account.rejected) = (0, 0);
         (account.hold, account.next_try) = (None, None);
         (account.failing_since, account.lacks) = (None, None);
@@ -168,16 +183,20 @@ impl Engine {
                 self.say(Note::Relogin { account: name.clone(), message: failure.message });
                 self.enqueue(name, now);
             } else {
-                self.fail(name, failure, now);
+                let lacks = failure.lacks.clone();
+                self.fail(name, failure, flight.left.boot, now);
+                lacks.iter().for_each(|server| self.knock_later(server, now));
             }
         }
         self.pump(&flight.host, now);
     }
 
-    pub(super) fn fail(&mut self, name: &AccountId, failure: FailureMeta, now: Now) {
+    /// The account's try, whose request left at `left`, has failed.
+    pub(super) fn fail(&mut self, name: &AccountId, failure: FailureMeta, left: BootInstant, now: Now) {
         let Some(account) = self.accounts.get_mut(name) else { return };
-        let FailureMeta { class, message, wait, host_pause, .. } = failure;
+        let FailureMeta { class, message, wait, host_fault, host_pause, .. } = failure;
         account.attempt = account.attempt.saturating_add(1);
+        account.untried = false;
         let refused = matches!(class, ErrorClass::Rejected | ErrorClass::Relogin);
         // Nothing but new credentials, a command or success forgets a refusal: a 503 in between does not.
         account.rejected = account.rejected.saturating_add(u32::from(refused));
@@ -188,11 +207,15 @@ impl Engine {
             alive: account.alive(now),
             hint: wait,
         };
-        let pause = retry::delay(self.seed, name, situation).max(account.wary_pause(now));
-        let asked_for = wait.is_some() || class == ErrorClass::Throttled;
-        account.hold = asked_for.then(|| now.after(pause));
         let news = account.error.as_ref().is_none_or(|error| error.class != class);
         account.error = Some(ErrorInfo { class, message: message.clone(), at: now.wall });
+        let own = retry::delay(self.seed, name, situation);
+        let by_host = host_fault && class == ErrorClass::Transient && wait.is_none();
+        let pause = if by_host { self.pause_at_host(name, own, left, now).unwrap_or(own) } else { own };
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let pause = pause.max(account.wary_pause(now));
+        let asked_for = wait.is_some() || class == ErrorClass::Throttled;
+        account.hold = asked_for.then(|| now.after(pause));
         let (host, attempt) = (account.plan.host.clone(), account.attempt);
         let again = std::mem::take(&mut account.again);
         if again {
@@ -217,6 +240,34 @@ impl Engine {
             }
             self.say(Note::HostPaused { host, until: until.wall });
         }
+    }
+
+    /// What the state of its host makes of the pause of an account whose request failed by that host's fault
+    /// (docs/decisions/0026). One that hung while the host was found back is due like those that waited. Those that have
+    /// nothing left to lose take turns where it is down.
+    fn pause_at_host(
+        &mut self,
+        name: &AccountId,
+        own: Duration,
+        left: BootInstant,
+        now: Now,
+    ) -> Option<Duration> {
+        let account = self.accounts.get(name)?;
+        let host_name = account.plan.host.clone();
+        let host = self.hosts.get(&host_name)?;
+        if host.was_away_at(left) {
+            return Some(own.min(SHORTEST_PAUSE));
+        }
+        let probes = |account: &Account| {
+            account.plan.host == host_name && account.waits_for_return(host) && account.alive(now).is_none()
+        };
+        if !host.is_down() || !probes(account) || !retry::has_grown(account.attempt) {
+            return None;
+        }
+        let waiting = self.accounts.values().filter(|account| probes(account)).count();
+        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+        let draw = unit(self.seed, name.as_str(), "probe", u64::from(account.attempt));
+        self.hosts.get_mut(&host_name)?.next_probe(waiting, left, draw, now)
     }
 
     /// The accounts that failed because their secrets could not be had from that server are due.
@@ -250,12 +301,7 @@ impl Engine {
         self.say(Note::HostBack { host: name.clone() });
         let Some(host) = self.hosts.get(name) else { return };
         let waits = |account: &Account| {
-            let error = account.error.as_ref().map(|error| error.class);
-            let alone = account.failing_since.is_some_and(|since| host.fails_alone(since));
-            account.plan.host == *name
-                && account.phase == Phase::Idle
-                && error == Some(ErrorClass::Transient)
-                && !alone
+            account.plan.host == *name && account.phase == Phase::Idle && account.waits_for_return(host)
         };
         let waiting: Vec<AccountId> = self
             .accounts
@@ -266,6 +312,14 @@ impl Engine {
         for account in waiting {
             self.enqueue(&account, now);
         }
+    }
+}
+
+impl Account {
+    /// Whether it fails by its host's fault, and not by itself: it is due when that is back.
+    pub(super) fn waits_for_return(&self, host: &Host) -> bool {
+        let transient = self.error.as_ref().is_some_and(|error| error.class == ErrorClass::Transient);
+        transient && !self.failing_since.is_some_and(|since| host.fails_alone(since))
     }
 }
 

@@ -10,6 +10,9 @@ const LONGEST_HINT: Duration = Duration::from_secs(3600);
 /// The longest pause between two tries of refused credentials.
 const LONGEST_PROBE: Duration = Duration::from_secs(6 * 3600);
 
+/// What the pauses grow to without a living token.
+const ONCE_EXPIRED: Duration = Duration::from_secs(60);
+
 /// The shortest pause, in the last second of a token's life: `max(1 s, left/3)` alone would let the last try of a 10-s
 /// token fall before an outage's end and the next one after the token's (docs/decisions/0020).
 const LAST_PAUSE: Duration = Duration::from_millis(250);
@@ -53,6 +56,11 @@ pub(super) fn delay(seed: u64, account: &AccountId, situation: Situation) -> Dur
     patient.max(bounded(hint))
 }
 
+/// Whether the pauses of an account without a living token have grown to the longest.
+pub(super) fn has_grown(attempt: u32) -> bool {
+    step(attempt) >= ONCE_EXPIRED
+}
+
 /// Full jitter: `1 s + U(0, min(cap, 2 s * 2^n))`.
 fn transient(attempt: u32, alive: Option<(Duration, Duration)>, draw: f64) -> Duration {
     let cap = match alive {
@@ -60,10 +68,13 @@ fn transient(attempt: u32, alive: Option<(Duration, Duration)>, draw: f64) -> Du
             let floor = (life / 60).clamp(Duration::from_secs(5), Duration::from_secs(60));
             (left / 6).clamp(floor, Duration::from_secs(300))
         }
-        None => Duration::from_secs(60),
+        None => ONCE_EXPIRED,
     };
-    let step = Duration::from_secs(2) * 2_u32.saturating_pow(attempt.saturating_sub(1).min(20));
-    Duration::from_secs(1) + cap.min(step).mul_f64(draw)
+    Duration::from_secs(1) + cap.min(step(attempt)).mul_f64(draw)
+}
+
+fn step(attempt: u32) -> Duration {
+    Duration::from_secs(2) * 2_u32.saturating_pow(attempt.saturating_sub(1).min(20))
 }
 
 /// Refused credentials: tried at 0, 30 s, 2 min, then 15 min doubling to 6 h; up to a tenth later, so that a fleet

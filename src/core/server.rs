@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::effect::Note;
+use super::account::Account;
+use super::effect::{Effect, Note};
 use super::engine::{Engine, Key};
 use super::plan::{SetId, TargetId, unit};
 use super::target::Turn;
-use crate::domain::{BootInstant, Deadline, ErrorClass, ErrorInfo, Now, Timestamp};
+use crate::domain::{AccountId, BootInstant, Deadline, ErrorClass, ErrorInfo, Now, Timestamp};
 
 /// Writes in flight at one server.
 pub(super) const PLACES: usize = 16;
@@ -17,6 +18,17 @@ pub(super) const PLACES: usize = 16;
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest time from one try to the next.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The look at a server for which accounts that lack secrets wait.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Knocking {
+    /// One is set, or under way.
+    busy: bool,
+    /// Looks in a row, also those that were answered where accounts went on to wait: one that is slow is not hurried.
+    rounds: u32,
+    /// When the last one ended.
+    ended: Option<BootInstant>,
+}
 
 /// All servers that something stands on.
 pub(super) type Servers = BTreeMap<Arc<str>, Server>;
@@ -139,7 +151,7 @@ impl Engine {
         // Up to a tenth sooner, so that agents do not knock together; never later, as everybody waits for it. A try that
         // hangs does not make the pause longer.
         let early = unit(self.seed, name, "server", u64::from(away.rounds)) / 10.0;
-        let pause = (SHORTEST_PAUSE * 2_u32.saturating_pow(away.rounds.min(6))).min(LONGEST_PAUSE);
+        let pause = pause_after(away.rounds);
         away.until =
             tried.after(pause.mul_f64(1.0 - early)).later(now.after(SHORTEST_PAUSE.mul_f64(1.0 - early)));
         let until = away.until;
@@ -152,6 +164,49 @@ impl Engine {
         }
     }
 
+    /// An account has failed for want of a secret from the server: after a pause that grows from one look to the next,
+    /// one of those that stand so looks whether it answers again.
+    pub(super) fn knock_later(&mut self, name: &Arc<str>, now: Now) {
+        if self.stopping || self.lacking(name).next().is_none() {
+            return;
+        }
+        let knocking = self.knocking.entry(name.clone()).or_default();
+        if knocking.busy {
+            return;
+        }
+        if knocking.ended.is_none_or(|ended| now.boot.since(ended) > LONGEST_PAUSE) {
+            knocking.rounds = 0;
+        }
+        knocking.busy = true;
+        self.timers.set(Key::Knock(name.clone()), now.after(pause_after(knocking.rounds)));
+    }
+
+    /// The pause is over.
+    pub(super) fn knock(&mut self, name: &Arc<str>) {
+        let account = self.lacking(name).next().filter(|_| !self.stopping).cloned();
+        match account {
+            Some(account) => self.effects.push(Effect::Knock { server: name.clone(), account }),
+            None => self.knocking.entry(name.clone()).or_default().busy = false, // nobody waits any more
+        }
+    }
+
+    pub(super) fn knocked(&mut self, name: &Arc<str>, answers: bool, now: Now) {
+        let Some(knocking) = self.knocking.get_mut(name).filter(|knocking| knocking.busy) else { return };
+        let rounds = knocking.rounds.saturating_add(1);
+        *knocking = Knocking { busy: false, rounds, ended: Some(now.boot) };
+        if answers {
+            self.secrets_are_back(name, now);
+        } else {
+            self.knock_later(name, now);
+        }
+    }
+
+    /// The accounts that failed because their secrets could not be had from that server.
+    pub(super) fn lacking(&self, server: &str) -> impl Iterator<Item = &AccountId> {
+        let lacks = move |account: &Account| account.lacks.as_deref() == Some(server);
+        self.accounts.iter().filter(move |(_, account)| lacks(account)).map(|(name, _)| name)
+    }
+
     /// Whether the target waits for a server that is away.
     pub(super) fn waits_for_return(&self, id: &TargetId) -> bool {
         let Some(target) = self.targets.get(id).filter(|target| target.queued.is_some()) else {
@@ -160,6 +215,11 @@ impl Engine {
         let server = target.plan.server.as_ref().and_then(|name| self.servers.get(name));
         server.is_some_and(|server| server.away.is_some())
     }
+}
+
+/// The pause before the try that follows so many.
+fn pause_after(rounds: u32) -> Duration {
+    (SHORTEST_PAUSE * 2_u32.saturating_pow(rounds.min(6))).min(LONGEST_PAUSE)
 }
 
 impl Away {

@@ -216,6 +216,7 @@ impl<'a> World<'a> {
                 last_request,
                 error,
                 unverified: None,
+                untried: false,
             };
             restored.insert(name, account);
         }

@@ -33,6 +33,8 @@ pub struct AccountView<'a> {
     pub asking: bool,
     /// The provider has answered; the token that it gave is being tried.
     pub verifying: bool,
+    /// A new token waits to be tried: as the agent stops, or since the one before did.
+    pub untried: bool,
     /// Why the token is not known to work, where it was tried in vain and is delivered all the same.
     pub unverified: Option<&'a ErrorInfo>,
     pub attempt: u32,
@@ -150,12 +152,6 @@ impl Engine {
         })
     }
 
-    /// The accounts that failed because their secrets could not be had from that server.
-    pub fn lacking(&self, server: &str) -> impl Iterator<Item = &AccountId> {
-        let lacks = move |account: &Account| account.lacks.as_deref() == Some(server);
-        self.accounts.iter().filter(move |(_, account)| lacks(account)).map(|(name, _)| name)
-    }
-
     /// The names of the accounts.
     pub fn names(&self) -> impl Iterator<Item = &AccountId> {
         self.accounts.keys()
@@ -175,6 +171,7 @@ impl Engine {
             waiting: self.waiting(name, account, now),
             asking: account.phase == Phase::Asking,
             verifying: self.flights.get(name).is_some_and(|flight| flight.verifying),
+            untried: account.untried,
             unverified: account.unverified.as_ref(),
             attempt: account.attempt,
             error: account.error.as_ref(),
@@ -293,13 +290,21 @@ impl Engine {
                 let (what, until) = self.hosts.get(&account.plan.host)?.waits_for(place, now);
                 Some(Waiting { what, until: until.map(said), host: Some(account.plan.host.to_string()) })
             }
-            // A bound that is not what it waits for keeps nobody.
             Phase::Idle => {
-                let bound = account.earliest(now)?;
                 let ask = self.timers.at(&Key::Ask(name.clone()))?;
-                let asked_by_vendor = account.hold.is_some_and(|hold| hold.later(bound) == hold);
-                let what = if asked_by_vendor { WaitsFor::Vendor } else { WaitsFor::MinInterval };
-                (ask == bound).then(|| Waiting { what, until: Some(said(bound)), host: None })
+                let host = self.hosts.get(&account.plan.host);
+                let down = || host.is_some_and(|host| host.is_down() && account.waits_for_return(host));
+                let (what, host) = match account.earliest(now) {
+                    // A bound that is not what it waits for keeps nobody.
+                    Some(bound) if bound == ask => match account.hold {
+                        Some(hold) if hold.later(bound) == hold => (WaitsFor::Vendor, None),
+                        _ => (WaitsFor::MinInterval, None),
+                    },
+                    _ if account.attempt == 0 || ask.reached(now) => return None,
+                    _ if down() => (WaitsFor::Host, Some(account.plan.host.to_string())),
+                    _ => (WaitsFor::Backoff, None),
+                };
+                Some(Waiting { what, until: Some(said(ask)), host })
             }
         }
     }

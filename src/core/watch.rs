@@ -9,7 +9,8 @@ use super::account::Phase;
 use super::engine::{Engine, Flight, Key};
 use super::plan::{Plan, SetId, TargetId};
 use super::{
-    Admission, Effect, Event, FailureMeta, Issue, IssuedMeta, Operation, RefreshMeta, Restored, Schedule,
+    Admission, Effect, Ending, Event, FailureMeta, Issue, IssuedMeta, Operation, RefreshMeta, Restored,
+    Schedule,
 };
 use crate::domain::{AccountId, BootInstant, ErrorClass, Generation, Now, Timestamp, TokenMeta};
 
@@ -114,6 +115,7 @@ impl Watch {
                     last_request,
                     error,
                     unverified: None,
+                    untried: false,
                 },
             ))
         });
@@ -151,6 +153,9 @@ impl Watch {
         let Issue { account, epoch, generation, .. } = self.issues[which].0.clone();
         let current = self.engine.accounts.get(&account).is_some_and(|current| current.epoch == epoch);
         if outcome == Outcome::Candidate && current {
+            if self.stopped {
+                self.issues.remove(which); // it is tried at the next start
+            }
             self.handle(Event::Candidate { account, epoch, asked: true });
             return;
         }
@@ -282,33 +287,28 @@ impl Watch {
                 self.writes.push((target, revision, Vec::new()));
             }
             Effect::Notify { set, hook, revision, mark, targets } => {
-                assert!(!self.stopped, "no hook runs after shutdown");
-                assert!(self.plan_of(&set).is_some_and(|count| hook < count), "only hooks of the plan run");
-                let runs = |(other, place, ..): &(SetId, usize, u64, u64)| (other, *place) == (&set, hook);
-                assert!(!self.runs.iter().any(runs), "one run a hook");
-                let again = self.engine.sets[&set].due.1 > 0; // a target has come late
-                let known = self.told.remove(&(set.clone(), hook));
-                assert!(mark != 0 && (known != Some(mark) || again), "{set:?} {hook} is told {mark} twice");
-                self.check_named(&set, mark, &targets);
-                self.runs.push((set, hook, revision, mark));
+                self.told_of(set, hook, revision, mark, &targets);
             }
-            Effect::Marked { set, mark } => {
-                for hook in 0..self.plan_of(&set).unwrap() {
-                    let known = self.told.get(&(set.clone(), hook));
-                    // A hook that was added to a noted set has nothing to learn.
-                    assert!(known.is_none_or(|known| *known == mark), "{set:?} {hook} knows {known:?}");
-                }
-                assert_ne!(self.noted.insert(set, mark), Some(mark), "noted once");
-            }
+            Effect::Marked { set, mark } => self.marked(set, mark),
             Effect::Retire { target, .. } => {
                 assert!(before.targets.contains_key(&target) && !self.engine.targets.contains_key(&target));
                 assert!(!self.writes.iter().any(|(other, ..)| *other == target), "retired amid a write");
                 self.sinks.remove(&target);
             }
-            Effect::Verify { account, epoch, generation } => {
+            Effect::Verify { account, epoch, generation, protected } => {
+                assert!(!self.stopped, "nothing is tried after shutdown");
+                let lives = self.engine.view(account.as_str(), self.now).is_some_and(|view| view.alive);
+                assert_eq!(lives, protected);
                 let out = self.issues.iter().find(|(issue, _)| issue.account == account);
                 let (issue, _) = out.expect("only what was issued is tried");
                 assert_eq!((issue.epoch, issue.generation), (epoch, generation));
+            }
+            Effect::Knock { .. } => assert!(!self.stopped, "nobody knocks after shutdown"),
+            Effect::EndVerify { account, ending } => {
+                assert!(self.engine.flights.get(&account).is_some_and(|flight| flight.verifying));
+                let lives = self.engine.view(account.as_str(), self.now).is_some_and(|view| view.alive);
+                assert_eq!(ending, if self.stopped { Ending::Keep } else { Ending::Use });
+                assert!(self.stopped || !lives, "a living token is protected");
             }
             Effect::Forget { .. } | Effect::Say(_) => {}
         }
@@ -358,6 +358,7 @@ impl Watch {
                 Key::Retire(id) => engine.targets.get(id).is_some_and(|target| target.leaving),
                 Key::Compare(id) => engine.targets.get(id).is_some_and(|target| !target.leaving),
                 Key::Server(name) => engine.servers.get(name).is_some_and(|server| server.away.is_some()),
+                Key::Knock(name) => engine.knocking.contains_key(name),
                 Key::Notify(set) => engine.sets.contains_key(set),
                 Key::Hook(set, hook) => engine.sets.get(set).is_some_and(|set| *hook < set.hooks.len()),
             };

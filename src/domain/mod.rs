@@ -3,6 +3,7 @@
 mod account_id;
 mod class;
 mod generation;
+mod place;
 mod secret;
 mod state;
 mod time;
@@ -11,6 +12,7 @@ mod token;
 pub use account_id::{AccountId, InvalidAccountId};
 pub use class::{ErrorClass, ErrorInfo};
 pub use generation::Generation;
+pub use place::host_port;
 pub use secret::Secret;
 pub use state::{AccountState, Awaited, HookState, Lack, SinkState, Waiting, WaitsFor};
 pub use time::{BootInstant, Deadline, Now, Timestamp, human_duration, span};

@@ -59,6 +59,8 @@ pub enum WaitsFor {
     MinInterval,
     /// Its turn at the host: rate and concurrency.
     Limit,
+    /// The pause after a failure of its own.
+    Backoff,
 }
 
 impl Waiting {
@@ -73,6 +75,7 @@ impl Waiting {
             }
             WaitsFor::Vendor => "the vendor asks it to wait".to_owned(),
             WaitsFor::MinInterval => "its min_interval is not over".to_owned(),
+            WaitsFor::Backoff => "the pause after its last failure is not over".to_owned(),
             WaitsFor::Limit => format!("the limits of{host} let others pass first"),
         }
     }

@@ -59,6 +59,19 @@ pub struct TokenDocument<'a> {
 }
 
 impl TokenDocument<'_> {
+    /// The names of its fields, in the order of the contract. Whoever offers or checks such a name takes it from here.
+    pub const FIELDS: [&'static str; 9] = [
+        "account",
+        "provider",
+        "access_token",
+        "token_type",
+        "issued_at",
+        "expires_at",
+        "expires_at_unix",
+        "generation",
+        "extra",
+    ];
+
     /// The document's fields as JSON, in the order of the contract.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
@@ -75,5 +88,26 @@ impl TokenDocument<'_> {
             "generation": meta.generation,
             "extra": extra,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Generation;
+
+    #[test]
+    fn the_document_has_the_fields_that_are_told_in_their_order() {
+        let at = Timestamp::from_secs(1_800_000_000);
+        let token = Token {
+            meta: TokenMeta { generation: Generation(7), issued_at: at, expires_at: at },
+            access_token: Secret::from("abc"),
+            token_type: "Bearer".to_owned(),
+            extra: Vec::new(),
+        };
+        let account = AccountId::new("one").unwrap();
+        let document = TokenDocument { account: &account, provider: "p", token: &token }.to_json();
+        let keys: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, TokenDocument::FIELDS);
     }
 }

@@ -36,11 +36,11 @@ pub enum HookError {
         /// What is wrong.
         trouble: ProcessTrouble,
     },
-    /// A webhook, by its host.
-    #[error("the webhook at {host} {trouble}")]
+    /// A webhook, by its place.
+    #[error("the webhook at {place} {trouble}")]
     Webhook {
-        /// `host` or `host:port`; a path may hold a secret.
-        host: String,
+        /// `host:port`; a path may hold a secret.
+        place: String,
         /// What is wrong.
         trouble: WebhookTrouble,
     },

@@ -13,6 +13,7 @@ mod signal;
 mod tests;
 mod webhook;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 
@@ -57,10 +58,22 @@ impl Runner {
     }
 }
 
-/// What the hook is called where people read of it: `command:PROGRAM`, `webhook:HOST`, `signal:PID_FILE`. Arguments and
-/// paths of URLs may hold secrets.
+/// What the hooks of one `on_change` are called where people read of them: by what stands in the configuration, which is
+/// `command:PROGRAM`, `webhook:HOST`, `signal:PID_FILE`; from the second of one name on with `#2`, `#3` ... behind it.
+/// Arguments and paths of URLs may hold secrets.
 #[must_use]
-pub fn name(hook: &Hook) -> String {
+pub fn names(hooks: &[Hook]) -> Vec<String> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let numbered = |hook: &Hook| {
+        let name = name(hook);
+        let count = seen.entry(name.clone()).or_default();
+        *count += 1;
+        if *count == 1 { name } else { format!("{name}#{count}") }
+    };
+    hooks.iter().map(numbered).collect()
+}
+
+fn name(hook: &Hook) -> String {
     let kind = kind(hook);
     match hook {
         Hook::Signal { pid_file, .. } => format!("{kind}:{}", pid_file.display()),

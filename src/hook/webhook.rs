@@ -5,6 +5,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use url::{Host, Url};
 
 use super::{HookError, Notice, WebhookTrouble};
+use crate::domain::host_port;
 use crate::tls::chain;
 
 /// A connection that does not stand by then is given up, so that the exchange has a chance.
@@ -35,7 +36,7 @@ pub(super) async fn post(
     limit: Duration,
     notice: &Notice,
 ) -> Result<(), HookError> {
-    let failed = |trouble| HookError::Webhook { host: host_of(url), trouble };
+    let failed = |trouble| HookError::Webhook { place: host_port(url), trouble };
     if !is_private(url) {
         return Err(failed(WebhookTrouble::NotPrivate));
     }

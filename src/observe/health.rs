@@ -66,6 +66,14 @@ impl Readiness {
         Self { ready: reasons.is_empty(), reasons, warnings }
     }
 
+    /// With these warnings of the agent's own before those of accounts.
+    #[must_use]
+    pub fn warned(mut self, warnings: impl Iterator<Item = String>) -> Self {
+        let own = warnings.map(|reason| Reason { account: None, reason });
+        self.warnings.splice(0..0, own);
+        self
+    }
+
     /// Not, for a reason of the agent's own.
     #[must_use]
     pub fn not(reason: &str) -> Self {

@@ -109,8 +109,8 @@ fn filter(level: &Level) -> Result<EnvFilter, ParseError> {
     EnvFilter::try_new(format!("warn,{SILENT},renewd={level}"))
 }
 
-/// Gives the note its sentence.
-pub(super) fn say(note: &Note) {
+/// Gives the note its sentence; `hook` is the name of a set's hook by its place.
+pub(super) fn say<'a>(note: &Note, hook: impl Fn(&SetId, usize) -> &'a str) {
     match note {
         Note::Added { account } => tracing::debug!(event = "account_added", %account, "account added"),
         Note::Changed { account } => tracing::info!(event = "account_changed", %account, "account changed"),
@@ -163,15 +163,21 @@ pub(super) fn say(note: &Note) {
         Note::ServerBack { server, away } => tracing::info!(
             event = "server_back", %server, "{} takes deliveries again, after {}", called(server), human_duration(*away)
         ),
-        Note::HookRan { set, hook, healed } => {
+        Note::HookRan { set, hook: place, healed } => {
             let words = if *healed { "a hook has run, after failures" } else { "a hook has run" };
-            tracing::info!(event = "hook_ran", set = name(set), hook, "{words}");
+            let ((account, template), hook) = (whose(set), hook(set, *place));
+            tracing::info!(event = "hook_ran", account, template, hook, "{words}");
         }
-        Note::HookFailed { set, hook, message, next, news: true } => {
-            tracing::error!(event = "hook_failed", set = name(set), hook, error = message, %next, "a hook has failed");
-        }
-        Note::HookFailed { set, hook, message, next, news: false } => {
-            tracing::debug!(event = "hook_failed", set = name(set), hook, error = message, %next, "a hook still fails");
+        Note::HookFailed { set, hook: place, message, next, news } => {
+            let ((account, template), hook, error) = (whose(set), hook(set, *place), message);
+            match news {
+                true => {
+                    tracing::error!(event = "hook_failed", account, template, hook, error, %next, "a hook has failed");
+                }
+                false => {
+                    tracing::debug!(event = "hook_failed", account, template, hook, error, %next, "a hook still fails");
+                }
+            }
         }
         Note::HostPaused { host, until } => {
             tracing::warn!(event = "host_paused", %host, %until, "the provider asks all accounts of this host to wait");
@@ -203,11 +209,11 @@ fn called(server: &str) -> &str {
     }
 }
 
-/// Whose hooks, in the log.
-fn name(set: &SetId) -> &str {
+/// Whose hooks: the account's or the template's, each a field of its own.
+fn whose(set: &SetId) -> (Option<&str>, Option<&str>) {
     match set {
-        SetId::Account(account) => account.as_str(),
-        SetId::Template(target) => target,
+        SetId::Account(account) => (Some(account.as_str()), None),
+        SetId::Template(target) => (None, Some(target)),
     }
 }
 
@@ -262,10 +268,11 @@ mod tests {
     fn a_field_has_one_spelling_in_text_and_an_error_is_a_field_of_its_own() {
         let account = AccountId::new("pay").unwrap();
         let lines = told(|| {
-            say(&Note::Relogin {
+            let relogin = Note::Relogin {
                 account: account.clone(),
                 message: "the provider no longer accepts the refresh token (HTTP 401)".to_owned(),
-            });
+            };
+            say(&relogin, |_, _| "");
             failing(account.as_str(), ErrorClass::Transient, "HTTP \"503\"", "now", 2, true);
             tracing::info!(%account, sink = %"file:/run/a b", empty = "", count = 3, error = %"one\ntwo", "said");
             tracing::info!(account = "pay", sink = "file:/run/a b", steers = %"\u{1b}[2J", path = "C:\\x", "said");
@@ -276,5 +283,25 @@ mod tests {
         INFO said account=pay sink="file:/run/a b" empty="" count=3 error="one\ntwo"
         INFO said account=pay sink="file:/run/a b" steers="\u{1b}[2J" path="C:\\x"
         "#);
+    }
+
+    #[test]
+    fn a_hook_has_the_name_that_the_status_gives_it_and_stands_beside_what_it_belongs_to() {
+        let sets =
+            [SetId::Account(AccountId::new("pay").unwrap()), SetId::Template("template:/run/env".into())];
+        let lines = told(|| {
+            let mut observer = crate::observe::Observer::new();
+            let names = vec!["command:/bin/sh".to_owned(), "command:/bin/sh#2".to_owned()];
+            observer.call_hooks(sets.iter().map(|set| (set.clone(), names.clone())).collect());
+            for (place, set) in sets.iter().enumerate() {
+                say(&Note::HookRan { set: set.clone(), hook: place, healed: false }, |set, place| {
+                    observer.hook(set, place)
+                });
+            }
+        });
+        insta::assert_snapshot!(lines, @"
+        INFO a hook has run account=pay hook=command:/bin/sh
+        INFO a hook has run template=template:/run/env hook=command:/bin/sh#2
+        ");
     }
 }

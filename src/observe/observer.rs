@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::history::History;
 use super::log;
 use super::metrics::{Counters, Recorder};
-use crate::core::{Effect, Event, TargetId};
+use crate::core::{Effect, Event, SetId, TargetId};
 use crate::domain::{AccountId, ErrorClass, Now};
 
 /// Sees everything, decides nothing.
@@ -18,6 +18,8 @@ pub struct Observer {
     unsaved: BTreeMap<AccountId, String>,
     /// Why the login at Vault cannot be renewed: said once.
     login_trouble: Option<String>,
+    /// What the hooks of each set are called, in the configuration's order.
+    hooks: BTreeMap<SetId, Vec<String>>,
     recorder: Recorder,
     /// Copied only where it changes while someone looks at it.
     history: Arc<History>,
@@ -59,6 +61,17 @@ impl Observer {
         Arc::clone(&self.history)
     }
 
+    /// From now on the hooks have these names.
+    pub fn call_hooks(&mut self, hooks: BTreeMap<SetId, Vec<String>>) {
+        self.hooks = hooks;
+    }
+
+    /// The name of the set's hook at that place; empty where there is none.
+    #[must_use]
+    pub fn hook(&self, set: &SetId, place: usize) -> &str {
+        self.hooks.get(set).and_then(|names| names.get(place)).map_or("", String::as_str)
+    }
+
     /// Something has happened.
     pub fn event(&mut self, event: &Event, now: Now) {
         self.recorder.event(event, now);
@@ -75,7 +88,7 @@ impl Observer {
             Arc::make_mut(&mut self.history).effect(effect, now);
         }
         match effect {
-            Effect::Say(note) => log::say(note),
+            Effect::Say(note) => log::say(note, |set, place| self.hook(set, place)),
             other => tracing::trace!(event = "effect", kind = ?other, "effect"),
         }
     }

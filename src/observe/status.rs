@@ -23,6 +23,9 @@ pub struct Status {
     /// Servers that cannot be delivered to; empty where all is well.
     #[serde(default)]
     pub servers: Vec<ServerStatus>,
+    /// Where the agent should be reached and is not; empty where all is well.
+    #[serde(default)]
+    pub listeners: Vec<ListenerStatus>,
 }
 
 /// The configuration that the agent runs.
@@ -159,4 +162,39 @@ pub struct ServerStatus {
 pub enum ServerState {
     /// It is not reached, is sealed, or refuses the login: all that stands on it waits.
     Away,
+}
+
+/// A place of the agent's own where it should listen and cannot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// `agent.listen` or `agent.socket`.
+    pub name: String,
+    /// The address or path that is wanted.
+    pub address: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The last failure.
+    pub error: ErrorInfo,
+    /// When it is tried again.
+    pub next: Timestamp,
+    /// The address of the configuration before, where that one goes on meanwhile.
+    #[serde(default)]
+    pub meanwhile: Option<String>,
+}
+
+impl ListenerStatus {
+    /// `agent.listen cannot be had at 127.0.0.1:9478`.
+    #[must_use]
+    pub fn head(&self) -> String {
+        format!("{} cannot be had at {}", self.name, self.address)
+    }
+
+    /// `Address already in use (os error 98); 127.0.0.1:9000 goes on meanwhile`.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match &self.meanwhile {
+            Some(meanwhile) => format!("{}; {meanwhile} goes on meanwhile", self.error.message),
+            None => self.error.message.clone(),
+        }
+    }
 }

@@ -33,6 +33,7 @@ impl Verdict {
         let ailing = count(&|seen| seen.tone.is_trouble());
         let around = usize::from(status.config.error.is_some())
             + status.servers.len()
+            + status.listeners.len()
             + status.templates.iter().filter(|template| ails(template)).count();
         let troubles = ailing + around;
         let worst = view.all.iter().map(|seen| seen.tone).max().unwrap_or(Tone::Good);
@@ -106,6 +107,9 @@ pub(super) fn draw(to: &mut Html, view: &View<'_>, verdict: &Verdict) {
     if !view.status.servers.is_empty() {
         servers(to, view);
     }
+    if !view.status.listeners.is_empty() {
+        listeners(to, view);
+    }
     next(to, view);
     if !view.status.templates.is_empty() {
         templates(to, view);
@@ -138,6 +142,23 @@ fn servers(to: &mut Html, view: &View<'_>) {
         let waiting = view.status.accounts.iter().flat_map(|account| &account.sinks).filter(waits).count();
         if waiting > 0 {
             html!(to, "<p>" {counted(waiting, "sink")} " waiting for it.</p>");
+        }
+    }
+    html!(to, "</section>");
+}
+
+/// This very page is had at one of them, or at the address of the configuration before.
+fn listeners(to: &mut Html, view: &View<'_>) {
+    html!(
+        to,
+        "<section id=\"c-listeners\" class=\"card warn\" aria-labelledby=\"listeners\"><h2 id=\"listeners\">Where the agent cannot be reached</h2>"
+    );
+    for listener in &view.status.listeners {
+        html!(to, "<p class=\"e\"><bdi>" {Cut(&listener.head(), PATH)} "</bdi>, for " {span(view.now.since(listener.since))}
+            {judge::again(Some(listener.next), view.now)} "</p>");
+        error_words(to, &listener.error, 0, view.now);
+        if let Some(meanwhile) = &listener.meanwhile {
+            html!(to, "<p><bdi>" {Cut(meanwhile, PATH)} "</bdi> goes on meanwhile.</p>");
         }
     }
     html!(to, "</section>");

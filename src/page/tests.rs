@@ -62,8 +62,8 @@ fn expired(name: &str) -> AccountStatus {
 fn status(accounts: Vec<AccountStatus>) -> Status {
     let path = "/etc/renewd/renewd.yaml".into();
     let config = ConfigStatus { path, generation: 3, loaded_at: at(-7_200), error: None };
-    let (templates, servers) = (Vec::new(), Vec::new());
-    Status { version: "0.1.0".to_owned(), now: at(0), config, accounts, templates, servers }
+    let (templates, servers, listeners) = (Vec::new(), Vec::new(), Vec::new());
+    Status { version: "0.1.0".to_owned(), now: at(0), config, accounts, templates, servers, listeners }
 }
 
 /// Each account has been valid for an hour but for two minutes, and failed before those.

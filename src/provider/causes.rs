@@ -7,13 +7,36 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use rustls::CertificateError;
+use url::Url;
 
 use super::errors::Failure;
-use crate::domain::{ErrorClass, human_duration};
+use crate::config::model::Http;
+use crate::domain::{ErrorClass, host_port, human_duration};
 use crate::tls::chain;
 
-/// Makes a failure of reqwest's error.
-pub(super) fn failure(error: &reqwest::Error, timeout: Duration, source_address: Option<IpAddr>) -> Failure {
+/// Whose failure it is, for people: `host:port` of the URL, and of the proxy on the way where there is one.
+pub(super) fn place(url: &Url, http: &Http) -> String {
+    match &http.proxy {
+        Some(proxy) => format!("{} (by the proxy {})", host_port(url), host_port(proxy)),
+        None => host_port(url),
+    }
+}
+
+/// Makes a failure of reqwest's error. It begins with `place`, unless the fault is this host's own.
+pub(super) fn failure(
+    error: &reqwest::Error,
+    place: &str,
+    timeout: Duration,
+    source_address: Option<IpAddr>,
+) -> Failure {
+    let failure = meaning(error, timeout, source_address);
+    match failure.host_fault {
+        true => Failure { message: format!("{place}: {}", failure.message), ..failure },
+        false => failure,
+    }
+}
+
+fn meaning(error: &reqwest::Error, timeout: Duration, source_address: Option<IpAddr>) -> Failure {
     // Before the connection stands, nothing can have reached the provider.
     let ambiguous = !error.is_connect();
     let transport = |words: String| Failure::transport(words, ambiguous);

@@ -184,12 +184,13 @@ fn build((http, idle_timeout): &Transport) -> Result<reqwest::Client, Failure> {
 
 async fn send(client: &reqwest::Client, rendered: Rendered, call: &Call<'_>) -> Result<RawReply, Failure> {
     let Rendered { method, url, headers, body } = rendered;
+    let http = &call.account.http;
+    let place = causes::place(&url, http);
     let mut request = client.request(method, url).headers(headers).timeout(call.timeout);
     if let Some(mut body) = body {
         request = request.body(std::mem::take(&mut *body));
     }
-    let failed =
-        |error: reqwest::Error| causes::failure(&error, call.timeout, call.account.http.source_address);
+    let failed = |error: reqwest::Error| causes::failure(&error, &place, call.timeout, http.source_address);
     let mut response = request.send().await.map_err(failed)?;
 
     let status = response.status().as_u16();

@@ -20,6 +20,15 @@ pub enum Unverified {
     Unanswered(Failure),
 }
 
+impl Unverified {
+    /// No answer came while there was an old token to hold on to.
+    #[must_use]
+    pub fn silent() -> Self {
+        let words = "the new token could not be verified before the end of the old one";
+        Self::Unanswered(Failure { class: ErrorClass::Transient, ..Failure::config(words) })
+    }
+}
+
 impl Clients {
     /// Tries a token where `verify` says, over the account's own way to its provider.
     ///
@@ -40,7 +49,8 @@ impl Clients {
             .send()
             .await;
         let reply = request.map_err(|error| {
-            let failure = causes::failure(&error, verify.timeout, account.http.source_address);
+            let place = causes::place(&verify.url, &account.http);
+            let failure = causes::failure(&error, &place, verify.timeout, account.http.source_address);
             let message = format!("the new token could not be verified: {}", failure.message);
             ours(Failure { class: ErrorClass::Transient, message, ambiguous: false, ..failure })
         })?;

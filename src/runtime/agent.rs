@@ -14,16 +14,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
 
-use self::chores::Knocking;
-use self::reload::{Broken, Reloading};
+use self::reload::{Broken, Reloading, Why};
 use super::calendar::Calendars;
 use super::clock;
 use super::credentials::Probe;
 use super::deliver::{Delivered, Outlet};
+use super::doors::Doors;
 use super::drift::{Drift, Lookout, Suspicions};
 use super::handle::{Heartbeat, Request};
 use super::issue::Exchange;
@@ -34,7 +34,7 @@ use super::signals::Signal;
 use super::watch::{Change, Watch};
 use crate::config::Watched;
 use crate::config::model::{Calendar, Config};
-use crate::core::{Effect, Engine, Event, TargetId};
+use crate::core::{Effect, Ending, Engine, Event, TargetId};
 use crate::domain::{AccountId, BootInstant, Timestamp};
 use crate::observe::Observer;
 
@@ -64,10 +64,11 @@ pub(crate) struct Agent {
     looked_into_vault: BootInstant,
     /// The login at Vault is being renewed.
     maintaining: bool,
-    knocking: Knocking,
     tasks: JoinSet<Done>,
     /// What each task is about, for the case that it panics.
     about: HashMap<Id, Effect>,
+    /// The tries of new tokens that are under way can be ended by this.
+    verifying: HashMap<AccountId, oneshot::Sender<Ending>>,
     calendars: Calendars,
     firings: mpsc::Receiver<Calendar>,
     watch: Watch,
@@ -81,6 +82,7 @@ pub(crate) struct Agent {
     pub(super) observer: Observer,
     revisions: watch::Sender<u64>,
     pub(super) heartbeat: Heartbeat,
+    pub(super) doors: Doors,
 }
 
 /// What a task brings back.
@@ -95,8 +97,8 @@ enum Done {
     Marked(Result<(), String>),
     /// The login at Vault was looked after.
     Maintained(Result<(), String>),
-    /// Whether Vault answers again where an account has its secrets.
-    Knocked(bool),
+    /// Whether the server answers again where an account has its secrets.
+    Knocked(Arc<str>, bool),
     Saved(AccountId, Result<(), String>),
     Flushed(Vec<String>),
     Purged(Result<Vec<AccountId>, String>),
@@ -134,9 +136,9 @@ impl Agent {
             servers,
             looked_into_vault: boot,
             maintaining: false,
-            knocking: Knocking::default(),
             tasks: JoinSet::new(),
             about: HashMap::new(),
+            verifying: HashMap::new(),
             calendars,
             firings,
             watch,
@@ -150,6 +152,7 @@ impl Agent {
             observer,
             revisions,
             heartbeat: Heartbeat::new(boot),
+            doors: Doors::default(),
         }
     }
 
@@ -224,7 +227,7 @@ impl Agent {
         match signal {
             Signal::Stop => {} // the caller's affair
             Signal::Reload => {
-                self.reload(None);
+                self.reload(Why::Asked(None));
                 self.look_at_secrets(|_| true);
                 self.apply(Event::Reprieve);
             }

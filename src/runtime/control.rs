@@ -1,6 +1,8 @@
 //! The control socket: HTTP over a Unix socket. Whoever can connect reads the status; tokens and renewals are for
 //! root, the agent's own user and the socket's group.
 
+mod keeper;
+
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::net::UnixListener;
 
+use self::keeper::Identity;
+pub(crate) use self::keeper::{Keeper, LOOK};
 use super::handle::{Handle, Peek, Request, TokenReply};
 use super::makeup::Makeup;
 use crate::atomic::{Folder, Warning};
@@ -59,6 +63,8 @@ pub struct SocketError {
 /// A socket that listens.
 pub(crate) struct Bound {
     pub(crate) listener: UnixListener,
+    /// What stands at its path.
+    pub(crate) identity: Identity,
     /// Who it is for.
     pub(crate) group: u32,
     /// What works but should not stay so.
@@ -93,8 +99,9 @@ pub(crate) fn bind(socket: &Socket) -> Result<Bound, SocketError> {
     }
     let mode = std::fs::Permissions::from_mode(socket.mode);
     std::fs::set_permissions(path, mode).map_err(|error| failed("set the mode of", &error))?;
-    let group = std::fs::metadata(path).map_err(|error| failed("look at", &error))?.gid();
-    Ok(Bound { listener, group, warning: folder.warning() })
+    let there = std::fs::symlink_metadata(path).map_err(|error| failed("look at", &error))?;
+    let identity = (there.dev(), there.ino());
+    Ok(Bound { listener, identity, group: there.gid(), warning: folder.warning() })
 }
 
 /// Whether [`bind`] would find a place for the socket, making nothing. One that an agent listens on is as it should be.
@@ -148,7 +155,7 @@ fn refusal(path: &Path, what: &str, error: &dyn std::fmt::Display) -> SocketErro
 }
 
 /// Serves until the listener fails or the task is dropped.
-pub(crate) async fn serve(listener: UnixListener, group: u32, handle: Handle) {
+async fn serve(listener: UnixListener, group: u32, handle: Handle) {
     let routes = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/accounts/{name}/token", get(token))
@@ -161,13 +168,6 @@ pub(crate) async fn serve(listener: UnixListener, group: u32, handle: Handle) {
     let service = routes.into_make_service_with_connect_info::<Peer>();
     if let Err(error) = axum::serve(listener, service).await {
         tracing::error!(event = "socket_failed", %error, "the control socket has failed");
-    }
-}
-
-/// Removes the socket file if it is still ours.
-pub(crate) fn unlink(path: &Path) {
-    if std::fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket()) {
-        let _ = std::fs::remove_file(path);
     }
 }
 

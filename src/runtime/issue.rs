@@ -135,7 +135,7 @@ async fn attempt(
     if let Some(meta) = rescued(shared, order).await? {
         return Ok((Kept::Current(meta), Remarks::default()));
     }
-    if verify::has_candidate(shared, order) {
+    if shared.store.latest(&order.account).is_some_and(|record| verify::has_candidate(&record)) {
         return Ok((Kept::Candidate, Remarks::default()));
     }
     let credentials = credentials::resolve(account, &shared.store, servers.keys.as_deref()).await;

@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use self::doorkeeper::{Doorkeeper, Limits};
+use super::doors::Door;
 use super::handle::{Handle, Heartbeat};
 
 /// How long after a failure to listen it is tried again.
-const RETRY: Duration = Duration::from_secs(15);
+pub(super) const RETRY: Duration = Duration::from_secs(15);
 
 /// The server, wherever it is wanted. It ends when this is dropped.
 pub(crate) struct Listening {
@@ -26,9 +28,9 @@ pub(crate) struct Listening {
 
 impl Listening {
     /// Serves nowhere yet.
-    pub(crate) fn start(handle: Handle, heartbeat: Heartbeat) -> Self {
+    pub(crate) fn start(handle: Handle, heartbeat: Heartbeat, door: Door) -> Self {
         let (wanted, follower) = watch::channel(None);
-        tokio::spawn(follow(follower, handle, heartbeat));
+        tokio::spawn(follow(follower, handle, heartbeat, door));
         Self { wanted }
     }
 
@@ -38,33 +40,57 @@ impl Listening {
     }
 }
 
-/// Serves at the address that is wanted, until nobody wants any more.
-async fn follow(mut wanted: watch::Receiver<Option<SocketAddr>>, handle: Handle, heartbeat: Heartbeat) {
-    let mut complaint = String::new();
+/// Serves at the address that is wanted, until nobody wants any more. Where that one cannot be had, the one before
+/// goes on, unless it is open to more.
+async fn follow(
+    mut wanted: watch::Receiver<Option<SocketAddr>>,
+    handle: Handle,
+    heartbeat: Heartbeat,
+    door: Door,
+) {
+    let mut open: Option<SocketAddr> = None;
+    let mut server = JoinSet::new();
     loop {
         let address = *wanted.borrow_and_update();
-        let serving = async {
-            let Some(address) = address else { return std::future::pending().await };
-            match TcpListener::bind(address).await {
-                Ok(listener) => {
-                    complaint.clear();
-                    serve(listener, Limits::USUAL, handle.clone(), heartbeat.clone()).await;
-                }
-                Err(error) => {
-                    complain(&mut complaint, address, &error.to_string());
-                    sleep(RETRY).await;
-                }
+        let mut fails = false;
+        if address == open {
+            let _ = door.well();
+        } else {
+            if let Some(before) = open
+                && address.is_none_or(|address| !may_go_on(before, address))
+            {
+                server.shutdown().await;
+                open = None;
             }
-        };
-        // Dropping the server closes its socket before the next one is bound: it may be the same port.
-        let changed = tokio::select! {
-            () = serving => Ok(()),
-            changed = wanted.changed() => changed,
-        };
-        if changed.is_err() {
-            return;
+            match address {
+                None => _ = door.well(),
+                Some(address) => match TcpListener::bind(address).await {
+                    Ok(listener) => {
+                        server.shutdown().await;
+                        server.spawn(serve(listener, Limits::USUAL, handle.clone(), heartbeat.clone()));
+                        open = Some(address);
+                        let _ = door.well();
+                    }
+                    Err(error) => {
+                        fails = true;
+                        complain(&door, address, &error, open);
+                    }
+                },
+            }
+        }
+        tokio::select! {
+            changed = wanted.changed() => if changed.is_err() {
+                return;
+            },
+            Some(_) = server.join_next() => open = None,
+            () = sleep(door.retry), if fails => {}
         }
     }
+}
+
+/// Whether the server at `before` may stay until `wanted` can be had: it is not in its way, and not open to more.
+fn may_go_on(before: SocketAddr, wanted: SocketAddr) -> bool {
+    before.port() != wanted.port() && (before.ip().is_loopback() || before.ip() == wanted.ip())
 }
 
 async fn serve(listener: TcpListener, limits: Limits, handle: Handle, heartbeat: Heartbeat) {
@@ -80,16 +106,21 @@ async fn serve(listener: TcpListener, limits: Limits, handle: Handle, heartbeat:
 }
 
 /// Aloud once for each reason.
-fn complain(said: &mut String, address: SocketAddr, error: &str) {
-    let complaint = format!("{address}: {error}");
-    if *said == complaint {
-        tracing::debug!(event = "listen_failed", %address, error, "still cannot listen there");
-    } else {
-        tracing::error!(
-            event = "listen_failed", %address, error,
+fn complain(door: &Door, address: SocketAddr, error: &std::io::Error, meanwhile: Option<SocketAddr>) {
+    let before = meanwhile.as_ref().map(|before| before as &dyn std::fmt::Display);
+    if !door.fails(&address, error, before) {
+        return tracing::debug!(event = "listen_failed", %address, %error, "still cannot listen there");
+    }
+    match meanwhile {
+        Some(before) => tracing::error!(
+            event = "listen_failed", %address, %error, %before,
+            "cannot listen at `agent.listen`: health and metrics are served at the address before; trying again every 15 s. \
+             Name another address there, or `off` to do without"
+        ),
+        None => tracing::error!(
+            event = "listen_failed", %address, %error,
             "cannot listen at `agent.listen`: tokens stay fresh, but no health or metrics are served; trying again every 15 s. \
              Name another address there, or `off` to do without"
-        );
-        *said = complaint;
+        ),
     }
 }

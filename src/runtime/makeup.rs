@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::definition::Definition;
 use crate::config::model::{
-    Account, Config, Content, OnRemove, SecretSource, Sink, TemplateForm, TemplateTarget,
+    Account, Agent, Config, Content, FileSink, KubernetesSink, Log, OnRemove, SecretSource, Sink,
+    TemplateForm, TemplateTarget, TemplateText, Vault, VaultAuth, VaultSink,
 };
 use crate::domain::AccountId;
 
@@ -57,22 +58,26 @@ impl Makeup {
     #[must_use]
     pub fn of(config: &Config, seed: u64) -> Self {
         let mut maker = Maker { seed, definitions: HashMap::new() };
-        let agent = &config.agent;
+        // Everything is taken apart by name here and below: a setting that is added has to find its part. What files
+        // it was read from is no part of it, and limits are each account's.
+        let Config { path: _, files: _, include_folders: _, agent, limits: _, vault, accounts, templates } =
+            config;
+        let Agent { state_dir, socket, listen, shutdown_grace, log: Log { level, format } } = agent;
         let parts = [
-            maker.part("agent.state_dir", &agent.state_dir),
-            maker.part("agent.socket", &agent.socket),
-            maker.part("agent.listen", &agent.listen),
-            maker.part("agent.shutdown_grace", &agent.shutdown_grace),
-            maker.part("agent.log.level", &agent.log.level),
-            maker.part("agent.log.format", &agent.log.format),
-            maker.part("vault", &config.vault),
+            maker.part("agent.state_dir", state_dir),
+            maker.part("agent.socket", socket),
+            maker.part("agent.listen", listen),
+            maker.part("agent.shutdown_grace", shutdown_grace),
+            maker.part("agent.log.level", level),
+            maker.part("agent.log.format", format),
+            maker.vault(vault.as_deref()),
         ];
-        let accounts = config.accounts.values().map(|one| (one.name.clone(), maker.account(one)));
+        let accounts = accounts.values().map(|one| (one.name.clone(), maker.account(one)));
         let accounts = accounts.collect();
         let template = |one: &std::sync::Arc<TemplateTarget>| {
             (format!("template:{}", one.path.display()), maker.template(one))
         };
-        let templates = config.templates.iter().map(template).collect();
+        let templates = templates.iter().map(template).collect();
         Self { seed, parts: parts.into(), accounts, templates }
     }
 }
@@ -95,30 +100,66 @@ impl Maker {
         (name.to_owned(), self.print(format!("{name}={value:?}").as_bytes()))
     }
 
+    /// The server with its login; the secrets that stand there count with their content.
+    fn vault(&self, vault: Option<&Vault>) -> (String, u16) {
+        let secrets = match vault.map(|Vault { address: _, namespace: _, ca_file: _, auth }| auth) {
+            None | Some(VaultAuth::Cert { cert_file: _, key_file: _, name: _, mount: _ }) => [None, None],
+            Some(VaultAuth::Token(token)) => [Some(token), None],
+            Some(VaultAuth::AppRole { role_id, secret_id, mount: _ }) => [Some(role_id), secret_id.as_ref()],
+            Some(
+                VaultAuth::Kubernetes { role: _, jwt, mount: _ } | VaultAuth::Jwt { role: _, jwt, mount: _ },
+            ) => [Some(jwt), None],
+        };
+        // The `Debug` of a secret is a mask.
+        let content = secrets.map(|source| match source {
+            Some(SecretSource::Inline(secret)) => Some(secret.expose()),
+            _ => None,
+        });
+        ("vault".to_owned(), self.print(format!("{vault:?} {content:?}").as_bytes()))
+    }
+
     fn account(&mut self, account: &Account) -> AccountMakeup {
-        let identifies = |name: &str| account.provider.credential(name).is_some_and(|known| known.identity);
+        let Account {
+            name: account_name,
+            provider,
+            environment,
+            base_url,
+            // These three follow from the others.
+            issue_url: _,
+            refresh_url: _,
+            host: _,
+            limit,
+            credentials,
+            params,
+            renew,
+            http,
+            verify,
+            sinks,
+            on_change,
+        } = account;
+        let identifies = |name: &str| provider.credential(name).is_some_and(|known| known.identity);
         let mut identity: Parts = [
-            self.part("provider", &account.provider.name),
-            self.part("base_url", &account.base_url),
-            self.part("environment", &account.environment),
-            self.part("params", &account.params),
+            self.part("provider", &provider.name),
+            self.part("base_url", base_url),
+            self.part("environment", environment),
+            self.part("params", params),
         ]
         .into();
         let mut parts: Parts = [
-            self.part("renew", &account.renew),
-            self.part("http", &account.http),
-            self.part("verify", &account.verify),
-            self.part("limits", &account.limit),
-            self.part("on_change", &account.on_change),
-            self.part("credentials", &account.credentials.keys()),
+            self.part("renew", renew),
+            self.part("http", http),
+            self.part("verify", verify),
+            self.part("limits", limit),
+            self.part("on_change", on_change),
+            self.part("credentials", &credentials.keys()),
         ]
         .into();
-        parts.insert("the provider's definition".to_owned(), self.definition(&account.provider));
-        for (name, source) in &account.credentials {
+        parts.insert("the provider's definition".to_owned(), self.definition(provider));
+        for (name, source) in credentials {
             let (key, print) = self.part(&format!("credentials.{name}"), source);
             match source {
                 SecretSource::Inline(secret) => {
-                    let marked = format!("{}/{name}={}", account.name, secret.expose());
+                    let marked = format!("{account_name}/{name}={}", secret.expose());
                     let print = self.print(marked.as_bytes());
                     if identifies(name) { &mut identity } else { &mut parts }.insert(key, print);
                 }
@@ -126,7 +167,7 @@ impl Maker {
                 _ => drop(parts.insert(key, print)),
             }
         }
-        let sinks = account.sinks.iter().map(|sink| (sink.id(), self.sink(sink))).collect();
+        let sinks = sinks.iter().map(|sink| (sink.id(), self.sink(sink))).collect();
         AccountMakeup { identity, parts, sinks }
     }
 
@@ -140,55 +181,63 @@ impl Maker {
     }
 
     fn sink(&self, sink: &Sink) -> TargetMakeup {
+        // Where it stands is its id.
         let (look, on_remove) = match sink {
             Sink::File(file) => {
-                let form = match &file.content {
+                let FileSink { path: _, content, mode, owner, group, write, when_expired, on_remove } = file;
+                let form = match content {
                     Content::Template(text) => self.part("template", text),
                     bare => self.part("content", bare),
                 };
                 let look = [
                     form,
-                    self.part("mode", &file.mode),
-                    self.part("owner", &file.owner),
-                    self.part("group", &file.group),
-                    self.part("write", &file.write),
-                    self.part("when_expired", &file.when_expired),
+                    self.part("mode", mode),
+                    self.part("owner", owner),
+                    self.part("group", group),
+                    self.part("write", write),
+                    self.part("when_expired", when_expired),
                 ];
-                (look.into(), file.on_remove)
+                (look.into(), on_remove)
             }
-            Sink::Vault(vault) => {
-                ([self.part("fields", &vault.fields), self.part("kv", &vault.kv)].into(), vault.on_remove)
+            Sink::Vault(VaultSink { mount: _, path: _, kv, fields, on_remove }) => {
+                ([self.part("fields", fields), self.part("kv", kv)].into(), on_remove)
             }
-            Sink::Kubernetes(secret) => ([self.part("keys", &secret.keys)].into(), secret.on_remove),
+            Sink::Kubernetes(KubernetesSink { secret: _, namespace: _, keys, on_remove }) => {
+                ([self.part("keys", keys)].into(), on_remove)
+            }
         };
-        self.target(look, Parts::new(), on_remove)
+        self.target(look, Parts::new(), *on_remove)
     }
 
     fn template(&self, template: &TemplateTarget) -> TargetMakeup {
-        let mut look: Parts = [
-            self.part("mode", &template.mode),
-            self.part("owner", &template.owner),
-            self.part("group", &template.group),
-        ]
-        .into();
-        match &template.form {
+        // The accounts are those that the text names.
+        let TemplateTarget { path: _, form, accounts: _, mode, owner, group, on_remove, on_change } =
+            template;
+        let mut look: Parts =
+            [self.part("mode", mode), self.part("owner", owner), self.part("group", group)].into();
+        match form {
             TemplateForm::File { text, write } => {
-                look.extend([self.part("text", &text.text), self.part("write", write)]);
+                look.extend([self.part("text", written(text)), self.part("write", write)]);
             }
             TemplateForm::Directory(files) => {
                 look.extend([self.part("files", &files.keys())]);
                 look.extend(
-                    files.iter().map(|(name, text)| self.part(&format!("text of {name}"), &text.text)),
+                    files.iter().map(|(name, text)| self.part(&format!("text of {name}"), written(text))),
                 );
             }
         }
-        self.target(look, [self.part("on_change", &template.on_change)].into(), template.on_remove)
+        self.target(look, [self.part("on_change", on_change)].into(), *on_remove)
     }
 
     fn target(&self, look: Parts, mut parts: Parts, on_remove: OnRemove) -> TargetMakeup {
         parts.extend([self.part("on_remove", &on_remove)]);
         TargetMakeup { look, parts, delete_on_remove: Some(on_remove == OnRemove::Delete) }
     }
+}
+
+/// What a template says, wherever it stands.
+fn written(TemplateText { source: _, text }: &TemplateText) -> &String {
+    text
 }
 
 /// The names of the parts that differ, or that one has and the other has not. Nothing where one has none at all: that one
@@ -208,44 +257,4 @@ pub fn changed(before: &Parts, after: &Parts) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config;
-    use crate::provider::catalog;
-
-    fn makeup(text: &str) -> Makeup {
-        let loaded = config::load_text("/etc/renewd.yaml".as_ref(), text, &|_| None, catalog::texts());
-        Makeup::of(&loaded.unwrap_or_else(|problems| panic!("{problems}")).config, 7)
-    }
-
-    fn account(rest: &str) -> AccountMakeup {
-        let text = format!("accounts: {{ a: {{ provider: bizppurio, {rest} }} }}");
-        makeup(&text).accounts.into_values().next().unwrap()
-    }
-
-    #[test]
-    fn each_part_that_differs_is_named_and_what_a_token_belongs_to_apart() {
-        let old = account("credentials: { account: one, password: x }");
-        assert_eq!(old, account("credentials: { account: one, password: x }"));
-        let password = account("credentials: { account: one, password: y }");
-        assert_eq!(changed(&old.parts, &password.parts), ["credentials.password"]);
-        assert_eq!(changed(&old.identity, &password.identity), [""; 0]);
-        let other = account("credentials: { account: two, password: x }");
-        assert_eq!(changed(&old.identity, &other.identity), ["credentials.account"]);
-        assert_eq!(changed(&old.parts, &other.parts), [""; 0]);
-        let more =
-            "verify: { url: \"https://h.example.com/me\" }, renew: { before: 5m }, on_change: [command: [a]]";
-        let more = account(&format!("credentials: {{ account: one, password: x }}, {more}"));
-        assert_eq!(changed(&old.parts, &more.parts), ["on_change", "renew", "verify"]);
-    }
-
-    #[test]
-    fn what_is_told_holds_no_secret_and_comes_back_as_it_was() {
-        let told = account(
-            "credentials: { account: one, password: hunter2 }, on_change: [webhook: { url: \"https://h.example.com/hunter2\" }]",
-        );
-        let text = serde_json::to_string(&told).unwrap();
-        assert!(!text.contains("hunter2"), "{text}");
-        assert_eq!(serde_json::from_str::<AccountMakeup>(&text).unwrap(), told);
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@ pub mod clock;
 mod control;
 mod credentials;
 mod deliver;
+mod doors;
 mod drift;
 mod folders;
 mod handle;

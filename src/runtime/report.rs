@@ -4,7 +4,6 @@ use super::agent::Agent;
 use super::calendar;
 use crate::core::{AccountView, HookView, ServerView, SetId, TargetView, TemplateView};
 use crate::domain::Now;
-use crate::hook;
 use crate::observe::status::{
     AccountStatus, ConfigStatus, HookStatus, ServerState, ServerStatus, SinkStatus, Status, TemplateStatus,
 };
@@ -24,6 +23,7 @@ pub(crate) fn status(agent: &Agent, now: Now) -> Status {
         accounts: agent.engine.views(now).map(|view| account(agent, view, now)).collect(),
         templates: agent.engine.templates(now).map(|view| template(agent, view)).collect(),
         servers: agent.engine.servers(now).map(server).collect(),
+        listeners: agent.doors.shut().collect(),
     }
 }
 
@@ -42,19 +42,14 @@ fn template(agent: &Agent, view: TemplateView<'_>) -> TemplateStatus {
         writing_since: view.slow_since,
         next: view.next,
         waits_for: view.waits_for,
-        hooks: hooks(agent, SetId::Template(view.id.clone()), view.hooks),
+        hooks: hooks(agent, &SetId::Template(view.id.clone()), view.hooks),
     }
 }
 
-/// Each by the name that the configuration gives it.
-fn hooks(agent: &Agent, set: SetId, views: Vec<HookView<'_>>) -> Vec<HookStatus> {
-    if views.is_empty() {
-        return Vec::new();
-    }
-    let notifier = agent.notifier(&set);
-    let configured = |number| notifier.as_ref().and_then(|notifier| notifier.hook(number));
-    let status = |(number, view): (usize, HookView<'_>)| HookStatus {
-        hook: configured(number).map(hook::name).unwrap_or_default(),
+/// Each by the name that the log gives it, too.
+fn hooks(agent: &Agent, set: &SetId, views: Vec<HookView<'_>>) -> Vec<HookStatus> {
+    let status = |(place, view): (usize, HookView<'_>)| HookStatus {
+        hook: agent.observer.hook(set, place).to_owned(),
         state: view.state,
         error: view.error.cloned(),
         next: view.next,
@@ -79,7 +74,7 @@ fn account(agent: &Agent, view: AccountView<'_>, now: Now) -> AccountStatus {
         attempt: view.attempt,
         error: view.error.cloned(),
         sinks: view.targets.into_iter().map(sink).collect(),
-        hooks: hooks(agent, SetId::Account(view.name.clone()), view.hooks),
+        hooks: hooks(agent, &SetId::Account(view.name.clone()), view.hooks),
     }
 }
 

@@ -9,6 +9,7 @@ use futures_util::stream;
 
 use super::credentials::{self, Probe};
 use super::issue::{is_foreign, refresh_meta, seeded};
+use super::verify::has_candidate;
 use crate::config::model::{Account, Config};
 use crate::core::{AccountPlan, Plan, RefreshMeta, Restored, TemplatePlan};
 use crate::domain::AccountId;
@@ -141,6 +142,7 @@ fn recall(
         last_request,
         error,
         unverified: record.unverified.clone(),
+        untried: has_candidate(&record),
     }
 }
 

@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 
 use super::agent::{Agent, Inbox, Loader};
 use super::clock;
-use super::control::{self, Bound, SocketError};
+use super::control::{self, Keeper, SocketError};
 use super::handle::Handle;
-use super::listen::Listening;
+use super::listen::{self, Listening};
 use super::progress::{self, Progress};
 use super::servers::Servers;
 use super::shared::Shared;
@@ -102,14 +102,10 @@ pub async fn run(
     let (handle, requests, revisions) = Handle::new();
     let mut inbox = Inbox { signals, requests };
     let mut agent = start(&config, &options, revisions).await?;
-    let socket = config.agent.socket.clone();
-    let server = match &socket {
+    let keeper = match config.agent.socket.clone() {
         Some(socket) => {
-            let Bound { listener, group, warning } = control::bind(socket)?;
-            if let Some(warning) = warning {
-                tracing::warn!(event = "socket_warning", %warning, "whoever may do that can answer in the agent's place");
-            }
-            Some(tokio::spawn(control::serve(listener, group, handle.clone())))
+            let door = agent.doors.add("agent.socket", control::LOOK);
+            Some(Keeper::start(socket, handle.clone(), door)?)
         }
         None => None,
     };
@@ -120,7 +116,8 @@ pub async fn run(
         accounts = config.accounts.len(),
         "renewd has started"
     );
-    let listening = Listening::start(handle, agent.heartbeat.clone());
+    let door = agent.doors.add("agent.listen", listen::RETRY);
+    let listening = Listening::start(handle, agent.heartbeat.clone(), door);
     listening.at(config.agent.listen);
     let mut progress = Progress::new();
     agent.begin(config).await;
@@ -136,9 +133,8 @@ pub async fn run(
     progress::stopping();
     let grace = agent.config().map_or(Duration::ZERO, |config| config.agent.shutdown_grace);
     let drained = agent.drain(&mut inbox, grace).await;
-    if let (Some(server), Some(socket)) = (server, socket) {
-        server.abort();
-        control::unlink(&socket.path);
+    if let Some(keeper) = keeper {
+        keeper.end().await;
     }
     tracing::info!(event = "stopped", drained, "renewd has stopped");
     Ok(if drained { Outcome::Drained } else { Outcome::CutOff })
@@ -258,6 +254,7 @@ fn reasons(view: &AccountView<'_>) -> Vec<String> {
     let name = view.name;
     let own = match view.error {
         Some(error) => Some(format!("{name}: {}: {}", error.class, error.message)),
+        None if view.untried => Some(format!("{name}: its new token could not be verified in time")),
         None if view.state != AccountState::Fresh => Some(format!("{name}: {}", view.state.as_str())),
         None => None,
     };

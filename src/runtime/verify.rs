@@ -1,43 +1,48 @@
 //! `verify:`: a new token waits as the record's candidate, which sinks do not see, until it has been tried.
 
 use std::sync::Arc;
-use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use super::clock;
 use super::issue::{Exchange, refresh_of, theirs};
 use super::shared::Shared;
-use crate::config::model::{Account, Verify};
-use crate::core::{self, Admission, Event, FailureMeta, IssuedMeta};
-use crate::domain::{AccountId, ErrorInfo, Generation, Timestamp, Token, TokenMeta};
+use crate::config::model::Account;
+use crate::core::{Admission, Ending, Event, FailureMeta, IssuedMeta};
+use crate::domain::{AccountId, ErrorInfo, Generation, Token, TokenMeta};
 use crate::provider::Unverified;
 use crate::store::{Durability, Record};
 
-/// How long after a token's end it is looked whether it has ended.
-const MOMENT: Duration = Duration::from_millis(10);
+/// Whether a token of before waits to be tried (again): then the provider is not asked for another.
+pub(super) fn has_candidate(record: &Record) -> bool {
+    record.candidate.as_ref().is_some_and(|token| token.meta.expires_at > clock::wall())
+}
 
-/// Whether a token of before waits to be tried again: then the provider is not asked for another.
-pub(super) fn has_candidate(shared: &Shared, order: &core::Issue) -> bool {
-    let record = shared.store.latest(&order.account);
-    let candidate = record.as_ref().and_then(|record| record.candidate.as_ref());
-    candidate.is_some_and(|token| token.meta.expires_at > clock::wall())
+/// The order of the engine.
+pub(crate) struct Try {
+    pub(crate) epoch: u64,
+    /// What the token will be.
+    pub(crate) generation: Generation,
+    /// There is a living token that one which may not work must not replace. Where the renewal has ended that one before
+    /// its time, holding it is no worse than holding a new one that is refused, and an API that does not answer a
+    /// verification serves nobody else either.
+    pub(crate) protected: bool,
+    /// The effect `EndVerify`.
+    pub(crate) ending: oneshot::Receiver<Ending>,
 }
 
 /// The effect `Verify`: tries the candidate; what works, and what nothing better stands in for, becomes the current token.
-pub(crate) async fn verify(
-    shared: Arc<Shared>,
-    account: Arc<Account>,
-    epoch: u64,
-    generation: Generation,
-) -> Exchange {
+pub(crate) async fn verify(shared: Arc<Shared>, account: Arc<Account>, order: Try) -> Exchange {
     let mut warnings = Vec::new();
-    let name = account.name.clone();
-    let event = match decide(&shared, &account, generation).await {
+    let (name, epoch) = (account.name.clone(), order.epoch);
+    let event = match decide(&shared, &account, order).await {
         Ok(meta) => {
             let why = "it is delivered all the same, because no other living token is left";
             warnings.extend(meta.unverified.iter().map(|error| format!("{}; {why}", error.message)));
             Event::Issued { account: name, epoch, meta }
         }
-        Err(failure) => {
+        Err(Kept::Untried) => Event::Untried { account: name, epoch },
+        Err(Kept::Failed(failure)) => {
             let refresh = refresh_of(&shared, &account);
             Event::Failed { account: name, epoch, failure: FailureMeta { refresh, ..failure } }
         }
@@ -45,39 +50,42 @@ pub(crate) async fn verify(
     Exchange { event, status: None, asked: false, clock_offset_ms: None, warnings }
 }
 
-async fn decide(
-    shared: &Shared,
-    account: &Account,
-    generation: Generation,
-) -> Result<IssuedMeta, FailureMeta> {
+/// Why the current token stays.
+enum Kept {
+    Failed(FailureMeta),
+    /// The try was cut off.
+    Untried,
+}
+
+async fn decide(shared: &Shared, account: &Account, order: Try) -> Result<IssuedMeta, Kept> {
+    let Try { generation, mut protected, mut ending, .. } = order;
     let record = shared.store.latest(&account.name);
-    let Some((record, candidate)) =
-        record.as_ref().and_then(|record| Some((record, record.candidate.clone()?)))
-    else {
+    let Some(candidate) = record.and_then(|record| record.candidate.clone()) else {
         let message = "the new token is gone: the account was changed meanwhile";
-        return Err(FailureMeta::config(message.to_owned()));
+        return Err(Kept::Failed(FailureMeta::config(message.to_owned())));
     };
-    // Once the old token has ended there is nothing to hold on to: the try takes no longer than that. A moment more, so
-    // that the clock has reached it.
-    let lives = record.current.as_ref().map(|token| token.meta.expires_at.since(clock::wall()));
-    let limit = lives.filter(|lives| !lives.is_zero()).map(|lives| lives + MOMENT);
-    // Without `verify:`, the configuration was changed since.
-    let verdict = match &account.verify {
-        Some(verify) => {
-            let timeout = limit.map_or(verify.timeout, |limit| verify.timeout.min(limit));
-            let verify = Verify { timeout, ..verify.clone() };
-            shared.clients.verify(account, &verify, &candidate).await
+    let verdict = tokio::select! {
+        biased;
+        verdict = ask(shared, account, &candidate) => {
+            // Both at one time: what the reply says counts, and what there is to protect is known anew.
+            protected &= ending.try_recv() != Ok(Ending::Use);
+            verdict
         }
-        None => Ok(()),
+        ending = ended(&mut ending) => match ending {
+            Ending::Keep => return Err(Kept::Untried),
+            Ending::Use => {
+                protected = false;
+                Err(Unverified::silent())
+            }
+        }
     };
-    let protected = is_protected(record, clock::wall());
     let unverified = match verdict {
         Ok(()) => None,
         Err(Unverified::Refused(failure)) if protected => {
             drop_candidate(shared, &account.name, &candidate).await;
-            return Err(theirs(failure));
+            return Err(Kept::Failed(theirs(failure)));
         }
-        Err(Unverified::Unanswered(failure)) if protected => return Err(theirs(failure)),
+        Err(Unverified::Unanswered(failure)) if protected => return Err(Kept::Failed(theirs(failure))),
         Err(Unverified::Refused(failure) | Unverified::Unanswered(failure)) => {
             Some(ErrorInfo { class: failure.class, message: failure.message, at: clock::wall() })
         }
@@ -85,11 +93,19 @@ async fn decide(
     Ok(promote(shared, account, generation, candidate, unverified).await)
 }
 
-/// Whether there is a token that one which may not work must not replace. Where the renewal has ended the old one before
-/// its time, holding it is no worse than holding a new one that is refused, and an API that does not answer a
-/// verification serves nobody else either.
-fn is_protected(record: &Record, now: Timestamp) -> bool {
-    record.current.as_ref().is_some_and(|token| token.meta.expires_at > now)
+async fn ask(shared: &Shared, account: &Account, candidate: &Token) -> Result<(), Unverified> {
+    match &account.verify {
+        Some(verify) => shared.clients.verify(account, verify, candidate).await,
+        None => Ok(()), // the configuration was changed since
+    }
+}
+
+/// The engine's word; none comes where nobody can say it any more.
+async fn ended(ending: &mut oneshot::Receiver<Ending>) -> Ending {
+    match ending.await {
+        Ok(ending) => ending,
+        Err(_) => std::future::pending().await,
+    }
 }
 
 async fn promote(

@@ -9,19 +9,6 @@ use super::context::Member;
 use super::escape::Escape;
 use super::template::Template;
 
-/// The names of the token document's fields, which are the keys where a sink names none.
-pub const DOCUMENT: [&str; 9] = [
-    "access_token",
-    "account",
-    "expires_at",
-    "expires_at_unix",
-    "extra",
-    "generation",
-    "issued_at",
-    "provider",
-    "token_type",
-];
-
 /// The value of a field or key. Its `Debug` is a mask.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Field {

@@ -1,15 +1,17 @@
 //! The control socket from outside.
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use renewd::domain::TokenDocument;
 use renewd::simulator::Provider;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Agent, World, account, binary, generation, is_root, millis, secs, skip, throughout, until,
+    Agent, World, account, binary, free_port, generation, http_get, is_root, millis, secs, skip, throughout,
+    until,
 };
 
 #[test]
@@ -62,18 +64,7 @@ fn the_token_document_has_exactly_the_contracts_fields() {
     let (status, document) = agent.get("/v1/accounts/a/token");
     assert_eq!(status, 200);
     let keys: Vec<&String> = document.as_object().unwrap().keys().collect();
-    let expected = [
-        "account",
-        "provider",
-        "access_token",
-        "token_type",
-        "issued_at",
-        "expires_at",
-        "expires_at_unix",
-        "generation",
-        "extra",
-    ];
-    assert_eq!(keys, expected);
+    assert_eq!(keys, TokenDocument::FIELDS.iter().collect::<Vec<_>>());
     assert_eq!(document["token_type"], "Bearer");
     assert_eq!(document["generation"], 1);
     assert_eq!(document["extra"], json!({ "scope": "send read" }));
@@ -221,6 +212,84 @@ fn the_socket_has_its_mode_and_is_gone_after_the_end_and_a_stale_one_is_replaced
     assert!(!world.path("run/renewd.sock").exists());
 }
 
+/// How often it is looked after, and time to spare.
+const LOOKED_AFTER: std::time::Duration = secs(15);
+
+#[test]
+fn a_socket_that_someone_removes_comes_back_as_it_was_also_with_its_folder() {
+    let world = World::living(secs(600));
+    let mut config = world.one(Provider::Bizppurio);
+    let path = world.path("run/renewd.sock");
+    let group = if is_root() { 65_534 } else { rustix::process::getegid().as_raw() };
+    config["agent"]["socket"] = json!({ "path": path, "mode": "0600", "group": group.to_string() });
+    let agent = world.start(&config);
+    agent.until_well();
+    let look = || {
+        let there = std::fs::symlink_metadata(&path).ok()?;
+        there.file_type().is_socket().then_some((there.mode() & 0o7777, there.gid()))
+    };
+    assert_eq!(look(), Some((0o600, group)));
+    for round in 1..=2 {
+        match round {
+            1 => std::fs::remove_file(&path).unwrap(),
+            _ => std::fs::remove_dir_all(world.path("run")).unwrap(),
+        }
+        until("the socket", LOOKED_AFTER, || agent.try_status());
+        assert_eq!(look(), Some((0o600, group)));
+        assert_eq!(agent.logged("socket_back"), round);
+    }
+    let (code, body) = agent.renew("a");
+    assert_eq!(code, 200, "{body}");
+    assert_eq!(agent.logged("socket_lost"), 0);
+    agent.stop();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_strangers_socket_in_its_place_is_not_taken_and_a_second_run_does_not_point_at_it() {
+    let world = World::living(secs(600));
+    let mut config = world.one(Provider::Bizppurio);
+    let port = free_port();
+    config["agent"]["listen"] = format!("127.0.0.1:{port}").into();
+    let path = world.path("run/renewd.sock");
+    let agent = world.start(&config);
+    agent.until_well();
+    let second = || {
+        let output = world.renewd(&["run"]);
+        assert_eq!(output.status.code(), Some(75));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = second();
+    assert!(said.contains("`renewd renew ACCOUNT` has it renew now"), "{said}");
+
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "in the way").unwrap();
+    until("a word in the log", LOOKED_AFTER, || (agent.logged("socket_lost") == 1).then_some(()));
+    assert!(agent.log().contains("it exists and is no socket"), "{}", agent.log());
+    let (code, body) = http_get(port, "/readyz", "localhost").unwrap();
+    assert_eq!(code, 200, "{body}");
+    assert!(body.contains(&format!("agent.socket cannot be had at {}", path.display())), "{body}");
+    let said = second();
+    assert!(said.contains(&format!("nobody answers at {}", path.display())), "{said}");
+    assert!(said.contains(&format!("`kill -USR1 {}` has it renew now", agent.pid())), "{said}");
+    assert!(!said.contains("`renewd renew ACCOUNT`") && !said.contains("`renewd wait`"), "{said}");
+
+    std::fs::remove_file(&path).unwrap();
+    let stranger = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    until("another word", LOOKED_AFTER, || (agent.logged("socket_lost") == 2).then_some(()));
+    assert!(agent.log().contains("another agent answers there"), "{}", agent.log());
+    drop(stranger);
+    until("the socket", LOOKED_AFTER, || agent.try_status());
+    assert_eq!((agent.logged("socket_lost"), agent.logged("socket_back")), (2, 1));
+    let (_, body) = http_get(port, "/readyz", "localhost").unwrap();
+    assert!(!body.contains("agent.socket"), "{body}");
+
+    std::fs::remove_file(&path).unwrap();
+    let _stranger = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    agent.stop();
+    assert!(path.exists(), "what is not its own stays");
+}
+
 #[test]
 fn a_socket_in_a_strangers_folder_is_refused_and_one_that_everybody_may_write_to_is_told() {
     let test = "a_socket_in_a_strangers_folder_is_refused";
@@ -297,7 +366,9 @@ fn a_renewal_that_waits_for_its_host_says_so_at_once_and_reports_the_new_try() {
     assert_eq!((&a["waiting"]["for"], &a["waiting"]["host"]), (&json!("host"), &json!(host)));
     assert_eq!(a["waiting"]["until"], a["renew_at"]);
     assert_eq!(a["state"], "retrying", "its token lives on");
-    assert_eq!(account(&status, "b")["waiting"], Value::Null, "b has a pause of its own");
+    let b = account(&status, "b");
+    assert_eq!((&b["waiting"]["for"], &b["waiting"]["host"]), (&json!("host"), &json!(host)));
+    assert_eq!(b["waiting"]["until"], b["renew_at"], "the end of a pause of its own");
     let table = world.renewd(&["status"]);
     let table = String::from_utf8(table.stdout).unwrap();
     assert!(table.contains(&format!("its host {host} does not answer as it should")), "{table}");

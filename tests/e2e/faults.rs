@@ -386,9 +386,17 @@ fn what_never_becomes_a_connection_is_told_in_plain_words_and_harms_nobody_else(
     let port = world.sim.address(1).port();
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let cases = [
-        ("name", "https://renewd-e2e.invalid".to_owned(), "DNS"),
-        ("refused", format!("http://{unused}"), "connection refused"),
-        ("plain", format!("https://127.0.0.1:{port}"), "TLS"),
+        (
+            "name",
+            "https://renewd-e2e.invalid".to_owned(),
+            "renewd-e2e.invalid:443: the host's name".to_owned(),
+        ),
+        ("refused", format!("http://{unused}"), format!("{unused}: connection refused")),
+        (
+            "plain",
+            format!("https://127.0.0.1:{port}"),
+            format!("127.0.0.1:{port}: the port does not speak TLS"),
+        ),
     ];
     let mut config = world.one(kind);
     for (name, url, _) in &cases {
@@ -404,7 +412,7 @@ fn what_never_becomes_a_connection_is_told_in_plain_words_and_harms_nobody_else(
     for (name, _, words) in &cases {
         let error = &account(&status, name)["error"];
         assert_eq!(error["class"], "transient", "{name}: {error}");
-        assert!(error["message"].as_str().unwrap().contains(words), "{name}: {error}");
+        assert!(error["message"].as_str().unwrap().starts_with(words), "{name}: {error}");
         assert_eq!(state(&status, name), "pending");
     }
     assert!(is_well(account(&agent.status(), "a")));

@@ -287,12 +287,18 @@ fn a_hook_that_fails_is_to_be_seen_in_the_status_until_it_succeeds() {
     let (port, go) = (free_port(), world.path("go"));
     let mut config = world.one(ANY);
     config["agent"]["listen"] = format!("127.0.0.1:{port}").into();
-    config["accounts"]["a"]["on_change"] = json!([sh(format!("[ -e {} ]", go.display()))]);
+    config["accounts"]["a"]["on_change"] =
+        json!([sh("true".to_owned()), sh(format!("[ -e {} ]", go.display()))]);
     let agent = world.start(&config);
-    let hook = |status: &Value| status["accounts"][0]["hooks"][0].clone();
+    let hook = |status: &Value| status["accounts"][0]["hooks"][1].clone();
     let status = agent.until("the failure", secs(10), |status| hook(status)["state"] == "failed");
     let failing = hook(&status);
-    assert_eq!(failing["hook"], "command:/bin/sh");
+    assert_eq!(failing["hook"], "command:/bin/sh#2");
+    let log = agent.log();
+    let line = log.lines().find(|line| line.contains("\"hook_failed\"")).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["account"], "a");
+    assert_eq!(line["hook"], failing["hook"], "one name");
     let message = failing["error"]["message"].as_str().unwrap();
     assert!(message.contains("ended with status 1; hint: run it by hand"), "{message}");
     assert_eq!(failing["error"]["class"], "transient");
@@ -300,8 +306,8 @@ fn a_hook_that_fails_is_to_be_seen_in_the_status_until_it_succeeds() {
     let output = world.renewd(&["status", "--check"]);
     let (table, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(1));
-    assert!(table.contains("hook command:/bin/sh failed"), "{table}");
-    assert!(said.contains("a: hook command:/bin/sh failed: the hook's command"), "{said}");
+    assert!(table.contains("hook command:/bin/sh#2 failed"), "{table}");
+    assert!(said.contains("a: hook command:/bin/sh#2 failed: the hook's command"), "{said}");
     assert_eq!(world.renewd(&["wait", "--timeout", "5s"]).status.code(), Some(0), "the token is in place");
     assert_eq!(http_get(port, "/readyz", "localhost").unwrap().0, 200);
     world.put("go", "");

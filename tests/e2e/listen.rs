@@ -126,3 +126,63 @@ fn a_port_that_is_taken_keeps_no_token_from_its_file() {
     agent.until_well();
     assert!(agent.log().contains(&taken.local_addr().unwrap().to_string()), "it is said");
 }
+
+#[test]
+fn a_new_port_that_is_taken_is_told_and_the_one_before_goes_on_until_it_is_free() {
+    let world = World::living(secs(600));
+    let mut config = world.one(ANY);
+    let (agent, port) = listening(&world, &mut config);
+    agent.until_well();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let wanted = taken.local_addr().unwrap();
+    config["agent"]["listen"] = wanted.to_string().into();
+    world.write(&config);
+    let status = agent.until("the trouble in the status", secs(5), |status| status["listeners"] != json!([]));
+    let listener = &status["listeners"][0];
+    assert_eq!(
+        (&listener["name"], &listener["address"]),
+        (&json!("agent.listen"), &json!(wanted.to_string()))
+    );
+    assert_eq!(listener["meanwhile"], format!("127.0.0.1:{port}"), "{listener}");
+    assert!(listener["error"]["message"].as_str().unwrap().contains("in use"), "{listener}");
+    let (code, body) = http_get(port, "/readyz", "localhost").unwrap();
+    assert_eq!(code, 200, "{body}");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let warning = body["warnings"][0]["reason"].as_str().unwrap();
+    assert!(warning.starts_with(&format!("agent.listen cannot be had at {wanted}: ")), "{warning}");
+    let table = world.renewd(&["status"]);
+    assert_eq!(table.status.code(), Some(0));
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains(&format!("agent.listen cannot be had at {wanted}, for ")), "{table}");
+    let check = world.renewd(&["status", "--check"]);
+    assert_eq!(check.status.code(), Some(1), "{check:?}");
+    assert_eq!(agent.logged("listen_failed"), 1);
+
+    drop(taken);
+    agent.until("no trouble", secs(20), |status| status["listeners"] == json!([]));
+    until("the new port", secs(2), || http_get(wanted.port(), "/livez", "localhost"));
+    until("silence at the old one", secs(2), || {
+        http_get(port, "/livez", "localhost").is_none().then_some(())
+    });
+    assert_eq!(world.renewd(&["status", "--check"]).status.code(), Some(0));
+    assert_eq!(world.sim.requests(), 1);
+}
+
+#[test]
+fn a_refused_configuration_is_a_warning_of_readiness_and_no_reason() {
+    let world = World::living(secs(600));
+    let mut config = world.one(ANY);
+    let (agent, port) = listening(&world, &mut config);
+    agent.until_well();
+    world.write_text(&config.to_string().replace("\"provider\"", "\"provder\""));
+    agent.until("the error in the status", secs(5), |status| !status["config"]["error"].is_null());
+    let (code, body) = http_get(port, "/readyz", "localhost").unwrap();
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((code, &body["ready"], &body["reasons"]), (200, &json!(true), &json!([])));
+    let warning = body["warnings"][0]["reason"].as_str().unwrap();
+    assert!(warning.contains("cannot run") && warning.contains("renewd.yaml:1:"), "{warning}");
+    world.write(&config);
+    agent.until("no error", secs(5), |status| status["config"]["error"].is_null());
+    let (_, body) = http_get(port, "/readyz", "localhost").unwrap();
+    assert_eq!(body, r#"{"ready":true,"reasons":[]}"#);
+}

@@ -78,3 +78,23 @@ fn ready_does_not_wait_for_what_fails() {
     manager.hears("READY=1", secs(10));
     agent.stop();
 }
+
+#[test]
+fn a_refused_configuration_stands_in_the_sentence_with_its_place_and_leaves_it_again() {
+    let world = World::living(secs(600));
+    let config = world.one(ANY);
+    world.write(&config);
+    let mut manager = Manager::at(&world.path("notify"));
+    let agent = world.run().env("NOTIFY_SOCKET", world.path("notify").to_str().unwrap()).start();
+    manager.hears("STATUS=1 fresh", secs(10));
+    manager.forget();
+    world.write_text("accounts: 7\n");
+    let said = manager.hears("STATUS=1 fresh; the configuration file has errors", secs(5));
+    assert!(said.contains("renewd.yaml:1:11: "), "{said}");
+    assert_eq!(said.lines().filter(|line| !line.contains('=')).count(), 0, "one line: {said}");
+    manager.forget();
+    world.write(&config);
+    let said = manager.hears("STATUS=1 fresh", secs(5));
+    assert!(!said.contains("errors"), "{said}");
+    agent.stop();
+}

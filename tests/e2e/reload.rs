@@ -115,6 +115,28 @@ fn a_broken_file_changes_nothing_and_the_mended_one_applies_within_5_s() {
 }
 
 #[test]
+fn a_refusal_is_said_again_to_whoever_asks_and_not_at_each_event_of_the_file() {
+    let world = World::living(secs(600));
+    let config = world.one(ANY);
+    let agent = world.start(&config);
+    agent.until_well();
+    let refusals = |wanted: usize| {
+        until("a refusal in the log", secs(5), || (agent.logged("reload_failed") == wanted).then_some(()));
+    };
+    world.write_text("accounts: 7\n");
+    refusals(1);
+    agent.signal(rustix::process::Signal::HUP);
+    refusals(2);
+    let (code, body) = agent.post("/v1/reload", "");
+    assert_eq!(code, 422, "{body}");
+    refusals(3);
+    let readings = agent.logged("reloading");
+    world.write_text("accounts: 7\n");
+    until("another reading", secs(5), || (agent.logged("reloading") > readings).then_some(()));
+    throughout("three refusals", secs(1), || agent.logged("reload_failed") == 3);
+}
+
+#[test]
 fn a_broken_file_that_is_put_back_as_it_was_clears_the_error() {
     let world = World::living(secs(600));
     let config = world.one(ANY);

@@ -4,8 +4,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use renewd::simulator::Provider;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -186,7 +188,59 @@ fn while_an_api_hangs_it_is_the_verification_that_is_waited_for() {
     agent.until("the verification", secs(10), |status| account(status, "a")["verifying"] == true);
     let table = String::from_utf8(world.renewd(&["status"]).stdout).unwrap();
     assert!(table.contains("verifying") && !table.contains("asking"), "{table}");
-    drop(agent); // it would wait for the verification's end
+    agent.stop();
+}
+
+#[test]
+fn once_ends_in_time_though_a_verification_hangs_and_the_next_one_tries_that_very_token() {
+    let (world, api) = (World::living(secs(600)), Api::answering(Api::SILENCE));
+    let mut config = api.config(&world);
+    // It bounds requests to the provider, and there is none.
+    config["accounts"]["a"]["renew"] = json!({ "min_interval": "5m" });
+    world.write(&config);
+    let start = Instant::now();
+    let once = world.renewd(&["once", "--timeout", "2s"]);
+    let (took, said) = (start.elapsed(), String::from_utf8(once.stderr).unwrap());
+    assert_eq!(once.status.code(), Some(75), "{said}");
+    assert!(took >= secs(2) && took < secs(8), "a verification may take 10 s, the grace is 20 s: {took:?}");
+    assert!(said.contains("1 of 1 account is not done in time"), "{said}");
+    assert!(said.contains("a: its new token could not be verified in time"), "{said}");
+    assert!(!world.out("a.token").exists());
+
+    api.answer(204);
+    let start = Instant::now();
+    let once = world.renewd(&["once", "--timeout", "20s"]);
+    assert_eq!(once.status.code(), Some(0), "{}", String::from_utf8_lossy(&once.stderr));
+    assert!(start.elapsed() < secs(5), "{:?}", start.elapsed());
+    assert_eq!(world.sim.requests(), 1);
+    let token = format!("Bearer {}", world.read("a.token"));
+    assert_eq!(api.shown(), [token.clone(), token]);
+}
+
+#[test]
+fn term_does_not_wait_for_a_verification_and_the_next_start_tries_that_very_token() {
+    let (world, api) = (World::living(secs(600)), Api::answering(204));
+    let agent = world.start(&api.config(&world));
+    agent.until_well();
+    let old = world.read("a.token");
+    api.answer(Api::SILENCE);
+    agent.signal(Signal::USR1);
+    agent.until("the verification", secs(10), |status| account(status, "a")["verifying"] == true);
+    let start = Instant::now();
+    agent.stop();
+    assert!(start.elapsed() < secs(6), "{:?}", start.elapsed());
+    assert_eq!(world.read("a.token"), old, "which lives");
+    let requests = world.sim.requests();
+
+    api.answer(204);
+    let agent = world.run().start();
+    let status = agent.until_well();
+    assert_eq!((state(&status, "a"), generation(&status, "a")), ("fresh", 1), "nothing has failed");
+    assert_eq!(agent.renew("a").0, 200);
+    until("the second token", secs(10), || (world.read("a.token") != old).then_some(()));
+    assert_eq!(generation(&agent.status(), "a"), 2);
+    assert_eq!(world.sim.requests(), requests, "it was there already");
+    agent.stop();
 }
 
 #[test]

@@ -8,19 +8,10 @@ use super::tokens::Tokens;
 use crate::cli::args::ExecArgs;
 use crate::cli::exit::Exit;
 use crate::cli::report::Failure;
-use crate::domain::{AccountId, Secret};
+use crate::domain::{AccountId, Secret, TokenDocument};
 
-/// The token document's fields but `extra`.
-const FIELDS: [&str; 8] = [
-    "access_token",
-    "token_type",
-    "issued_at",
-    "expires_at",
-    "expires_at_unix",
-    "generation",
-    "provider",
-    "account",
-];
+/// The field of the token document whose own fields are asked for by name.
+const EXTRA: &str = "extra";
 
 /// A variable that was asked for: `NAME=ACCOUNT.FIELD`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,9 +170,11 @@ impl FromStr for Variable {
             Some((account, field)) if !field.is_empty() => (account, Field::Extra(field.to_owned())),
             _ => {
                 let (account, field) = source.rsplit_once('.').unwrap_or((source, ""));
-                let known = FIELDS.iter().find(|known| **known == field);
-                let known =
-                    known.ok_or_else(|| format!("the fields are {} and extra.NAME", FIELDS.join(", ")))?;
+                let mut common = TokenDocument::FIELDS.into_iter().filter(|known| *known != EXTRA);
+                let known = common.clone().find(|known| *known == field).ok_or_else(|| {
+                    let names: Vec<&str> = common.by_ref().collect();
+                    format!("the fields are {} and {EXTRA}.NAME", names.join(", "))
+                })?;
                 (account, Field::Common(known))
             }
         };

@@ -6,9 +6,8 @@ use tokio::task::JoinSet;
 
 use crate::cli::{out, report};
 use crate::config::model::{Config, KubernetesSink, Sink};
-use crate::domain::{AccountId, Generation, Timestamp};
+use crate::domain::{AccountId, Generation, Timestamp, TokenDocument};
 use crate::kubernetes::{Cluster, KubeError, Origin, Stamp};
-use crate::sink::fields;
 
 /// So many Secrets at a time, as in a running agent.
 const AT_A_TIME: usize = 16;
@@ -52,7 +51,7 @@ pub(super) async fn check(config: &Config) -> bool {
 async fn rehearse(cluster: &Cluster, account: &AccountId, sink: &KubernetesSink) -> Result<(), KubeError> {
     let keys: Vec<String> = match &sink.keys {
         Some(keys) => keys.keys().cloned().collect(),
-        None => fields::DOCUMENT.iter().map(|name| (*name).to_owned()).collect(),
+        None => TokenDocument::FIELDS.iter().map(|name| (*name).to_owned()).collect(),
     };
     // Of the stamp only the account matters here.
     let stamp =

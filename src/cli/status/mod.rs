@@ -78,9 +78,9 @@ pub(super) fn overview(status: &Status, look: Look) -> Vec<Line> {
     }
     if !look.is_terminal() {
         // Elsewhere they stand in the header.
-        let servers = table::servers(&status.servers, status.now, look);
-        lines.extend((!servers.is_empty()).then(Line::new));
-        lines.extend(servers);
+        let away = table::away(status, look);
+        lines.extend((!away.is_empty()).then(Line::new));
+        lines.extend(away);
     }
     lines
 }

@@ -4,9 +4,7 @@ use super::layout::{GAP, Layout, Row, SHORTEST_NAME};
 use super::words;
 use crate::cli::screen::{Line, Look, Tone, pad, sanitise, width, wrap};
 use crate::domain::{Awaited, ErrorInfo, Timestamp};
-use crate::observe::status::{
-    AccountState, AccountStatus, HookStatus, ServerStatus, SinkStatus, Status, TemplateStatus,
-};
+use crate::observe::status::{AccountState, AccountStatus, HookStatus, SinkStatus, Status, TemplateStatus};
 
 /// How much of what is wrong is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +46,7 @@ pub(super) fn header(status: &Status, look: Look) -> Vec<Line> {
         }
     }
     lines.extend(flow(tally(status, look), "   ", look));
-    lines.extend(servers(&status.servers, status.now, look));
+    lines.extend(away(status, look));
     fitted(lines, look)
 }
 
@@ -164,16 +162,24 @@ pub(super) fn templates(
     templates.iter().zip(&paths).map(block).collect()
 }
 
-/// The servers that are away, and why; nothing where there are none.
-pub(super) fn servers(servers: &[ServerStatus], now: Timestamp, look: Look) -> Vec<Line> {
-    let sign = if look.is_terminal() { look.either("✗ ", "x ") } else { "" };
-    let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(width(sign)));
-    let lines = servers.iter().flat_map(|server| {
+/// The servers that are away, where the agent cannot be reached, and why; nothing where there are none.
+pub(super) fn away(status: &Status, look: Look) -> Vec<Line> {
+    let now = status.now;
+    let servers = status.servers.iter().map(|server| {
         let said = format!("{}: {}", words::server(server, now), sanitise(&server.error.message));
+        (Tone::Bad, look.either("✗ ", "x "), said)
+    });
+    let listeners = status.listeners.iter().map(|listener| {
+        let said = format!("{}: {}", words::listener(listener, now), sanitise(&listener.reason()));
+        (Tone::Warn, look.either("▲ ", "! "), said)
+    });
+    let lines = servers.chain(listeners).flat_map(|(tone, sign, said)| {
+        let sign = if look.is_terminal() { sign } else { "" };
+        let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(width(sign)));
         let lines = wrap(&said, room).into_iter().enumerate();
-        lines.map(|(row, text)| {
+        lines.map(move |(row, text)| {
             let start = if row == 0 { sign.to_owned() } else { " ".repeat(width(sign)) };
-            Line::new().with(Tone::Bad, start).with(Tone::Plain, text)
+            Line::new().with(tone, start).with(Tone::Plain, text)
         })
     });
     fitted(lines.collect(), look)

@@ -56,8 +56,8 @@ pub(in crate::cli) fn status_of(accounts: Vec<AccountStatus>) -> Status {
         loaded_at: at(-7200),
         error: None,
     };
-    let (templates, servers) = (Vec::new(), Vec::new());
-    Status { version: "0.1.0".to_owned(), now: at(0), config, accounts, templates, servers }
+    let (templates, servers, listeners) = (Vec::new(), Vec::new(), Vec::new());
+    Status { version: "0.1.0".to_owned(), now: at(0), config, accounts, templates, servers, listeners }
 }
 
 pub(super) fn mixed() -> Status {

@@ -5,8 +5,8 @@ use crate::cli::screen::sanitise;
 use crate::domain::{Awaited, ErrorInfo, Timestamp};
 use crate::observe::status::{AccountState, AccountStatus, HookStatus, SinkState, SinkStatus, Status};
 
-/// Why not all is well; empty when it is: every account fresh, every sink and template written, no hook failing, and
-/// the configuration running as it is in the file.
+/// Why not all is well; empty when it is: every account fresh, every sink and template written, no hook failing, the
+/// configuration running as it is in the file, and the agent listening where that says.
 pub(crate) fn complaints(status: &Status) -> Vec<String> {
     let config = status.config.error.iter().map(|error| config_complaint(error));
     let accounts =
@@ -18,7 +18,11 @@ pub(crate) fn complaints(status: &Status) -> Vec<String> {
     let hooks = status.templates.iter().flat_map(|template| {
         hook_complaints(&sanitise(&template.path.to_string_lossy()), &template.hooks, status.now)
     });
-    config.chain(accounts).chain(template_complaints(status)).chain(hooks).chain(servers).collect()
+    let listeners = status.listeners.iter().map(|listener| {
+        format!("{}: {}", words::listener(listener, status.now), sanitise(&listener.reason()))
+    });
+    let served = accounts.chain(template_complaints(status)).chain(hooks).chain(servers);
+    config.chain(served).chain(listeners).collect()
 }
 
 /// One problem of one line stands beside the words, more stand below, line by line, as `check` tells them.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::cli::screen::{Look, Tone, sanitise};
 use crate::domain::{ErrorClass, ErrorInfo, Timestamp};
 use crate::observe::status::{
-    AccountState, AccountStatus, HookState, HookStatus, ServerStatus, SinkState, SinkStatus, Waiting,
-    WaitsFor,
+    AccountState, AccountStatus, HookState, HookStatus, ListenerStatus, ServerStatus, SinkState, SinkStatus,
+    Waiting, WaitsFor,
 };
 
 pub(in crate::cli) use crate::domain::span;
@@ -171,6 +171,12 @@ pub(super) fn server(server: &ServerStatus, now: Timestamp) -> String {
     }
 }
 
+/// `agent.listen cannot be had at 127.0.0.1:9478, for 12s, again in 4s`.
+pub(super) fn listener(listener: &ListenerStatus, now: Timestamp) -> String {
+    let (head, again) = (sanitise(&listener.head()), again(Some(listener.next), now));
+    format!("{head}, for {}{again}", span(now.since(listener.since)))
+}
+
 /// `, again in 4s`; nothing while it is being tried, or about to be.
 pub(super) fn again(next: Option<Timestamp>, now: Timestamp) -> String {
     next.filter(|next| *next > now).map(|next| format!(", again {}", relative(next, now))).unwrap_or_default()
@@ -232,6 +238,7 @@ mod tests {
             waiting(WaitsFor::Vendor, Some(1_700_000_090), host()),
             waiting(WaitsFor::Vendor, Some(1_700_000_090), None),
             waiting(WaitsFor::MinInterval, Some(1_700_000_060), None),
+            waiting(WaitsFor::Backoff, Some(1_700_000_031), None),
         ];
         insta::assert_snapshot!(said.map(|waiting| of(waiting).unwrap()).join("\n"), @r"
         waits until 2023-11-14T22:13:29Z (in 9s): its host api.example.com:443 does not answer as it should
@@ -239,6 +246,7 @@ mod tests {
         waits until 2023-11-14T22:14:50Z (in 1m 30s): the vendor asks all accounts of api.example.com:443 to wait
         waits until 2023-11-14T22:14:50Z (in 1m 30s): the vendor asks it to wait
         waits until 2023-11-14T22:14:20Z (in 1m): its min_interval is not over
+        waits until 2023-11-14T22:13:51Z (in 31s): the pause after its last failure is not over
         ");
         assert_eq!(of(waiting(WaitsFor::Limit, None, host())), None);
     }

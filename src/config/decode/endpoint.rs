@@ -9,6 +9,7 @@ use super::scalar::Refusal;
 use super::{Fields, Report, template, urls};
 use crate::config::definition::{Definition, Operation, Param};
 use crate::config::model::{Limit, Limits};
+use crate::domain::host_port;
 
 /// URLs that were rendered before: accounts of one provider mostly share them.
 #[derive(Default)]
@@ -59,7 +60,7 @@ impl Endpoints {
         let issue = render(definition.issue.as_ref());
         let refresh = render(definition.refresh.as_ref());
         let (issue, refresh) = (issue?, refresh?);
-        let host = issue.as_ref().or(refresh.as_ref()).map(urls::host_port)?;
+        let host = issue.as_ref().or(refresh.as_ref()).map(host_port)?;
         let endpoint = Endpoint { issue, refresh, host };
         self.known.insert(key, endpoint.clone());
         Some(endpoint)

@@ -73,8 +73,6 @@ pub(crate) struct Finding {
     pub(crate) hint: Option<String>,
     /// The other place that has to do with it.
     pub(crate) other: Option<Place>,
-    /// The place is that of a key that the tree has not.
-    pub(crate) lost_key: bool,
 }
 
 impl Report {
@@ -98,12 +96,6 @@ impl Report {
     ) {
         self.secrets.push(Named { place, what, source: source.clone(), longest });
     }
-
-    /// Notes a key that stands twice in one mapping. The second one is in no tree any more.
-    pub(crate) fn twice(&mut self, place: Place, first: Place) {
-        let finding = self.error(place, "this key stands twice").other(first);
-        finding.lost_key = true;
-    }
 }
 
 impl Finding {
@@ -122,6 +114,6 @@ impl Finding {
 
 fn push(list: &mut Vec<Finding>, place: Place, message: String) -> &mut Finding {
     let index = list.len();
-    list.push(Finding { place, message, hint: None, other: None, lost_key: false });
+    list.push(Finding { place, message, hint: None, other: None });
     &mut list[index]
 }

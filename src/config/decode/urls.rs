@@ -86,12 +86,6 @@ pub(super) fn join(base: &Url, path: &str) -> String {
     format!("{}{path}", base.as_str().trim_end_matches('/'))
 }
 
-/// `host:port` with the scheme's own port where none is given.
-pub(super) fn host_port(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    format!("{host}:{}", url.port_or_known_default().unwrap_or(443))
-}
-
 /// A key of `limits.hosts` in the form in which hosts are looked up: `host` or `host:port`, lower case.
 pub(super) fn host_key(text: &str) -> Result<String, Refusal> {
     let expected = || Refusal::because("expected `host` or `host:port`");
@@ -184,14 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_have_their_port() {
-        for (url, host) in [
-            ("https://API.example.com/x", "api.example.com:443"),
-            ("http://localhost/", "localhost:80"),
-            ("http://[::1]:9/", "[::1]:9"),
-        ] {
-            assert_eq!(host_port(&Url::parse(url).unwrap()), host);
-        }
+    fn hosts_are_looked_up_in_one_form() {
         for (key, expected) in [
             ("API.example.com", "api.example.com"),
             ("127.0.0.1:9999", "127.0.0.1:9999"),

@@ -33,6 +33,8 @@ pub(crate) enum Json {
 pub(crate) enum Show {
     /// Always, except for URLs with a user, a query or a fragment.
     Plain,
+    /// The scheme and the host of a URL, and the words that switch something off.
+    Host,
     /// What stands in its `{{ }}`, and the name that it is written to.
     Braces,
     /// A part of a hook's command: its program, options without their values, whole paths.
@@ -139,13 +141,13 @@ pub(crate) static HIDDEN_URL: ScalarKind = ScalarKind {
     name: "URL",
     words: "a URL such as `https://api.example.com`",
     json: Json::Pattern("^https?://"),
-    show: Show::Never,
+    show: Show::Host,
 };
 pub(crate) static OFF_OR_URL: ScalarKind = ScalarKind {
     name: "URL or `off`",
     words: "a URL such as `https://api.example.com`, or `off`",
     json: Json::Pattern("^(off$|https?://)"),
-    show: Show::Never,
+    show: Show::Host,
 };
 pub(crate) static HIDDEN: ScalarKind =
     ScalarKind { name: "text", words: "text", json: Json::Text, show: Show::Never };

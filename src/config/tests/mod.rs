@@ -4,6 +4,7 @@ mod delivery;
 mod examples;
 mod files;
 mod hostile;
+mod masking;
 mod refused;
 mod schema;
 mod secrets;

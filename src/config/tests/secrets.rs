@@ -103,7 +103,7 @@ fn the_source_line_keeps_its_keys_and_the_caret_its_place() {
         ),
         r"
 /etc/renewd/renewd.yaml:2:89: unknown key `befor` in `renew`
-  2 |   a: { provider: bizppurio, credentials: { account: ***, password: *** }, renew: { befor: *** } }
+  2 |   a: { provider: bizppurio, credentials: { account: ***, password: *** }, renew: { befor: 1m } }
     |                                                                                    ^
   hint: did you mean `before`?
 ",
@@ -133,7 +133,7 @@ fn what_is_no_secret_of_a_hook_or_a_template_stays_readable() {
         ),
         (
             "accounts:\n  a:\n    on_change:\n      - command: { argv: [/usr/bin/reload-app, now], timeot: 1s }\n",
-            "- command: { argv: [/usr/bin/reload-app, ***], timeot: *** }",
+            "- command: { argv: [/usr/bin/reload-app, ***], timeot: 1s }",
         ),
         (
             "accounts:\n  a:\n    sinks:\n      - file: { path: /x, template: \"TOKEN={{ acess_token }}\" }\n",

@@ -100,10 +100,11 @@ impl<'s, 'r> Builder<'s, 'r> {
     }
 
     fn run(mut self, parser: Parser<'s, StrInput<'s>>) -> Result<Option<Node<'s>>, Fault> {
-        let mut documents = 0;
+        let (mut documents, mut read) = (0, 0);
         for next in parser {
-            let (event, span) = next.map_err(|error| syntax::fault(self.file, self.text, &error))?;
+            let (event, span) = next.map_err(|error| syntax::fault(self.file, self.text, read, &error))?;
             let place = self.place(&span);
+            read = read.max(place.end as usize);
             match event {
                 Event::DocumentStart(..) => {
                     documents += 1;
@@ -222,7 +223,7 @@ impl<'s, 'r> Builder<'s, 'r> {
             Open::Mapping { entries, merges, key } => match key.take() {
                 None => *key = Some(key_of(node)?),
                 Some((text, _, true)) if &*text == "<<" => merges.push(node),
-                Some((text, place, _)) => entries.push(Entry { key: text, place, node }),
+                Some((text, place, _)) => entries.push(Entry { key: text, place, node, again: None }),
             },
         }
         Ok(())
@@ -261,16 +262,21 @@ fn distinct<'s>(entries: Vec<Entry<'s>>, report: &mut Report) -> Vec<Entry<'s>> 
     if repeated.is_empty() {
         return entries;
     }
-    for &(index, first) in &repeated {
-        report.twice(entries[index].place, entries[first].place);
+    let mut again: HashMap<usize, Vec<(Place, Node<'s>)>> = HashMap::new();
+    let mut left: Vec<Option<Entry<'s>>> = entries.into_iter().map(Some).collect();
+    for (index, first) in repeated {
+        let Some(second) = left[index].take() else { continue };
+        if let Some(Some(entry)) = left.get(first) {
+            report.error(second.place, "this key stands twice").other(entry.place);
+        }
+        again.entry(first).or_default().push((second.place, second.node));
     }
-    let mut skip = repeated.into_iter().map(|(index, _)| index).peekable();
-    entries
-        .into_iter()
-        .enumerate()
-        .filter(|(index, _)| skip.next_if_eq(index).is_none())
-        .map(|(_, entry)| entry)
-        .collect()
+    for (first, lost) in again {
+        if let Some(Some(entry)) = left.get_mut(first) {
+            entry.again = Some(lost.into());
+        }
+    }
+    left.into_iter().flatten().collect()
 }
 
 fn check_tag(place: Place, tag: Option<&Tag>, expected: &str) -> Result<(), Fault> {

@@ -3,11 +3,17 @@
 //! Derived deserialisation stops at the first mistake and loses positions; a tree lets the decoder report all of
 //! them. Scalars keep the text that was written: `00123` and `no` mean themselves wherever text is meant.
 
+mod braces;
 mod build;
+mod harmless;
 mod mask;
 mod merge;
+mod quote;
+mod shown;
 mod source;
 mod syntax;
+mod unparsed;
+mod walk;
 
 use std::ops::Deref;
 use std::rc::Rc;
@@ -66,6 +72,8 @@ pub(crate) struct Entry<'s> {
     pub(crate) place: Place,
     /// Its value.
     pub(crate) node: Node<'s>,
+    /// Where the key stands again, and what it has there: a mistake, kept for the sake of its line.
+    pub(crate) again: Option<Rc<[(Place, Node<'s>)]>>,
 }
 
 /// Text borrowed from the file where it stands there word for word, else shared.

@@ -89,8 +89,7 @@ fn render_file(
     problems: &mut Vec<Problem>,
 ) {
     let text = origin.source.text.as_str();
-    let lost = findings.iter().filter(|finding| finding.lost_key).map(|finding| finding.place);
-    let mask = Mask::new(text, origin.root, origin.kind, lost);
+    let mask = Mask::new(text, origin.root, origin.kind);
     let (mut line, mut line_start, mut column, mut seen) = (1, 0, 1, 0);
     for finding in findings {
         let offset = floor_boundary(text, finding.place.start as usize).max(seen);

@@ -4,13 +4,61 @@ use granit_parser::{ErrorKind, ScanError};
 
 use super::Place;
 use super::build::Fault;
+use super::quote::last_begun;
 
-/// The complaint as a fault at its place.
-pub(super) fn fault(file: u32, text: &str, error: &ScanError) -> Fault {
-    let offset = error.marker().byte_offset().and_then(|bytes| u32::try_from(bytes).ok()).unwrap_or(0);
+/// The complaint as a fault at its place. What is before byte `read` was in order.
+pub(super) fn fault(file: u32, text: &str, read: usize, error: &ScanError) -> Fault {
+    let offset = error.marker().byte_offset().filter(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let at = |start: usize| {
+        let start = u32::try_from(start).unwrap_or(0);
+        Place { file, start, end: start }
+    };
+    if let Some((start, hint)) = open_quote(text, read, offset, error.kind()) {
+        return Fault { place: at(start), message: "a quote is not closed".to_owned(), hint: Some(hint) };
+    }
     let (message, hint) = words(error.kind());
-    let hint = cause(text, offset as usize, error.kind()).or_else(|| hint.map(str::to_owned));
-    Fault { place: Place { file, start: offset, end: offset }, message: message.to_owned(), hint }
+    let hint = cause(text, offset, error.kind()).or_else(|| hint.map(str::to_owned));
+    let place = if message == TAB { at(tab(text, offset)) } else { at(offset) };
+    Fault { place, message: message.to_owned(), hint }
+}
+
+/// The tab that is meant: the parser may stop before the line that it begins.
+fn tab(text: &str, offset: usize) -> usize {
+    let is_led_by_tab = |line: &str| line.trim_start_matches(' ').starts_with('\t');
+    let line_start = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
+    if is_led_by_tab(&text[line_start..]) {
+        return offset;
+    }
+    let lines = text[offset..].match_indices('\n').map(|(newline, _)| offset + newline + 1);
+    let found = lines.into_iter().find(|start| is_led_by_tab(&text[*start..]));
+    found.map_or(offset, |start| start + text[start..].find('\t').unwrap_or(0))
+}
+
+/// Where the quote began whose end is missing, and what to do. The parser stops at the first line that cannot belong to
+/// the value, or after the next quote, which it takes for the end.
+fn open_quote(text: &str, read: usize, offset: usize, kind: &ErrorKind) -> Option<(usize, String)> {
+    use ErrorKind as K;
+    let line = |at: usize| text[..at].matches('\n').count() + 1;
+    let (start, mark, goes_on) = match kind {
+        // These are placed at the quote.
+        K::UnclosedQuotedScalar | K::DocumentIndicatorInQuotedScalar => {
+            (offset, text.get(offset..)?.chars().next()?, "up to the end of the file".to_owned())
+        }
+        K::InvalidQuotedScalarIndent
+        | K::UnknownQuotedScalarEscape
+        | K::InvalidTrailingDoubleQuotedScalar
+        | K::InvalidTrailingSingleQuotedScalar => {
+            let quote = last_begun(text, read, offset)?;
+            // What stands on one line is another mistake.
+            text[quote.start..offset].contains('\n').then_some(())?;
+            (quote.start, quote.mark, format!("to line {}", line(offset)))
+        }
+        _ => return None,
+    };
+    Some((
+        start,
+        format!("close it with `{mark}` where the value ends; as it stands, the value goes on {goes_on}"),
+    ))
 }
 
 /// What to do about a NUL byte, which the parser takes for the end of the text.
@@ -107,14 +155,13 @@ fn words(kind: &ErrorKind) -> (&'static str, Option<&'static str>) {
         | K::TabInBlockIndentation
         | K::TabInIndentation
         | K::TabInPlainScalar
-        | K::TabAtBlockScalarStart => ("a tab where YAML wants spaces", Some("indent with spaces")),
+        | K::TabAtBlockScalarStart => (TAB, Some("indent with spaces")),
         K::InvalidIndentation | K::InvalidFlowScalarIndent | K::InvalidBlockScalarIndent => {
             ("the indentation does not fit the lines above", Some("keys of one mapping begin in one column"))
         }
         K::InvalidQuotedScalarIndent => {
             ("a quoted value goes on here without indentation", Some("is a quote above not closed?"))
         }
-        K::UnclosedQuotedScalar => ("a quote is not closed", None),
         K::UnclosedFlowCollection { .. }
         | K::UnexpectedEofFlowSequence
         | K::UnexpectedEofFlowMapping
@@ -171,4 +218,5 @@ fn words(kind: &ErrorKind) -> (&'static str, Option<&'static str>) {
     }
 }
 
+const TAB: &str = "a tab where YAML wants spaces";
 const TEMPLATE: &str = "a template needs quotes, as in \"{{ access_token }}\"";

@@ -95,7 +95,10 @@ fn shut(names: &[&str]) -> Bench {
 #[test]
 fn who_waits_for_a_host_that_fails_says_so_and_until_when() {
     let mut bench = shut(&["a", "b"]);
-    assert_eq!(bench.view("a").waiting, None, "its own pause");
+    let view = bench.view("a");
+    let waiting = view.waiting.clone().unwrap();
+    assert_eq!((waiting.what, waiting.until), (WaitsFor::Host, view.renew_at), "for the next try of its own");
+    assert_eq!(waiting.host.as_deref(), Some(&*plan().host));
     bench.handle(Event::Asked { account: id("a") });
     let view = bench.view("a");
     let waiting = view.waiting.clone().unwrap();
@@ -126,6 +129,28 @@ fn a_probe_that_is_answered_after_its_2_s_brings_the_others_back_at_once() {
     assert_eq!(downs.count(), 1);
     bench.grant(HOUR);
     assert_eq!(bench.issues.len(), 2, "the others");
+}
+
+#[test]
+fn a_request_that_hung_while_another_found_the_host_back_is_repeated_at_once() {
+    let mut bench = shut(&["a", "b"]);
+    let probe = |bench: &mut Bench| {
+        while bench.issues.is_empty() {
+            bench.pass(Duration::from_millis(100));
+        }
+        bench.issues.remove(0)
+    };
+    let hung = probe(&mut bench);
+    let (name, other) = (hung.account.clone(), probe(&mut bench));
+    assert_ne!(name, other.account);
+    bench.issues.push(other);
+    bench.grant(HOUR);
+    bench.issues.push(hung);
+    bench.fail(ErrorClass::Transient);
+    assert_eq!(bench.next_ask(name.as_str()), Duration::from_secs(1));
+    bench.pass(Duration::from_secs(1));
+    bench.fail(ErrorClass::Transient);
+    assert!(bench.next_ask(name.as_str()) > Duration::from_secs(1), "that one left after the host's return");
 }
 
 #[test]
@@ -188,6 +213,52 @@ fn other_waits_have_other_names() {
         let waiting = bench.view(name).waiting.unwrap();
         assert_eq!((waiting.what, waiting.until), (WaitsFor::Vendor, Some(until)));
         assert_eq!(waiting.host.is_some(), name != issue.account.as_str(), "{name}");
+    }
+}
+
+#[test]
+fn one_that_fails_waits_for_the_end_of_its_pause_and_says_so() {
+    let mut bench = Bench::new(&[("a", plan())]);
+    assert_eq!(bench.view("a").waiting, None, "it is being asked for");
+    for class in [ErrorClass::Transient, ErrorClass::Malformed, ErrorClass::Config, ErrorClass::Rejected] {
+        bench.fail(class);
+        let view = bench.view("a");
+        let waiting = view.waiting.clone().unwrap();
+        assert_eq!((waiting.what, waiting.host), (WaitsFor::Backoff, None), "{class}");
+        assert!(waiting.until.is_some_and(|until| until > bench.now.wall), "{class}");
+        assert_eq!(waiting.until, view.renew_at, "{class}");
+        bench.handle(Event::Asked { account: id("a") });
+    }
+    bench.grant(HOUR);
+    assert_eq!(bench.view("a").waiting, None);
+}
+
+/// The pauses between the requests of a host that is down for an hour, its tokens ended, after its first minutes.
+fn gaps(accounts: usize) -> Vec<Duration> {
+    let mut bench = shut(&["a", "b", "c", "d", "e", "f"][..accounts]);
+    let (calm, end) = (bench.now.boot.plus(HOUR / 12), bench.now.boot.plus(HOUR));
+    let (mut gaps, mut last) = (Vec::new(), None);
+    while bench.now.boot < end {
+        bench.pass(Duration::from_millis(100));
+        while !bench.issues.is_empty() {
+            bench.fail(ErrorClass::Transient);
+            if bench.now.boot > calm {
+                gaps.extend(last.replace(bench.now.boot).map(|last| bench.now.boot.since(last)));
+            }
+        }
+    }
+    gaps
+}
+
+#[test]
+fn ended_accounts_share_the_probes_of_their_host_evenly() {
+    // Each draws up to 2.5 s, a tenth of its share.
+    for (accounts, apart) in [(2, 12.5), (3, 8.4), (4, 6.3), (5, 5.0), (6, 5.0)] {
+        let gaps = gaps(accounts);
+        let longest = gaps.iter().max().unwrap().as_secs_f64();
+        assert!(longest <= apart + 2.5 + 0.3, "x{accounts}: {longest}");
+        let (each, many) = (gaps.len() as f64 / accounts as f64, 55.0 / 60.0);
+        assert!(each <= 145.0 * many && each >= 110.0 * many, "x{accounts}: {each}");
     }
 }
 

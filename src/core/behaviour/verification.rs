@@ -8,14 +8,27 @@ impl Bench {
     fn candidate(&mut self, name: &str, asked: bool) -> Issue {
         let at = self.issues.iter().position(|issue| issue.account.as_str() == name).unwrap();
         let issue = self.issues.remove(at);
+        let protected = self.view(name).alive;
         self.handle(Event::Candidate { account: issue.account.clone(), epoch: issue.epoch, asked });
         let verify = Effect::Verify {
             account: issue.account.clone(),
             epoch: issue.epoch,
             generation: issue.generation,
+            protected,
         };
         assert_eq!(self.others.pop(), Some(verify));
         issue
+    }
+
+    /// How tries were to end since this was last asked.
+    fn ends(&mut self) -> Vec<Ending> {
+        let ends = self.others.iter().filter_map(|effect| match effect {
+            Effect::EndVerify { account, ending } if account.as_str() == "a" => Some(*ending),
+            _ => None,
+        });
+        let ends = ends.collect();
+        self.others.retain(|effect| !matches!(effect, Effect::EndVerify { .. }));
+        ends
     }
 
     fn verified(&mut self, issue: &Issue, unverified: Option<ErrorInfo>) {
@@ -106,6 +119,60 @@ fn a_candidate_that_is_tried_again_is_no_request_to_the_provider() {
     let view = bench.view("a");
     assert_eq!((view.state, view.held_until), (AccountState::Retrying, None));
     assert!(bench.next_ask("a") < Duration::from_secs(60), "min_interval holds nothing back");
+}
+
+#[test]
+fn a_try_that_hangs_is_waited_for_until_the_old_token_has_ended() {
+    let mut bench = Bench::new(&[("a", verifying())]);
+    let first = bench.candidate("a", true);
+    let mut first_one = bench.clone();
+    first_one.pass(HOUR * 2);
+    assert!(first_one.ends().is_empty(), "there is no old token");
+    bench.verified(&first, None);
+    bench.pass(HOUR / 2);
+    bench.handle(Event::Asked { account: id("a") });
+    let second = bench.candidate("a", true);
+    bench.pass(HOUR / 2 - Duration::from_millis(1));
+    assert!(bench.ends().is_empty(), "the old token lives");
+    bench.pass(Duration::from_millis(1));
+    assert_eq!(bench.ends(), [Ending::Use]);
+    bench.pass(Duration::from_secs(1));
+    assert!(bench.ends().is_empty(), "said once");
+    bench.verified(&second, Some(refused(bench.now)));
+    assert_eq!(bench.view("a").state, AccountState::Fresh);
+}
+
+#[test]
+fn a_try_is_cut_off_when_the_agent_stops_and_counts_as_no_failure() {
+    let mut bench = Bench::new(&["a", "b"].map(|name| (name, AccountPlan { verify: true, ..plan() })));
+    let tried = bench.candidate("a", true);
+    bench.handle(Event::Shutdown);
+    assert_eq!(bench.ends(), [Ending::Keep]);
+    assert!(bench.engine.is_busy(), "its end is waited for");
+    bench.others.clear();
+    bench.handle(Event::Untried { account: tried.account, epoch: tried.epoch });
+    // The other request has brought a token meanwhile: it is not even tried.
+    let late = bench.issues.remove(0);
+    bench.handle(Event::Candidate { account: late.account, epoch: late.epoch, asked: true });
+    assert!(!bench.engine.is_busy() && bench.others.is_empty(), "{:?}", bench.others);
+    for name in ["a", "b"] {
+        let view = bench.view(name);
+        assert!(view.untried && view.error.is_none() && view.attempt == 0, "{view:?}");
+    }
+}
+
+#[test]
+fn a_candidate_of_an_earlier_life_is_tried_at_once_and_its_request_counts_for_min_interval() {
+    let asked = Timestamp::from_secs(1_700_000_000).minus(Duration::from_secs(60));
+    let stored = Restored { last_request: Some(asked), untried: true, ..Restored::default() };
+    let account = AccountPlan { min_interval: HOUR, ..verifying() };
+    let mut bench = Bench::restored(&[("a", account)], BTreeMap::from([(id("a"), stored)]));
+    assert!(bench.view("a").untried);
+    let issue = bench.candidate("a", false);
+    let failure = FailureMeta::new(ErrorClass::Transient, "HTTP 503".to_owned());
+    bench.handle(Event::Failed { account: issue.account, epoch: issue.epoch, failure });
+    let view = bench.view("a");
+    assert_eq!((view.untried, view.held_until), (false, Some(asked.plus(HOUR))));
 }
 
 #[test]

@@ -253,11 +253,74 @@ fn lacking() -> Bench {
 #[test]
 fn accounts_that_lack_secrets_from_a_server_are_due_when_it_answers() {
     let mut bench = lacking();
-    bench.handle(Event::ServerAnswers { server: "vault".into() });
+    assert_eq!(knocks_after(&mut bench), SECOND);
+    assert!(bench.issues.is_empty());
+    bench.knocked(true);
     let asked: Vec<&str> = bench.issues.iter().map(|issue| issue.account.as_str()).collect();
     assert_eq!(asked, ["a"], "not one whose secret is missing");
     bench.grant("a", HOUR);
     assert_eq!(bench.engine.lacking("vault").count(), 0);
+}
+
+/// How long it takes until an account looks whether Vault answers.
+fn knocks_after(bench: &mut Bench) -> Duration {
+    let before = bench.now.boot;
+    while bench.knocks.is_empty() {
+        bench.pass(SECOND / 4);
+    }
+    bench.now.boot.since(before)
+}
+
+impl Bench {
+    /// The only look that is out ends.
+    fn knocked(&mut self, answers: bool) {
+        let (server, account) = self.knocks.pop().unwrap();
+        assert_eq!((&*server, account, self.knocks.len()), ("vault", id("a"), 0));
+        self.handle(Event::Knocked { server, answers });
+    }
+
+    /// The only request that is out fails for want of a secret from Vault.
+    fn lacks_again(&mut self) {
+        let issue = self.issues.pop().unwrap();
+        let failure = FailureMeta { lacks: Some("vault".into()), ..FailureMeta::config("away".to_owned()) };
+        self.handle(Event::Failed { account: issue.account, epoch: issue.epoch, failure });
+    }
+}
+
+#[test]
+fn that_is_looked_for_ever_more_rarely_up_to_a_minute_one_look_at_a_time() {
+    let mut bench = lacking();
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        pauses.push(knocks_after(&mut bench).as_secs());
+        let until = bench.now.boot.plus(SECOND * 100);
+        while bench.now.boot < until {
+            bench.pass(SECOND);
+            while !bench.issues.is_empty() {
+                bench.lacks_again(); // its own tries go on, and are no reason for a second look
+            }
+        }
+        bench.knocked(false);
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+}
+
+#[test]
+fn a_server_that_answers_a_look_and_fails_the_request_is_not_hurried() {
+    let mut bench = lacking();
+    for pause in [1, 2, 4, 8] {
+        assert_eq!(knocks_after(&mut bench), SECOND * pause);
+        bench.knocked(true);
+        bench.lacks_again();
+    }
+    assert_eq!(knocks_after(&mut bench), SECOND * 16);
+    bench.knocked(true);
+    bench.grant("a", HOUR);
+    bench.pass(SECOND * 90);
+    assert!(bench.knocks.is_empty(), "nobody lacks anything");
+    bench.handle(Event::Asked { account: id("a") });
+    bench.lacks_again();
+    assert_eq!(knocks_after(&mut bench), SECOND, "another absence begins anew");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::*;
 fn a_host_that_always_fails_gets_170_requests_an_account_and_hour_at_most() {
     for fault in [Fault::Unavailable, Fault::Silent, Fault::Throttled(Duration::ZERO)] {
         for lifetime in [10.0, 60.0, 150.0, 300.0, 600.0, 3_600.0, 86_400.0] {
-            for accounts in [1, 2, 5] {
+            for accounts in [1, 2, 3, 5] {
                 for seed in 0..5 {
                     let report = run(&Scenario {
                         accounts,

@@ -77,3 +77,22 @@ fn process(pid: i32) -> Option<(char, i32)> {
 fn pid_in(file: &Path) -> Option<i32> {
     std::fs::read_to_string(file).ok()?.trim().parse().ok()
 }
+
+#[test]
+fn hooks_are_named_by_what_the_configuration_says_and_each_has_a_name_of_its_own() {
+    let command = |argv: &[&str]| Hook::Command {
+        argv: argv.iter().map(ToString::to_string).collect(),
+        timeout: Duration::ZERO,
+    };
+    let webhook = |url: &str| Hook::Webhook { url: url.parse().unwrap(), timeout: Duration::ZERO };
+    let hooks = [
+        command(&["sh", "-c", "s3cr3t"]),
+        webhook("https://user:s3cr3t@h.example.com/s3cr3t"),
+        command(&["sh", "-c", "other"]),
+        webhook("http://127.0.0.1:9000/rotated"),
+        command(&["sh"]),
+    ];
+    let names =
+        ["command:sh", "webhook:h.example.com", "command:sh#2", "webhook:127.0.0.1:9000", "command:sh#3"];
+    assert_eq!(super::names(&hooks), names);
+}

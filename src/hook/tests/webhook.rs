@@ -134,7 +134,8 @@ async fn a_server_that_is_silent_or_away_is_told() {
 
 #[tokio::test]
 async fn nothing_goes_over_a_network_in_the_clear() {
-    let refused = run(&hook("http://192.0.2.1/", LONG)).await.unwrap_err();
+    let refused = run(&hook("http://user:s3cr3t@192.0.2.1/s3cr3t?key=s3cr3t", LONG)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the webhook at 192.0.2.1:80 would be reached in the clear");
     assert_eq!(refused.hint(), Some("use https, or http to this machine"));
     assert_eq!(trouble(Err(refused)), WebhookTrouble::NotPrivate);
 }

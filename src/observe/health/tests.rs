@@ -125,6 +125,16 @@ fn the_agent_is_ready_when_all_accounts_are_and_a_configuration_is_loaded() {
 }
 
 #[test]
+fn what_is_not_well_with_the_agent_itself_is_a_warning_and_no_reason() {
+    let warnings = ["the file has errors", "agent.listen cannot be had"].map(str::to_owned);
+    let ready = Readiness::of(std::iter::empty(), std::iter::empty(), true, NOW);
+    assert_eq!(
+        serde_json::to_string(&ready.warned(warnings.into_iter())).unwrap(),
+        r#"{"ready":true,"reasons":[],"warnings":[{"reason":"the file has errors"},{"reason":"agent.listen cannot be had"}]}"#
+    );
+}
+
+#[test]
 fn liveness_ends_when_the_loop_has_not_turned_for_a_minute() {
     let turned = BootInstant(1_000_000);
     assert!(Liveness::of(turned, turned).alive);
@@ -191,6 +201,7 @@ impl World {
             waiting: self.waiting.clone(),
             asking: self.asking,
             verifying: self.verifying,
+            untried: false,
             unverified: self.unverified.as_ref(),
             attempt: 0,
             error: self.error.as_ref(),

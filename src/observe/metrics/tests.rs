@@ -280,6 +280,7 @@ fn status(accounts: Vec<AccountStatus>) -> Status {
         accounts,
         templates: Vec::new(),
         servers: Vec::new(),
+        listeners: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::{HookState, Waiting, WaitsFor};
-use crate::observe::status::{HookStatus, ServerState, ServerStatus, TemplateStatus};
+use crate::observe::status::{HookStatus, ListenerStatus, ServerState, ServerStatus, TemplateStatus};
 
 #[test]
 fn what_others_have_written_never_becomes_markup() {
@@ -31,6 +31,14 @@ fn what_others_have_written_never_becomes_markup() {
         since: at(-60),
         error: error(ErrorClass::Transient, &hostile),
         next: None,
+    }];
+    status.listeners = vec![ListenerStatus {
+        name: "agent.socket".to_owned(),
+        address: hostile.clone(),
+        since: at(-60),
+        error: error(ErrorClass::Config, &hostile),
+        next: at(4),
+        meanwhile: Some(hostile.clone()),
     }];
     status.templates = vec![TemplateStatus {
         path: hostile.clone().into(),

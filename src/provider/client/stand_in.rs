@@ -92,14 +92,15 @@ pub(super) fn testdata(name: &str) -> PathBuf {
 
 /// An account whose `issue` goes to `url`.
 pub(super) fn account(definition: Definition, url: &str) -> Account {
+    let url = url.parse().unwrap();
     Account {
         name: AccountId::new("test").unwrap(),
         provider: Arc::new(definition),
         environment: String::new(),
         base_url: None,
-        issue_url: Some(url.parse().unwrap()),
+        host: crate::domain::host_port(&url),
+        issue_url: Some(url),
         refresh_url: None,
-        host: String::new(),
         limit: Limit::default(),
         credentials: BTreeMap::new(),
         params: BTreeMap::new(),

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::stand_in::{GOOD, account, exchange, http, plain, serve, serve_streams};
 use super::*;
 use crate::config::definition::{Body, Credential};
+use crate::config::model::Verify;
+use crate::domain::{Generation, Token, TokenMeta};
+use crate::provider::Unverified;
 use crate::provider::testing::{definition, operation};
 
 #[tokio::test]
@@ -157,7 +160,11 @@ async fn bad_replies_end_soon_and_are_named() {
         account.http.timeout = Duration::from_secs(1);
         let run = tokio::time::timeout(Duration::from_secs(4), exchange(&Clients::new(), &account)).await;
         let failure = run.expect(name).unwrap_err();
-        assert_eq!((failure.class, failure.message.as_str()), (class, words), "{name}");
+        let words = match words.contains("256 KiB") {
+            true => words.to_owned(),
+            false => format!("{address}: {words}"),
+        };
+        assert_eq!((failure.class, failure.message), (class, words), "{name}");
         assert!(failure.ambiguous, "{name}: it may have reached the provider");
     }
 }
@@ -170,8 +177,8 @@ async fn a_reset_after_the_request_is_ambiguous() {
     });
     let failure = exchange(&Clients::new(), &plain(&format!("http://{address}/"))).await.unwrap_err();
     assert_eq!(
-        (failure.class, failure.message.as_str()),
-        (ErrorClass::Transient, "the connection was reset")
+        (failure.class, failure.message),
+        (ErrorClass::Transient, format!("{address}: the connection was reset"))
     );
     assert!(failure.ambiguous && failure.host_fault);
 }
@@ -180,8 +187,40 @@ async fn a_reset_after_the_request_is_ambiguous() {
 async fn a_refused_connection_is_not_ambiguous() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let failure = exchange(&Clients::new(), &plain(&format!("http://127.0.0.1:{port}/"))).await.unwrap_err();
-    assert_eq!((failure.class, failure.message.as_str()), (ErrorClass::Transient, "connection refused"));
+    let words = format!("127.0.0.1:{port}: connection refused");
+    assert_eq!((failure.class, failure.message), (ErrorClass::Transient, words));
     assert!(!failure.ambiguous && failure.host_fault);
+}
+
+#[tokio::test]
+async fn a_failure_names_the_place_and_the_proxy_on_the_way_and_nothing_else_of_a_url() {
+    let unused = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut account = plain("https://user:s3cr3t@renewd-test.invalid/s3cr3t?key=s3cr3t");
+    let failure = exchange(&Clients::new(), &account).await.unwrap_err();
+    assert!(failure.message.starts_with("renewd-test.invalid:443: "), "{}", failure.message);
+    let proxy = unused();
+    account.http.proxy = Some(format!("http://user:s3cr3t@{proxy}/s3cr3t").parse().unwrap());
+    let failure = exchange(&Clients::new(), &account).await.unwrap_err();
+    let words = format!("renewd-test.invalid:443 (by the proxy {proxy}): connection refused");
+    assert_eq!(failure.message, words);
+
+    let away = unused();
+    let url = format!("http://user:s3cr3t@{away}/s3cr3t?key=s3cr3t").parse().unwrap();
+    let verify = Verify { url, expect: vec![200], timeout: Duration::from_secs(5) };
+    let token = Token {
+        meta: TokenMeta {
+            generation: Generation(1),
+            issued_at: Timestamp::from_secs(0),
+            expires_at: Timestamp::from_secs(1),
+        },
+        access_token: Secret::from("A"),
+        token_type: "Bearer".to_owned(),
+        extra: Vec::new(),
+    };
+    let unverified = Clients::new().verify(&plain("http://127.0.0.1:1/"), &verify, &token).await.unwrap_err();
+    let Unverified::Unanswered(failure) = unverified else { panic!("{unverified:?}") };
+    let words = format!("the new token could not be verified: {away}: connection refused");
+    assert_eq!(failure.message, words);
 }
 
 #[tokio::test]
@@ -200,8 +239,8 @@ async fn a_connection_that_never_stands_is_not_ambiguous() {
     account.http.timeout = Duration::from_millis(900);
     let failure = exchange(&Clients::new(), &account).await.unwrap_err();
     assert_eq!(
-        (failure.class, failure.message.as_str()),
-        (ErrorClass::Transient, "timed out while connecting")
+        (failure.class, failure.message),
+        (ErrorClass::Transient, format!("{address}: timed out while connecting"))
     );
     assert!(!failure.ambiguous && failure.host_fault);
 }

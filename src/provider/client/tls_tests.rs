@@ -66,7 +66,8 @@ async fn a_named_root_is_trusted_and_nothing_else_is() {
         (trusting(server("other", false).port()), "the provider's certificate is for another name"),
     ] {
         let failure = exchange(&Clients::new(), &account).await.unwrap_err();
-        assert_eq!((failure.class, failure.message.as_str()), (ErrorClass::Transient, words));
+        let words = format!("{}: {words}", account.host);
+        assert_eq!((failure.class, failure.message), (ErrorClass::Transient, words));
         assert!(!failure.ambiguous, "nothing was sent");
     }
 }
@@ -75,7 +76,7 @@ async fn a_named_root_is_trusted_and_nothing_else_is() {
 async fn a_client_shows_its_certificate_where_one_is_configured() {
     let port = server("good", true).port();
     let refused = exchange(&Clients::new(), &trusting(port)).await.unwrap_err();
-    assert_eq!(refused.message, "the provider refuses the TLS connection");
+    assert_eq!(refused.message, format!("localhost:{port}: the provider refuses the TLS connection"));
     let mut account = trusting(port);
     account.http.client_identity = Some((testdata("client.pem"), testdata("client.key")));
     assert!(exchange(&Clients::new(), &account).await.is_ok());
@@ -88,7 +89,7 @@ async fn a_port_that_speaks_no_tls_is_named() {
         std::thread::sleep(Duration::from_secs(2));
     });
     let failure = exchange(&Clients::new(), &trusting(address.port())).await.unwrap_err();
-    assert_eq!(failure.message, "the port does not speak TLS");
+    assert_eq!(failure.message, format!("localhost:{}: the port does not speak TLS", address.port()));
 }
 
 #[tokio::test]

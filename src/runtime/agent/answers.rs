@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::handle::{Peek, Request, TokenReply, Undelivered};
 use super::super::{clock, report};
 use super::Agent;
+use super::reload::Why;
 use crate::config::model::Config;
 use crate::core::{Event, TemplateView};
 use crate::domain::{AccountId, Generation, Now, SinkState, TokenDocument};
@@ -63,10 +64,20 @@ impl Agent {
         }
         let states: Vec<String> = counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
         let states = if states.is_empty() { "no accounts".to_owned() } else { states.join(", ") };
-        match &self.config_error {
-            Some(_) => format!("{states}; the configuration file has errors, the one before runs on"),
-            None => states,
-        }
+        let shut = self.doors.shut().map(|door| door.head());
+        let broken = self.config_error.as_deref().map(|error| {
+            format!("the configuration file has errors, the one before runs on: {}", gist(error))
+        });
+        std::iter::once(states).chain(shut).chain(broken).collect::<Vec<_>>().join("; ")
+    }
+
+    /// What is not well with the agent itself, and keeps no token from its place.
+    fn warnings(&self) -> impl Iterator<Item = String> {
+        let broken = self.config_error.iter().map(|error| {
+            format!("the configuration file as it is now cannot run, the one before runs on: {error}")
+        });
+        let shut = self.doors.shut().map(|door| format!("{}: {}", door.head(), door.reason()));
+        broken.chain(shut)
     }
 
     /// The configuration that runs.
@@ -105,18 +116,15 @@ impl Agent {
                 }
                 let _ = reply.send(known.is_some());
             }
-            Request::Reload(reply) => self.reload(Some(reply)),
+            Request::Reload(reply) => self.reload(Why::Asked(Some(reply))),
             Request::Peek(name, reply) => {
                 let _ = reply.send(self.peek(&name));
             }
             Request::Ready(None, reply) => {
                 let loaded = self.config().is_some();
-                let _ = reply.send(Some(Readiness::of(
-                    self.engine.views(now),
-                    self.engine.templates(now),
-                    loaded,
-                    now,
-                )));
+                let (views, templates) = (self.engine.views(now), self.engine.templates(now));
+                let ready = Readiness::of(views, templates, loaded, now);
+                let _ = reply.send(Some(ready.warned(self.warnings())));
             }
             Request::Ready(Some(name), reply) => {
                 let view = self.engine.view(&name, now);
@@ -186,4 +194,13 @@ impl Agent {
             None => TokenReply::None(format!("`{name}` has no living token: it is {}", view.state.as_str())),
         }
     }
+}
+
+/// The first line of a problem, and not much of that: it goes where there is one line.
+fn gist(error: &str) -> String {
+    const LONGEST: usize = 200;
+    let line = error.lines().next().unwrap_or_default();
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let cut = line.chars().nth(LONGEST).is_some();
+    line.chars().take(LONGEST).map(plain).chain(cut.then_some('…')).collect()
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
 use tokio::task::Id;
 
 use super::super::deliver::{self, Delivered, Outlet};
 use super::super::issue::{self, Exchange};
 use super::super::notify::{self, Notifier};
-use super::super::{clock, restore, verify};
+use super::super::verify::{self, Try};
+use super::super::{clock, credentials, restore};
 use super::{Agent, Done};
 use crate::config::model::Account;
 use crate::core::{self, Effect, Event, FailureMeta, HookFailure, SetId};
@@ -26,12 +28,19 @@ impl Agent {
                 });
                 self.about.insert(task.id(), effect);
             }
-            Effect::Verify { account, epoch, generation } => {
+            Effect::Verify { account, epoch, generation, protected } => {
                 let Some(account) = self.account(&account) else { return };
-                let task = self.tasks.spawn(async move {
-                    Done::Exchange(verify::verify(shared, account, epoch, generation).await)
-                });
+                let (end, ending) = oneshot::channel();
+                self.verifying.insert(account.name.clone(), end);
+                let order = Try { epoch, generation, protected, ending };
+                let task = self
+                    .tasks
+                    .spawn(async move { Done::Exchange(verify::verify(shared, account, order).await) });
                 self.about.insert(task.id(), effect);
+            }
+            Effect::EndVerify { account, ending } => {
+                let end = self.verifying.remove(&account);
+                let _ = end.map(|end| end.send(ending)); // it may have ended just now
             }
             Effect::Deliver { target, revision } => {
                 let Some(outlet) = self.outlets.get(&target).cloned() else { return };
@@ -89,6 +98,17 @@ impl Agent {
                 });
             }
             Effect::DropRefresh { account } => self.save(account, |record| record.refresh = None),
+            Effect::Knock { server, account } => {
+                let account = self.account(&account);
+                let task = self.tasks.spawn(async move {
+                    let answers = match account {
+                        Some(account) => credentials::vault_answers(&account, servers.keys.as_deref()).await,
+                        None => false,
+                    };
+                    Done::Knocked(server, answers)
+                });
+                self.about.insert(task.id(), effect);
+            }
             Effect::Say(_) => {}
         }
     }
@@ -102,7 +122,7 @@ impl Agent {
             .spawn(async move { Done::Saved(account, saving.await.map_err(|error| error.to_string())) });
     }
 
-    pub(crate) fn notifier(&self, set: &SetId) -> Option<Notifier> {
+    fn notifier(&self, set: &SetId) -> Option<Notifier> {
         match set {
             SetId::Account(account) => self.account(account).map(Notifier::Account),
             SetId::Template(template) => match self.outlets.get(template)? {
@@ -121,16 +141,13 @@ impl Agent {
             Ok(done) => done,
             Err(error) => return self.failed_task(error.id()),
         };
-        self.about.remove(&id);
+        if let Some(Effect::Verify { account, .. }) = self.about.remove(&id) {
+            self.verifying.remove(&account);
+        }
         match done {
             Done::Exchange(exchange) => {
                 self.exchanged(&exchange);
-                let lacks =
-                    matches!(&exchange.event, Event::Failed { failure, .. } if failure.lacks.is_some());
                 self.landed(exchange.event);
-                if lacks {
-                    self.knock();
-                }
             }
             Done::Delivery(delivered) => self.delivered(delivered),
             Done::Looked(suspicions, whole) => {
@@ -145,7 +162,7 @@ impl Agent {
                 }
                 self.apply(event);
             }
-            Done::Knocked(answers) => self.knocked(answers),
+            Done::Knocked(server, answers) => self.apply(Event::Knocked { server, answers }),
             Done::Maintained(result) => {
                 self.maintaining = false;
                 self.observer.maintained(&result);
@@ -213,6 +230,7 @@ impl Agent {
                 let failure = HookFailure { class: ErrorClass::Transient, message };
                 self.apply(Event::Notified { set, hook, revision, result: Err(failure) });
             }
+            Some(Effect::Knock { server, .. }) => self.apply(Event::Knocked { server, answers: false }),
             _ => tracing::error!(event = "internal_fault", "a task has failed"),
         }
     }

@@ -17,15 +17,44 @@ use crate::config::Watched;
 use crate::config::model::{Account, Calendar, Config, SecretSource};
 use crate::core::{CredentialChange, Event, SetId, TargetId};
 use crate::domain::{AccountId, Timestamp};
+use crate::hook;
 
 /// Where the reading of the configuration stands.
 #[derive(Default)]
 pub(super) struct Reloading {
     pub(super) busy: bool,
     again: bool,
-    waiting: Vec<oneshot::Sender<Result<u64, String>>>,
-    /// Those that came while one was under way: it may have read the file before they asked.
-    waiting_next: Vec<oneshot::Sender<Result<u64, String>>>,
+    now: Asked,
+    /// What came while one was under way: it may have read the file before they asked.
+    next: Asked,
+}
+
+/// Who wants to hear how a reading ends.
+#[derive(Default)]
+struct Asked {
+    /// A person, who gets an answer in the log also where it is the same as before.
+    aloud: bool,
+    waiting: Vec<oneshot::Sender<Reloaded>>,
+}
+
+/// The configuration's generation, or why it does not run.
+type Reloaded = Result<u64, String>;
+
+/// Why the configuration is read again.
+pub(super) enum Why {
+    /// A file has changed.
+    Changed,
+    /// Someone asks for it: by HUP, or over the socket.
+    Asked(Option<oneshot::Sender<Reloaded>>),
+}
+
+impl Asked {
+    fn take(&mut self, why: Why) {
+        if let Why::Asked(reply) = why {
+            self.aloud = true;
+            self.waiting.extend(reply);
+        }
+    }
 }
 
 /// A configuration that cannot run.
@@ -54,7 +83,7 @@ impl Agent {
 
     pub(super) fn changed(&mut self, change: Change) {
         match change {
-            Change::Config => self.reload(None),
+            Change::Config => self.reload(Why::Changed),
             Change::Secrets(paths) => {
                 self.look_at_secrets(|account| secret_paths(account).any(|path| paths.contains(&path)));
             }
@@ -127,14 +156,14 @@ impl Agent {
     }
 
     /// Reads the configuration off the loop. One reading at a time; who asks meanwhile gets the one after.
-    pub(super) fn reload(&mut self, reply: Option<oneshot::Sender<Result<u64, String>>>) {
+    pub(super) fn reload(&mut self, why: Why) {
         if self.reloading.busy {
             self.reloading.again = true;
-            self.reloading.waiting_next.extend(reply);
+            self.reloading.next.take(why);
             return;
         }
         self.reloading.busy = true;
-        self.reloading.waiting.extend(reply);
+        self.reloading.now.take(why);
         let (loader, running) = (self.loader.clone(), self.running.clone());
         let (shared, since) = (Arc::clone(&self.shared), clock::wall());
         self.observer.reloading();
@@ -162,6 +191,7 @@ impl Agent {
 
     pub(super) async fn loaded(&mut self, result: Result<Prepared, Broken>, since: Timestamp) {
         self.reloading.busy = false;
+        let asked = std::mem::take(&mut self.reloading.now);
         let answer = match result {
             Ok(prepared) => {
                 let same = self.running.config.as_ref().is_some_and(|running| **running == *prepared.config);
@@ -181,19 +211,19 @@ impl Agent {
                     interest.folders.extend(watched.include_folders);
                     self.watch.set(interest, since);
                 }
-                if self.config_error.as_ref() != Some(&error) {
+                if asked.aloud || self.config_error.as_ref() != Some(&error) {
                     self.observer.reload_failed(&error);
                 }
                 self.config_error = Some(error.clone());
                 Err(error)
             }
         };
-        for waiting in std::mem::take(&mut self.reloading.waiting) {
+        for waiting in asked.waiting {
             let _ = waiting.send(answer.clone());
         }
-        self.reloading.waiting = std::mem::take(&mut self.reloading.waiting_next);
+        self.reloading.now = std::mem::take(&mut self.reloading.next);
         if std::mem::take(&mut self.reloading.again) {
-            self.reload(None);
+            self.reload(Why::Changed);
         }
     }
 
@@ -250,6 +280,7 @@ impl Agent {
         let calendars: BTreeSet<Calendar> =
             config.accounts.values().filter_map(|account| account.renew.cron.clone()).collect();
         let interest = interest(&config);
+        self.observer.call_hooks(hook_names(&config));
         self.running = Running { config: Some(config), probes };
         self.apply(Event::Configured { plan, restored, touched, marks });
         self.log_in_with_other_keys(&before);
@@ -285,6 +316,17 @@ impl Agent {
 /// Whether one of the account's credentials stands in Vault, where nothing tells of a change.
 pub(super) fn stands_in_vault(account: &Account) -> bool {
     account.credentials.values().any(|source| matches!(source, SecretSource::Vault(_)))
+}
+
+/// What the log and the status call them.
+fn hook_names(config: &Config) -> BTreeMap<SetId, Vec<String>> {
+    let accounts =
+        config.accounts.iter().map(|(name, account)| (SetId::Account(name.clone()), &account.on_change));
+    let templates = config.templates.iter().map(|template| {
+        (SetId::Template(format!("template:{}", template.path.display()).into()), &template.on_change)
+    });
+    let with_hooks = accounts.chain(templates).filter(|(_, hooks)| !hooks.is_empty());
+    with_hooks.map(|(set, hooks)| (set, hook::names(hooks))).collect()
 }
 
 fn interest(config: &Config) -> Interest {

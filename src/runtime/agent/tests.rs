@@ -28,3 +28,20 @@ async fn the_agent_does_not_end_before_what_a_templates_hooks_were_told_is_writt
     let content = std::fs::read_to_string(dir.path().join("marks.json")).unwrap();
     assert!(content.contains(r#""template:/run/app.env":8"#), "{content}");
 }
+
+#[tokio::test]
+async fn the_service_manager_hears_one_line_of_a_broken_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut agent, _inbox) = agent(dir.path());
+    assert_eq!(agent.sentence(clock::now()), "no accounts");
+    agent.config_error = Some("a.yaml:1:1: unknown\tkey\n  1 | STATUS=x".to_owned());
+    let door = agent.doors.add("agent.listen", Duration::from_secs(15));
+    door.fails(&"127.0.0.1:9478", &"Address already in use", None);
+    assert_eq!(
+        agent.sentence(clock::now()),
+        "no accounts; agent.listen cannot be had at 127.0.0.1:9478; the configuration file has errors, the one \
+             before runs on: a.yaml:1:1: unknown key"
+    );
+    agent.config_error = Some("x".repeat(1000));
+    assert!(agent.sentence(clock::now()).chars().count() < 400);
+}

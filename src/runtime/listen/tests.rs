@@ -12,6 +12,7 @@ use crate::observe::metrics::Scrape;
 use crate::observe::status::{ConfigStatus, Status};
 use crate::page::Page;
 use crate::runtime::clock;
+use crate::runtime::doors::Doors;
 use crate::runtime::handle::Request;
 
 const READY: Readiness = Readiness { ready: true, reasons: Vec::new(), warnings: Vec::new() };
@@ -169,7 +170,9 @@ async fn slow_and_endless_visitors_lose_their_places_to_others() {
 async fn the_address_is_followed_and_a_taken_port_waited_for() {
     let (handle, requests, _revisions) = Handle::new();
     tokio::spawn(pretend(requests));
-    let listening = Listening::start(handle, Heartbeat::new(clock::now().boot));
+    let mut doors = Doors::default();
+    let door = doors.add("agent.listen", RETRY);
+    let listening = Listening::start(handle, Heartbeat::new(clock::now().boot), door);
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listening.at(Some(taken.local_addr().unwrap()));
     let (one, other) = (free().await, free().await);
@@ -189,6 +192,47 @@ async fn the_address_is_followed_and_a_taken_port_waited_for() {
     drop(listening);
     let closed = async { while TcpStream::connect(one).await.is_ok() {} };
     timeout(Duration::from_secs(5), closed).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_taken_port_is_told_and_tried_again_while_the_address_before_goes_on() {
+    let (handle, requests, _revisions) = Handle::new();
+    tokio::spawn(pretend(requests));
+    let mut doors = Doors::default();
+    let door = doors.add("agent.listen", Duration::from_millis(100));
+    let listening = Listening::start(handle, Heartbeat::new(clock::now().boot), door);
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (before, wanted) = (free().await, taken.local_addr().unwrap());
+    listening.at(Some(before));
+    assert!(eventually(before).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(doors.shut().count(), 0);
+    listening.at(Some(wanted));
+    let told = async {
+        loop {
+            match doors.shut().next() {
+                Some(shut) => break shut,
+                None => sleep(Duration::from_millis(1)).await,
+            }
+        }
+    };
+    let told = timeout(Duration::from_secs(5), told).await.unwrap();
+    assert_eq!(told.head(), format!("agent.listen cannot be had at {wanted}"));
+    assert_eq!(told.meanwhile, Some(before.to_string()));
+    assert!(get(before, "/livez").await.starts_with("HTTP/1.1 200"));
+    drop(taken);
+    assert!(eventually(wanted).await.starts_with("HTTP/1.1 200"));
+    assert!(TcpStream::connect(before).await.is_err());
+    assert_eq!(doors.shut().count(), 0);
+}
+
+#[test]
+fn an_address_that_is_open_to_more_does_not_outlive_its_configuration() {
+    let goes_on = |before: &str, wanted: &str| may_go_on(before.parse().unwrap(), wanted.parse().unwrap());
+    assert!(goes_on("127.0.0.1:1", "127.0.0.1:2"));
+    assert!(goes_on("127.0.0.1:1", "0.0.0.0:2"));
+    assert!(goes_on("0.0.0.0:1", "0.0.0.0:2"));
+    assert!(!goes_on("0.0.0.0:1", "127.0.0.1:2"), "it was to be closed to others");
+    assert!(!goes_on("127.0.0.1:1", "0.0.0.0:1"), "it stands in the way");
 }
 
 /// How the loop behind the server behaves.
@@ -248,8 +292,8 @@ async fn pretend(mut requests: mpsc::Receiver<Request>) {
 fn nothing() -> Status {
     let at = Timestamp::from_secs(1);
     let config = ConfigStatus { path: "/c".into(), generation: 1, loaded_at: at, error: None };
-    let (accounts, templates, servers) = (Vec::new(), Vec::new(), Vec::new());
-    Status { version: "1".to_owned(), now: at, config, accounts, templates, servers }
+    let (accounts, templates, servers, listeners) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    Status { version: "1".to_owned(), now: at, config, accounts, templates, servers, listeners }
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::cli::status::tests::{account, at, error, picture, sink, status_of, terminal};
 use crate::domain::{AccountId, ErrorClass};
-use crate::observe::status::{HookState, Lack, ServerState, SinkState};
+use crate::observe::status::{HookState, Lack, ListenerStatus, ServerState, ServerStatus, SinkState};
 
 #[test]
 fn a_hook_that_fails_and_what_a_template_waits_for_stand_below_their_rows() {
@@ -203,4 +203,31 @@ fn a_sink_and_a_template_that_failed_say_when_they_are_tried_again() {
     let page = super::super::page(&page, Look::plain());
     assert!(page.contains("      config 3s ago, again in 4s: the disk is full"), "{page}");
     assert_eq!(serde_json::to_value(&status).unwrap()["templates"][0]["state"], "failed");
+}
+
+#[test]
+fn where_the_agent_cannot_listen_stands_above_the_table_or_below_it_and_is_not_well() {
+    let mut status = status_of(vec![account("messaging", "bizppurio")]);
+    status.listeners = vec![ListenerStatus {
+        name: "agent.listen".to_owned(),
+        address: "127.0.0.1:9478".to_owned(),
+        since: at(-72),
+        error: error(ErrorClass::Config, "Address already in use (os error 98)", 11),
+        next: at(4),
+        meanwhile: Some("127.0.0.1:9000".to_owned()),
+    }];
+    insta::assert_snapshot!(picture(&status, terminal(80)), @r"
+    renewd 0.1.0 · /etc/renewd/renewd.yaml · generation 3 · loaded 2h ago
+    ● 1 fresh
+    ▲ agent.listen cannot be had at 127.0.0.1:9478, for 1m 12s, again in 4s: Address
+      already in use (os error 98); 127.0.0.1:9000 goes on meanwhile
+
+      ACCOUNT    PROVIDER   STATE  LEFT                   NEXT    SINKS
+    ● messaging  bizppurio  fresh  ███████▋░░░░ 38m left  in 12m  1/1 written
+    ");
+    let said = "agent.listen cannot be had at 127.0.0.1:9478, for 1m 12s, again in 4s: Address already in use \
+                (os error 98); 127.0.0.1:9000 goes on meanwhile";
+    let plain = picture(&status, Look::plain());
+    assert!(plain.ends_with(&format!("1/1 written\n\n{said}\n")), "{plain}");
+    assert_eq!(super::super::verdict::complaints(&status), [said]);
 }

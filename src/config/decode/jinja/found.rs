@@ -2,19 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::TokenDocument;
+
 /// The fields of the token document, and the refresh token for whoever names it.
-pub(super) const FIELDS: [&str; 10] = [
-    "account",
-    "provider",
-    "access_token",
-    "token_type",
-    "issued_at",
-    "expires_at",
-    "expires_at_unix",
-    "generation",
-    "extra",
-    "refresh_token",
-];
+pub(super) const FIELDS: [&str; TokenDocument::FIELDS.len() + 1] = {
+    let mut fields = ["refresh_token"; TokenDocument::FIELDS.len() + 1];
+    let (document, _) = fields.split_at_mut(TokenDocument::FIELDS.len());
+    document.copy_from_slice(&TokenDocument::FIELDS);
+    fields
+};
 
 /// Whether a template can begin with that name.
 pub(crate) fn is_known(name: &str) -> bool {

@@ -108,9 +108,23 @@ accounts: {}
   a:
     provider: "x
 "#,
+        r#"
+3:15: a quote is not closed (close it with `"` where the value ends; as it stands, the value goes on to line 4)
+"#,
+    ),
+    (
+        "an open quote that the next one closes",
+        "accounts:\n  a: { provider: 'x,\n    credentials: { account: 'y' } }\n",
         r"
-4:1: a quoted value goes on here without indentation (is a quote above not closed?)
+2:18: a quote is not closed (close it with `'` where the value ends; as it stands, the value goes on to line 3)
 ",
+    ),
+    (
+        "an open quote up to the end",
+        "accounts: {}\nagent: { state_dir: \"/x\n",
+        r#"
+2:21: a quote is not closed (close it with `"` where the value ends; as it stands, the value goes on up to the end of the file)
+"#,
     ),
     (
         "a colon in a value",
@@ -180,7 +194,7 @@ accounts: {}
         "a tab before a second key",
         "accounts:\n  a:\n    provider: bizppurio\n\tcredentials: {}\n",
         r"
-3:15: a tab where YAML wants spaces (indent with spaces)
+4:1: a tab where YAML wants spaces (indent with spaces)
 ",
     ),
     (
