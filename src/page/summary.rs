@@ -78,11 +78,14 @@ impl Verdict {
         };
         let fresh = count(&|seen| seen.account.state == AccountState::Fresh);
         let more = match all {
-            0 => String::new(),
+            0 => "They stand under `accounts:` in the configuration.".to_owned(),
             1 => {
                 format!("It is {}{delivered}.", status.accounts.first().map_or("", |one| one.state.as_str()))
             }
-            _ => format!("{fresh} of {} are fresh{delivered}.", counted(all, "account")),
+            _ => {
+                let verb = if fresh == 1 { "is" } else { "are" };
+                format!("{fresh} of {} {verb} fresh{delivered}.", counted(all, "account"))
+            }
         };
         Self { tone, troubles, sentence, more }
     }
@@ -101,7 +104,7 @@ impl Verdict {
 pub(super) fn draw(to: &mut Html, view: &View<'_>, verdict: &Verdict) {
     html!(to, "<section class=\"verdict " {verdict.tone.class()} "\" aria-labelledby=\"verdict\"><svg class=\"i big "
         {verdict.tone.class()} "\" aria-hidden=\"true\"><use href=\"#i-" {verdict.tone.class()}
-        "\"/></svg><div><h1 id=\"verdict\" role=\"status\">" {&verdict.sentence} "</h1><p>" {&verdict.more} "</p></div></section>");
+        "\"/></svg><div><div role=\"status\"><h1 id=\"verdict\">" {&verdict.sentence} "</h1></div><p>" {&verdict.more} "</p></div></section>");
     html!(to, "<div class=\"cards\">");
     config(to, view);
     if !view.status.servers.is_empty() {
