@@ -99,7 +99,10 @@ pub(super) fn row(to: &mut Html, view: &View<'_>, seen: Seen<'_>, roomy: bool) {
     to.raw(if view.query.grouped { "<h4>" } else { "<h3>" });
     html!(to, "<a href=\"" {there.address()} "\">" {name} "</a>");
     to.raw(if view.query.grouped { "</h4>" } else { "</h3>" });
-    html!(to, "<p class=\"p\"><bdi>" {&account.provider} "</bdi></p><p class=\"s\">");
+    if !view.query.grouped {
+        html!(to, "<p class=\"p\"><bdi>" {&account.provider} "</bdi></p>");
+    }
+    html!(to, "<p class=\"s\">");
     sign(to, account.state);
     html!(to, {account.state.as_str()} "</p><p class=\"l\">" {judge::left(account, now)} "</p><p class=\"n\">"
         {judge::next(account, now)} "</p><p class=\"k\">" {judge::sinks(account)} "</p>");
@@ -182,12 +185,12 @@ fn pages(to: &mut Html, query: &Query, selection: &Selection<'_>) {
     }
     let at = |part: Part| Query { part, ..query.clone() }.address();
     html!(to, "<nav class=\"pages\" aria-label=\"Pages of accounts\"><p>" {matching} " accounts, page");
+    let shown = query.page(pages);
     for number in 0..pages {
-        let current = query.page(pages) == Some(number);
+        let current = shown == Some(number);
         // The first, the last, and those around this one.
-        let near = query.page(pages).is_none_or(|page| page.abs_diff(number) <= 3);
-        if !(near && pages <= 20 || query.page(pages).is_some() && near || number == 0 || number + 1 == pages)
-        {
+        let near = shown.is_some_and(|page| page.abs_diff(number) <= 3);
+        if !(near || number == 0 || number + 1 == pages) {
             continue;
         }
         html!(to, " <a href=\"" {at(Part::Page(number))} "\"");
@@ -222,7 +225,10 @@ pub(super) fn legend(to: &mut Html) {
         to,
         "<div><dt><svg class=\"lg\"><use href=\"#r\" x=\"50%\"/></svg></dt><dd>issued or renewed</dd></div>"
     );
-    html!(to, "<div><dt><svg class=\"lg\"><use href=\"#x\" x=\"50%\"/></svg></dt><dd>failed</dd></div>");
+    html!(
+        to,
+        "<div><dt><svg class=\"lg\"><use href=\"#x\" x=\"50%\" y=\"-9\"/></svg></dt><dd>failed</dd></div>"
+    );
     html!(
         to,
         "<div><dt><svg class=\"lg\"><use href=\"#u\" x=\"50%\"/></svg></dt><dd>the same token again</dd></div>"

@@ -82,6 +82,7 @@ impl Verdict {
             1 => {
                 format!("It is {}{delivered}.", status.accounts.first().map_or("", |one| one.state.as_str()))
             }
+            _ if fresh == all => format!("All {all} accounts are fresh{delivered}."),
             _ => {
                 let verb = if fresh == 1 { "is" } else { "are" };
                 format!("{fresh} of {} {verb} fresh{delivered}.", counted(all, "account"))

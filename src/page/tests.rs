@@ -144,15 +144,15 @@ fn the_first_sentence_says_whether_all_is_well() {
     insta::assert_snapshot!(said.map(sentence).join("\n"), @r"
     All well – renewd | All is well: no accounts are configured | They stand under `accounts:` in the configuration.
     All well – renewd | All is well | It is fresh; every sink is written.
-    All well – renewd | All is well | 2 of 2 accounts are fresh; every sink is written.
+    All well – renewd | All is well | All 2 accounts are fresh; every sink is written.
     Starting – renewd | 1 of 3 accounts has no token yet | 2 of 3 accounts are fresh; every sink is written.
     Starting – renewd | All 2 accounts have no token yet | 0 of 2 accounts are fresh.
     1 failing – renewd | Every token is valid, but 1 thing needs attention | 1 of 2 accounts is fresh; every sink is written.
-    1 failing – renewd | Every token is valid, but 1 thing needs attention | 2 of 2 accounts are fresh; 1 of 2 sinks not written.
+    1 failing – renewd | Every token is valid, but 1 thing needs attention | All 2 accounts are fresh; 1 of 2 sinks not written.
     1 failing – renewd | Every token is valid, but 1 account needs attention now | 1 of 2 accounts is fresh; every sink is written.
     2 failing – renewd | 1 of 3 accounts has no valid token | 1 of 3 accounts is fresh; every sink is written.
     1 failing – renewd | The one account has no valid token | It is expired; every sink is written.
-    1 failing – renewd | Every token is valid, but 1 thing needs attention | 2 of 2 accounts are fresh; every sink is written.
+    1 failing – renewd | Every token is valid, but 1 thing needs attention | All 2 accounts are fresh; every sink is written.
     ");
 }
 
@@ -207,7 +207,7 @@ fn accounts_are_found_sorted_grouped_and_paged() {
     };
     assert_eq!(names(""), "b c a d-shop", "the worst first");
     assert_eq!(names("sort=name"), "a b c d-shop");
-    assert_eq!(names("sort=next&state=trouble"), "c b");
+    assert_eq!(names("sort=next&state=trouble"), "b c");
     assert_eq!(
         (names("q=SHOP"), names("q=kiwoom"), names("q=%2Frun%2Frenewd%2Fa.")),
         ("d-shop".into(), "b".into(), "a".into())
