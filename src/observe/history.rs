@@ -12,6 +12,8 @@ use crate::domain::{AccountId, ErrorClass, Now, Timestamp};
 /// So many stretches without a valid token are kept of an account, and so many marks.
 const GAPS: usize = 4;
 const MARKS: usize = 12;
+/// A first token that comes within so many seconds was not missed.
+const SOON: u32 = 5;
 
 /// Every account of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -188,6 +190,9 @@ impl Record {
     }
 
     fn renewed(&mut self, now: Second, until: Second) {
+        if self.since == self.until && now.0.saturating_sub(self.since.0) <= SOON {
+            (self.since, self.until) = (now, now);
+        }
         let first = self.floor();
         let lived = self.until > now;
         if first < now {

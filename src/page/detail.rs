@@ -28,7 +28,7 @@ pub(super) fn draw(to: &mut Html, view: &View<'_>, name: &str) -> bool {
 fn account(to: &mut Html, view: &View<'_>, seen: Seen<'_>) {
     let Seen { account, tone } = seen;
     let (name, now) = (account.name.as_str(), view.now);
-    html!(to, "<h2 id=\"account\">" {name} "</h2><div class=\"one " {tone.class()} "\"><p class=\"s\">");
+    html!(to, "<h2 id=\"account\">" {name} "</h2><div class=\"one " {tone.class()} "\"><p class=\"s " {judge::state_tone(account).class()} "\">");
     sign(to, account.state);
     html!(to, {account.state.as_str()} ", " {judge::left(account, now)} ", " {judge::next(account, now)} "</p>");
     timeline::axis(to, view.window);

@@ -43,7 +43,8 @@ pub(super) fn tone(account: &AccountStatus) -> Tone {
     state_tone(account).max(around)
 }
 
-fn state_tone(account: &AccountStatus) -> Tone {
+/// Of the token alone.
+pub(super) fn state_tone(account: &AccountStatus) -> Tone {
     match account.state {
         AccountState::Fresh => Tone::Good,
         AccountState::Pending if account.error.is_none() => Tone::Calm,

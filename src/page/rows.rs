@@ -102,7 +102,7 @@ pub(super) fn row(to: &mut Html, view: &View<'_>, seen: Seen<'_>, roomy: bool) {
     if !view.query.grouped {
         html!(to, "<p class=\"p\"><bdi>" {&account.provider} "</bdi></p>");
     }
-    html!(to, "<p class=\"s\">");
+    html!(to, "<p class=\"s " {judge::state_tone(account).class()} "\">");
     sign(to, account.state);
     html!(to, {account.state.as_str()} "</p><p class=\"l\">" {judge::left(account, now)} "</p><p class=\"n\">"
         {judge::next(account, now)} "</p><p class=\"k\">" {judge::sinks(account)} "</p>");
@@ -127,15 +127,16 @@ fn troubles(to: &mut Html, account: &AccountStatus, tone: Tone, now: Timestamp, 
         html!(to, "<p class=\"e\">The token is not known to work.</p>");
         error_words(to, error, 0, now);
     }
-    let sinks = account.sinks.iter().filter(|sink| roomy || judge::ails(sink));
-    for sink in sinks {
-        let class = if judge::ails(sink) { "e" } else { "d" };
-        html!(to, "<p class=\"" {class} "\"><code>" {Cut(&sink.sink, MESSAGE)} "</code> " {judge::sink(sink, account, now)} "</p>");
+    for sink in account.sinks.iter().filter(|sink| judge::ails(sink)) {
+        html!(to, "<p class=\"e\"><code>" {Cut(&sink.sink, MESSAGE)} "</code> " {judge::sink(sink, account, now)} "</p>");
         if let (Some(error), None) = (&sink.error, &sink.server) {
             error_words(to, error, 0, now);
         }
     }
     hooks(to, &account.hooks, now);
+    for sink in account.sinks.iter().filter(|sink| roomy && !judge::ails(sink)) {
+        html!(to, "<p class=\"d\"><code>" {Cut(&sink.sink, MESSAGE)} "</code> " {judge::sink(sink, account, now)} "</p>");
+    }
     html!(to, "</div>");
 }
 

@@ -88,6 +88,9 @@ impl Verdict {
                 format!("{fresh} of {} {verb} fresh{delivered}.", counted(all, "account"))
             }
         };
+        let refused = status.config.error.as_ref().map(|_| " The configuration file is refused.".to_owned());
+        let away = status.servers.iter().map(|server| format!(" {} is away.", server_name(server)));
+        let more = away.chain(refused).fold(more, |more, words| more + &words);
         Self { tone, troubles, sentence, more }
     }
 

@@ -152,7 +152,7 @@ fn the_first_sentence_says_whether_all_is_well() {
     1 failing – renewd | Every token is valid, but 1 account needs attention now | 1 of 2 accounts is fresh; every sink is written.
     2 failing – renewd | 1 of 3 accounts has no valid token | 1 of 3 accounts is fresh; every sink is written.
     1 failing – renewd | The one account has no valid token | It is expired; every sink is written.
-    1 failing – renewd | Every token is valid, but 1 thing needs attention | All 2 accounts are fresh; every sink is written.
+    1 failing – renewd | Every token is valid, but 1 thing needs attention | All 2 accounts are fresh; every sink is written. The configuration file is refused.
     ");
 }
 

@@ -71,10 +71,18 @@ fn renewals_in_time_are_one_stretch() {
     for (second, until) in [(1_001, 1_060), (1_040, 1_100), (1_080, 1_140)] {
         history.effect(&renewed(until), at(second));
     }
-    assert_eq!(gaps(&history, 1_100), [(1_000, 1_001)], "only the wait for the first one");
+    assert!(gaps(&history, 1_100).is_empty(), "a start is no outage");
     assert_eq!(valid_since(&history, 1_100), Some(1_001));
     let kinds = [(1_001, 1, What::Issued), (1_040, 1, What::Renewed), (1_080, 1, What::Renewed)];
     assert_eq!(marks(&history), kinds);
+}
+
+#[test]
+fn a_first_token_that_is_long_in_coming_is_missed() {
+    let mut history = begun(1_000, Restored::default());
+    assert_eq!(gaps(&history, 1_100), [(1_000, 1_100)]);
+    history.effect(&renewed(2_000), at(1_200));
+    assert_eq!((gaps(&history, 1_300), valid_since(&history, 1_300)), (vec![(1_000, 1_200)], Some(1_200)));
 }
 
 #[test]
