@@ -15,5 +15,5 @@ pub use generation::Generation;
 pub use place::host_port;
 pub use secret::Secret;
 pub use state::{AccountState, Awaited, HookState, Lack, SinkState, Waiting, WaitsFor};
-pub use time::{BootInstant, Deadline, Now, Timestamp, human_duration};
+pub use time::{BootInstant, Deadline, Now, Timestamp, human_duration, span};
 pub use token::{Token, TokenDocument, TokenMeta};

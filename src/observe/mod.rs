@@ -2,6 +2,7 @@
 //! every effect. Imports `domain` and `core` only.
 
 pub mod health;
+pub mod history;
 mod log;
 pub mod metrics;
 mod observer;

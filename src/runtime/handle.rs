@@ -9,6 +9,7 @@ use crate::config::model::Config;
 use crate::domain::{AccountId, BootInstant, ErrorInfo, Generation, Timestamp, Waiting};
 use crate::observe::health::Readiness;
 use crate::observe::metrics::Scrape;
+use crate::page::Page;
 
 /// What a server asks the loop.
 pub(crate) enum Request {
@@ -30,6 +31,8 @@ pub(crate) enum Request {
     Config(oneshot::Sender<Option<(Arc<Config>, u64)>>),
     /// What the metrics are made from.
     Scrape(oneshot::Sender<Scrape>),
+    /// What the page for people is made from.
+    Page(oneshot::Sender<Page>),
 }
 
 /// When the loop has last turned, for those who must know although it does not answer.

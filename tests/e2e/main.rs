@@ -30,6 +30,7 @@ mod listen;
 mod machine;
 mod notify;
 mod once;
+mod page;
 mod plan;
 mod reload;
 mod restart;

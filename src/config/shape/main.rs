@@ -91,7 +91,7 @@ pub(crate) static AGENT: Shape = Shape {
             "listen",
             Kind::Scalar(&LISTEN),
             "`127.0.0.1:9478`",
-            "Health and metrics; never serves a token.",
+            "Health, metrics and a status page; never serves a token.",
         ),
         field(
             "shutdown_grace",
