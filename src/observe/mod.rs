@@ -1,6 +1,8 @@
 //! What the outside sees of the agent: log, metrics, status. One choke point, [`Observer`], is shown every event and
 //! every effect. Imports `domain` and `core` only.
 
+pub mod alerts;
+pub mod audit;
 pub mod health;
 mod log;
 pub mod metrics;

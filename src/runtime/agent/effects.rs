@@ -155,7 +155,10 @@ impl Agent {
                     self.apply(Event::TargetLost { target });
                 }
             }
-            Done::Deleted(target, result) => self.observer.deleted(&target, &result),
+            Done::Deleted(target, result) => {
+                self.observer.deleted(&target, &result);
+                self.keep_deleted(&target, &result);
+            }
             Done::Notified(kind, event) => {
                 if let Event::Notified { result, .. } = &event {
                     self.observer.hook_ran(kind, result.is_ok());
@@ -178,6 +181,7 @@ impl Agent {
             Done::Purged(result) => self.observer.purged(&result),
             Done::Loaded(result, since) => self.loaded(*result, since).await,
             Done::Probed(account, probe) => self.probed(account, probe),
+            Done::Alerted(told) => self.told(told),
         }
     }
 
@@ -191,6 +195,7 @@ impl Agent {
         {
             self.observer.mended(target);
         }
+        self.keep_delivered(&event);
         self.apply(event);
     }
 

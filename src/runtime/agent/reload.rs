@@ -18,6 +18,7 @@ use crate::config::model::{Account, Calendar, Config, SecretSource};
 use crate::core::{CredentialChange, Event, SetId, TargetId};
 use crate::domain::{AccountId, Timestamp};
 use crate::hook;
+use crate::observe::audit::Entry;
 
 /// Where the reading of the configuration stands.
 #[derive(Default)]
@@ -202,6 +203,9 @@ impl Agent {
                     self.watch.set(interest(&prepared.config), since);
                 }
                 self.observer.reloaded(self.generation, !same, healed);
+                if !same {
+                    self.record(&Entry::Configured { generation: self.generation });
+                }
                 Ok(self.generation)
             }
             Err(Broken { error, watched }) => {
@@ -213,6 +217,7 @@ impl Agent {
                 }
                 if asked.aloud || self.config_error.as_ref() != Some(&error) {
                     self.observer.reload_failed(&error);
+                    self.record(&Entry::ConfigRefused);
                 }
                 self.config_error = Some(error.clone());
                 Err(error)
@@ -280,6 +285,8 @@ impl Agent {
         let calendars: BTreeSet<Calendar> =
             config.accounts.values().filter_map(|account| account.renew.cron.clone()).collect();
         let interest = interest(&config);
+        self.keep_audit(&config);
+        self.alarms.tell(&config.agent.alerts, &mut self.doors);
         self.observer.call_hooks(hook_names(&config));
         self.running = Running { config: Some(config), probes };
         self.apply(Event::Configured { plan, restored, touched, marks });
