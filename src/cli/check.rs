@@ -184,10 +184,13 @@ fn names_of(config: &Config) -> Vec<Finding> {
         let whose = format!("template {}", template.path.display());
         look(whose, template.owner.as_deref(), template.group.as_deref());
     }
-    let group = config.agent.socket.as_ref().and_then(|socket| socket.group.as_deref());
-    if let Some(group) = group.filter(|group| owner::group_id(group).is_none()) {
-        let error = SinkError::UnknownName { kind: "group", name: group.to_owned() };
-        findings.push(Finding::warning(format!("agent.socket: {error}"), error.hint()));
+    let socket = config.agent.socket.as_ref().and_then(|socket| socket.group.as_deref());
+    let audit = config.agent.audit.as_ref().and_then(|audit| audit.group.as_deref());
+    for (key, group) in [("agent.socket", socket), ("agent.audit", audit)] {
+        if let Some(group) = group.filter(|group| owner::group_id(group).is_none()) {
+            let error = SinkError::UnknownName { kind: "group", name: group.to_owned() };
+            findings.push(Finding::warning(format!("{key}: {error}"), error.hint()));
+        }
     }
     findings
 }
@@ -213,13 +216,15 @@ fn programs_of(config: &Config, environment: &hook::Environment) -> Vec<Finding>
     let templates = config.templates.iter();
     let templates = templates.map(|each| (format!("template {}", each.path.display()), &each.on_change));
     let mut programs: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (whose, hooks) in accounts.chain(templates) {
-        for hook in hooks {
-            if let Hook::Command { argv, .. } = hook
-                && let Some(program) = argv.first()
-            {
-                programs.entry(program).or_default().push(whose.clone());
-            }
+    let of_all = accounts
+        .chain(templates)
+        .flat_map(|(whose, hooks)| hooks.iter().map(move |hook| (whose.clone(), hook)));
+    let alerts = config.agent.alerts.iter().map(|alert| ("agent.alerts".to_owned(), &alert.hook));
+    for (whose, hook) in of_all.chain(alerts) {
+        if let Hook::Command { argv, .. } = hook
+            && let Some(program) = argv.first()
+        {
+            programs.entry(program).or_default().push(whose);
         }
     }
     let finding = |(program, whose): (&str, Vec<String>)| {

@@ -4,6 +4,7 @@
 pub mod alerts;
 pub mod audit;
 pub mod health;
+mod journal;
 mod log;
 pub mod metrics;
 mod observer;

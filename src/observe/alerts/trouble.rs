@@ -221,10 +221,7 @@ pub fn of_config(error: &str) -> Trouble {
 /// Of what the agent itself lacks.
 #[must_use]
 pub fn of_listener(listener: &ListenerStatus) -> Trouble {
-    let facts = Facts {
-        next: Some(listener.next),
-        ..with_error(format!("cannot be had at {}", listener.address), Some(&listener.error))
-    };
+    let facts = Facts { next: Some(listener.next), ..with_error(listener.lack(), Some(&listener.error)) };
     trouble(Subject::Agent(listener.name.clone()), AGENT_PATIENCE, facts)
 }
 

@@ -11,7 +11,7 @@ use super::super::deliver::Outlet;
 use super::super::doors::{Door, Doors};
 use super::{Agent, Done};
 use crate::config::model::Alert;
-use crate::domain::{BootInstant, SinkState};
+use crate::domain::BootInstant;
 use crate::hook::{self, Alarm, Notice};
 use crate::observe::alerts::{self, Alerts, Facts, Message, Subject};
 use crate::observe::audit::Entry;
