@@ -194,7 +194,10 @@ fn every_event_of_the_log_stands_on_its_page_with_its_levels_and_fields_and_no_o
     for (level, arguments) in log_calls() {
         let fields: Vec<&String> =
             arguments.iter().take_while(|argument| !argument.starts_with('"')).collect();
-        let event = fields.iter().find_map(|field| field.strip_prefix("event = ")).expect("each has a name");
+        let event = fields
+            .iter()
+            .find_map(|field| field.strip_prefix("event = "))
+            .unwrap_or_else(|| panic!("each has a name: {arguments:?}"));
         let (levels, names) = known.entry(event.trim_matches('"').to_owned()).or_default();
         levels.insert(level.to_owned());
         let name =

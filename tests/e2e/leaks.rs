@@ -141,16 +141,18 @@ fn nothing_that_others_can_see_of_the_agent_tells_a_secret_or_a_token() {
     let mut config = everything(&world, &inbox, port, address);
     world.canaries.add(VAULT_TOKEN);
     world.write(&config);
-    let mut run = world.run();
+    let place = world.path("cores");
+    fs::create_dir_all(&place).unwrap();
     if is_root() {
         world.give_to(USER);
-        run = run.by_user(USER);
     }
-    fs::create_dir_all(world.path("cores")).unwrap();
-    let place = world.path("cores");
-    let words = ["sh", "-c", "ulimit -c unlimited; cd \"$0\"; exec \"$@\"", place.to_str().unwrap()];
-    run.wrapper.splice(0..0, words.map(str::to_owned));
-    let mut agent = run.start();
+    let run = || {
+        let mut run = if is_root() { world.run().by_user(USER) } else { world.run() };
+        let words = ["sh", "-c", "ulimit -c unlimited; cd \"$0\"; exec \"$@\"", place.to_str().unwrap()];
+        run.wrapper.splice(0..0, words.map(str::to_owned));
+        run
+    };
+    let mut agent = run().start();
     agent.until("tokens", secs(20), |status| {
         ["b", "c", "d", "e"].iter().all(|name| is_well(account(status, name)))
     });
@@ -223,9 +225,7 @@ fn nothing_that_others_can_see_of_the_agent_tells_a_secret_or_a_token() {
     agent.signal(Signal::ABORT);
     let status = agent.ends_within(secs(10)).expect("ABRT ends it");
     assert_eq!((status.signal(), status.core_dumped()), (Some(6), false));
-    let mut again = world.run();
-    again.wrapper = words.map(str::to_owned).to_vec();
-    let mut agent = again.start();
+    let mut agent = run().start();
     agent.until("a second agent", secs(20), |status| status["accounts"].is_array());
     agent.signal(Signal::QUIT);
     let status = agent.ends_within(secs(10)).expect("QUIT ends it");

@@ -30,6 +30,7 @@ mod keys;
 mod leaks;
 mod limits;
 mod listen;
+mod logging;
 mod machine;
 mod notify;
 mod once;

@@ -42,7 +42,7 @@ struct Teller {
     /// What was told of, and as what; until its end was told, too.
     told: BTreeMap<Subject, Told>,
     /// What is on its way.
-    sending: Option<Vec<(Subject, AlertLevel)>>,
+    sending: Option<Vec<(Subject, Told)>>,
     /// Since when there is something to tell.
     begun: Option<BootInstant>,
     /// Not before.
@@ -115,18 +115,11 @@ impl Alerts {
             return teller.next;
         }
         (teller.failures, teller.next) = (0, Some(now.plus(PAUSE)));
-        for (subject, level) in sent {
-            let since = self.cases.get(&subject).map(|case| case.since.wall);
-            match (level, since) {
-                (AlertLevel::Recovered, _) => {
-                    teller.told.remove(&subject);
-                }
-                (level, since) => {
-                    let known = teller.told.get(&subject).map(|told| told.since);
-                    let since = known.or(since).unwrap_or(Timestamp::from_secs(0));
-                    teller.told.insert(subject, Told { level, since });
-                }
-            }
+        for (subject, told) in sent {
+            match told.level {
+                AlertLevel::Recovered => teller.told.remove(&subject),
+                _ => teller.told.insert(subject, told),
+            };
         }
         teller.next
     }
@@ -154,7 +147,8 @@ impl Teller {
             return None;
         }
         self.begun = None;
-        self.sending = Some(items.iter().map(|item| (item.subject.clone(), item.level)).collect());
+        let told = |item: &Item| (item.subject.clone(), Told { level: item.level, since: item.since });
+        self.sending = Some(items.iter().map(told).collect());
         Some(Message::of(items, now.wall))
     }
 
