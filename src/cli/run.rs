@@ -30,8 +30,8 @@ fn beside(socket: Option<&Path>, pid: Option<u32>) -> String {
     };
     match UnixStream::connect(socket).map_err(|error| error.kind()) {
         Err(ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory) => format!(
-            "{fresh}, but nobody answers at {}: an agent makes a socket that was removed anew within 15 s, or its log \
-             says why it cannot; until then no command can ask it, but {signal}",
+            "{fresh}, but nobody answers at {}: where it was started with another socket, `--socket` takes that; one that was \
+             removed it makes anew within 15 s, or its log says why it cannot; until then {signal}",
             socket.display()
         ),
         _ => format!(

@@ -100,7 +100,11 @@ impl Engine {
         match turn {
             Turn::Opens { round } => self.host_down(host, round, round == 0, now),
             Turn::Yields { round } => self.host_down(host, round, false, now),
-            Turn::Closes => self.host_back(host, now),
+            Turn::Answers => self.wake(host, Account::failed_in_an_earlier_life, now),
+            Turn::Closes => {
+                self.say(Note::HostBack { host: host.clone() });
+                self.wake(host, |_| true, now);
+            }
             Turn::Nothing => {}
         }
     }
@@ -296,12 +300,14 @@ impl Engine {
         }
     }
 
-    /// The accounts that failed by the host's fault are due; one that fails by itself keeps its own pace.
-    fn host_back(&mut self, name: &Arc<str>, now: Now) {
-        self.say(Note::HostBack { host: name.clone() });
+    /// The host answers: the accounts that failed by its fault are due; one that fails by itself keeps its own pace.
+    fn wake(&mut self, name: &Arc<str>, concerns: fn(&Account) -> bool, now: Now) {
         let Some(host) = self.hosts.get(name) else { return };
         let waits = |account: &Account| {
-            account.plan.host == *name && account.phase == Phase::Idle && account.waits_for_return(host)
+            account.plan.host == *name
+                && account.phase == Phase::Idle
+                && account.waits_for_return(host)
+                && concerns(account)
         };
         let waiting: Vec<AccountId> = self
             .accounts
@@ -316,6 +322,11 @@ impl Engine {
 }
 
 impl Account {
+    /// Whether its failures are of before a restart, which the host's breaker knows nothing of.
+    fn failed_in_an_earlier_life(&self) -> bool {
+        self.attempt > 0 && self.finished == 0
+    }
+
     /// Whether it fails by its host's fault, and not by itself: it is due when that is back.
     pub(super) fn waits_for_return(&self, host: &Host) -> bool {
         let transient = self.error.as_ref().is_some_and(|error| error.class == ErrorClass::Transient);

@@ -287,24 +287,9 @@ impl Watch {
                 self.writes.push((target, revision, Vec::new()));
             }
             Effect::Notify { set, hook, revision, mark, targets } => {
-                assert!(!self.stopped, "no hook runs after shutdown");
-                assert!(self.plan_of(&set).is_some_and(|count| hook < count), "only hooks of the plan run");
-                let runs = |(other, place, ..): &(SetId, usize, u64, u64)| (other, *place) == (&set, hook);
-                assert!(!self.runs.iter().any(runs), "one run a hook");
-                let again = self.engine.sets[&set].due.1 > 0; // a target has come late
-                let known = self.told.remove(&(set.clone(), hook));
-                assert!(mark != 0 && (known != Some(mark) || again), "{set:?} {hook} is told {mark} twice");
-                self.check_named(&set, mark, &targets);
-                self.runs.push((set, hook, revision, mark));
+                self.told_of(set, hook, revision, mark, &targets);
             }
-            Effect::Marked { set, mark } => {
-                for hook in 0..self.plan_of(&set).unwrap() {
-                    let known = self.told.get(&(set.clone(), hook));
-                    // A hook that was added to a noted set has nothing to learn.
-                    assert!(known.is_none_or(|known| *known == mark), "{set:?} {hook} knows {known:?}");
-                }
-                assert_ne!(self.noted.insert(set, mark), Some(mark), "noted once");
-            }
+            Effect::Marked { set, mark } => self.marked(set, mark),
             Effect::Retire { target, .. } => {
                 assert!(before.targets.contains_key(&target) && !self.engine.targets.contains_key(&target));
                 assert!(!self.writes.iter().any(|(other, ..)| *other == target), "retired amid a write");

@@ -126,6 +126,9 @@ fn once_and_a_second_agent_exit_75_while_an_agent_holds_the_state_directory() {
         let said = text(&output.stderr);
         assert!(said.contains("state directory") && said.contains("hint:"), "{said}");
         assert!(said.contains(&agent.pid().to_string()), "names the process: {said}");
+        assert!(said.contains("another socket, `--socket`") && said.contains("`kill -USR1"), "{said}");
+        // At its own socket it can be asked.
+        let said = text(&world.run().finish(&[command]).stderr);
         assert!(said.contains("`renewd renew ACCOUNT`") && said.contains("`renewd wait`"), "{said}");
     }
     assert_eq!(world.sim.requests(), 1);

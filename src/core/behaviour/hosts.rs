@@ -1,7 +1,7 @@
 //! How accounts share their host.
 
 use super::*;
-use crate::domain::WaitsFor;
+use crate::domain::{ErrorInfo, WaitsFor};
 
 #[test]
 fn a_missing_secret_says_nothing_about_the_host() {
@@ -289,4 +289,28 @@ fn hosts_are_told_apart() {
     let bench = Bench::new(&[("a", narrow(plan())), ("b", narrow(plan())), ("c", narrow(elsewhere))]);
     let asked: Vec<&str> = bench.issues.iter().map(|issue| issue.account.as_str()).collect();
     assert_eq!(asked, ["a", "c"]);
+}
+
+#[test]
+fn after_a_restart_amid_an_outage_the_first_answer_brings_the_others_back() {
+    let now = Bench::new(&[]).now.wall;
+    let failed = |secs, class| Restored {
+        attempt: 6,
+        next_try: Some(now.plus(Duration::from_secs(secs))),
+        last_request: Some(now.minus(Duration::from_secs(61))),
+        error: Some(ErrorInfo { class, message: "HTTP 503".to_owned(), at: now }),
+        ..Restored::default()
+    };
+    let accounts = ["a", "b", "refused"].map(|name| (name, plan()));
+    let restored = BTreeMap::from([
+        (id("a"), failed(5, ErrorClass::Transient)),
+        (id("b"), failed(50, ErrorClass::Transient)),
+        (id("refused"), failed(50, ErrorClass::Rejected)),
+    ]);
+    let mut bench = Bench::restored(&accounts, restored);
+    assert!(bench.issues.is_empty(), "a restart inherits the pauses");
+    bench.pass(Duration::from_secs(5));
+    bench.grant(HOUR);
+    assert_eq!(bench.issues.len(), 1);
+    assert_eq!(bench.issues[0].account, id("b"));
 }

@@ -152,4 +152,34 @@ impl Watch {
             }
         }
     }
+
+    /// A hook is run.
+    pub(super) fn told_of(
+        &mut self,
+        set: SetId,
+        hook: usize,
+        revision: u64,
+        mark: u64,
+        targets: &[TargetId],
+    ) {
+        assert!(!self.stopped, "no hook runs after shutdown");
+        assert!(self.plan_of(&set).is_some_and(|count| hook < count), "only hooks of the plan run");
+        let runs = |(other, place, ..): &(SetId, usize, u64, u64)| (other, *place) == (&set, hook);
+        assert!(!self.runs.iter().any(runs), "one run a hook");
+        let again = self.engine.sets[&set].due.1 > 0; // a target has come late
+        let known = self.told.remove(&(set.clone(), hook));
+        assert!(mark != 0 && (known != Some(mark) || again), "{set:?} {hook} is told {mark} twice");
+        self.check_named(&set, mark, targets);
+        self.runs.push((set, hook, revision, mark));
+    }
+
+    /// All hooks of the set know of that mark.
+    pub(super) fn marked(&mut self, set: SetId, mark: u64) {
+        for hook in 0..self.plan_of(&set).unwrap() {
+            let known = self.told.get(&(set.clone(), hook));
+            // A hook that was added to a noted set has nothing to learn.
+            assert!(known.is_none_or(|known| *known == mark), "{set:?} {hook} knows {known:?}");
+        }
+        assert_ne!(self.noted.insert(set, mark), Some(mark), "noted once");
+    }
 }

@@ -55,28 +55,10 @@ that follows at once counts on its own.
 
 Times are instants, not seconds left: subtract `time()`.
 
-## Alerts that pay
+## Alerts and a dashboard
 
-```yaml
-groups:
-  - name: renewd
-    rules:
-      - alert: TokenEndsSoon            # the lead has not been used
-        expr: renewd_token_expiration_timestamp_seconds - time() < 300
-      - alert: TokenMissing
-        expr: renewd_account_state{state=~"pending|expired"} == 1
-        for: 2m
-      - alert: CredentialsRefused
-        expr: renewd_account_state{state="rejected"} == 1
-      - alert: SinkNotWritten
-        expr: increase(renewd_sink_writes_total{result="failed"}[10m]) > 3
-      - alert: ConfigurationBroken
-        expr: renewd_config_last_reload_successful == 0
-        for: 5m
-      - alert: ProviderClockOff
-        expr: abs(renewd_clock_skew_seconds) > 60
-```
-
-`TokenEndsSoon` fits lives of an hour and more. Whether a token is inside its last minutes, whatever its life,
-is what `/readyz` answers.
+`deploy/prometheus/renewd.rules.yaml` and `deploy/grafana/renewd.json` are made of these metrics;
+[monitoring](monitoring.md) explains them. The time by which renewal begins before the end (the lead) is
+`renewd_token_expiration_timestamp_seconds - renewd_token_renewal_timestamp_seconds` while nothing is overdue: hold what is left
+against that rather than against a number of seconds, so that an alert fits lives of a minute and of a day.
 "#;
