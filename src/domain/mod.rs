@@ -1,6 +1,7 @@
 //! The words of the field: identifiers, instants, tokens, secrets. No I/O; imports nothing of the project.
 
 mod account_id;
+mod alert_level;
 mod class;
 mod generation;
 mod place;
@@ -10,6 +11,7 @@ mod time;
 mod token;
 
 pub use account_id::{AccountId, InvalidAccountId};
+pub use alert_level::AlertLevel;
 pub use class::{ErrorClass, ErrorInfo};
 pub use generation::Generation;
 pub use place::host_port;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::audit::Audit;
 use crate::config::model::Config;
 use crate::domain::{AccountId, BootInstant, ErrorInfo, Generation, Timestamp, Waiting};
 use crate::observe::health::Readiness;
@@ -109,6 +110,8 @@ pub(crate) enum TokenReply {
 pub(crate) struct Handle {
     requests: mpsc::Sender<Request>,
     revision: watch::Receiver<u64>,
+    /// Where it is noted who asked for what.
+    pub(crate) audit: Audit,
 }
 
 impl Handle {
@@ -116,7 +119,7 @@ impl Handle {
     pub(crate) fn new() -> (Self, mpsc::Receiver<Request>, watch::Sender<u64>) {
         let (requests, receiver) = mpsc::channel(64);
         let (revisions, revision) = watch::channel(0);
-        (Self { requests, revision }, receiver, revisions)
+        (Self { requests, revision, audit: Audit::default() }, receiver, revisions)
     }
 
     /// The loop's answer; `None` where it has ended.
