@@ -12,6 +12,7 @@
 //! All functions block on the file system, but never on a FIFO: nothing is opened that could be one without
 //! `O_NONBLOCK`.
 
+mod append;
 mod error;
 mod folder;
 mod links;
@@ -19,6 +20,7 @@ mod rehearse;
 mod replace;
 mod walk;
 
+pub use append::Appender;
 pub use error::{Error, Operation, Warning};
 pub use folder::{Folder, Found, Held, Identity, Kind};
 pub use links::Linked;

@@ -229,7 +229,7 @@ fn reserve(file: &OwnedFd, length: u64, path: &Path) -> Result<(), Error> {
 
 /// Group, then mode, then owner: the bits are never offered to a wrong group, and the mode is set while the file
 /// is still ours (giving it away first would need CAP_FOWNER). What `found` already has is left alone.
-fn set_attributes(
+pub(super) fn set_attributes(
     file: impl AsFd,
     attributes: Attributes,
     found: Option<Found>,

@@ -9,6 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, fmt, reload};
 
+use super::journal::Stderr;
 use crate::core::{HookId, Note, SetId};
 use crate::domain::{ErrorClass, human_duration};
 
@@ -28,7 +29,8 @@ impl LevelHandle {
     }
 }
 
-/// Starts the log on standard error: text or JSON lines; `None`: text on a terminal, JSON lines elsewhere.
+/// Starts the log on standard error: text or JSON lines; `None`: text on a terminal, JSON lines elsewhere. Where that is
+/// the journal, each line begins with its priority.
 ///
 /// # Errors
 /// Where a log was started before.
@@ -39,12 +41,12 @@ pub fn init(level: &Level, json: Option<bool>) -> Result<LevelHandle, TryInitErr
     let registry = tracing_subscriber::registry().with(filter);
     if json.unwrap_or(!terminal) {
         let lines = fmt::layer().json().flatten_event(true).with_target(false).with_current_span(false);
-        registry.with(lines.with_span_list(false).with_writer(std::io::stderr)).try_init()?;
+        registry.with(lines.with_span_list(false).with_writer(Stderr::new())).try_init()?;
     } else {
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let text =
             fmt::layer().with_target(false).with_ansi(colour).fmt_fields(fmt::format::debug_fn(in_text));
-        registry.with(text.with_writer(std::io::stderr)).try_init()?;
+        registry.with(text.with_writer(Stderr::new())).try_init()?;
     }
     Ok(LevelHandle(handle))
 }

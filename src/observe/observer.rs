@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::history::History;
 use super::log;
 use super::metrics::{Counters, Recorder};
 use crate::core::{Effect, Event, HookId, SetId, TargetId};
@@ -20,6 +21,8 @@ pub struct Observer {
     /// What the hooks of each set are called.
     hooks: BTreeMap<SetId, BTreeMap<HookId, String>>,
     recorder: Recorder,
+    /// Copied only where it changes while someone looks at it.
+    history: Arc<History>,
 }
 
 /// A finished request to a provider.
@@ -52,6 +55,12 @@ impl Observer {
         self.recorder.counters()
     }
 
+    /// What has happened to each account of late.
+    #[must_use]
+    pub fn history(&self) -> Arc<History> {
+        Arc::clone(&self.history)
+    }
+
     /// From now on the hooks have these names.
     pub fn call_hooks(&mut self, hooks: BTreeMap<SetId, BTreeMap<HookId, String>>) {
         self.hooks = hooks;
@@ -66,12 +75,18 @@ impl Observer {
     /// Something has happened.
     pub fn event(&mut self, event: &Event, now: Now) {
         self.recorder.event(event, now);
+        if matches!(event, Event::Configured { .. }) {
+            Arc::make_mut(&mut self.history).event(event, now);
+        }
         tracing::trace!(event = "event", kind = ?event, "event");
     }
 
     /// Something is to be done.
     pub fn effect(&mut self, effect: &Effect, now: Now) {
         self.recorder.effect(effect, now);
+        if History::concerns(effect) {
+            Arc::make_mut(&mut self.history).effect(effect, now);
+        }
         match effect {
             Effect::Say(note) => log::say(note, |set, hook| self.hook(set, hook)),
             other => tracing::trace!(event = "effect", kind = ?other, "effect"),

@@ -103,6 +103,7 @@ pub async fn run(
     let (handle, requests, revisions) = Handle::new();
     let mut inbox = Inbox { signals, requests };
     let mut agent = start(&config, &options, revisions).await?;
+    agent.audit = handle.audit.clone();
     let keeper = match config.agent.socket.clone() {
         Some(socket) => {
             let door = agent.doors.add("agent.socket", control::LOOK);

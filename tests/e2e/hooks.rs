@@ -16,14 +16,18 @@ use crate::support::{Agent, World, account, free_port, http_get, millis, secs, s
 const ANY: Provider = Provider::OAuthClientCredentials;
 
 /// Whoever gets webhooks: keeps each request whole and answers 204.
-struct Inbox {
-    address: SocketAddr,
+pub(crate) struct Inbox {
+    pub(crate) address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Inbox {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    pub(crate) fn start() -> Self {
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let requests: Arc<Mutex<Vec<String>>> = Arc::default();
         let kept = Arc::clone(&requests);
@@ -37,11 +41,11 @@ impl Inbox {
         Self { address, requests }
     }
 
-    fn all(&self) -> Vec<String> {
+    pub(crate) fn all(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 
-    fn bodies(&self) -> Vec<Value> {
+    pub(crate) fn bodies(&self) -> Vec<Value> {
         let body = |request: String| serde_json::from_str(request.split_once("\r\n\r\n")?.1).ok();
         self.all().into_iter().map(|request| body(request).expect("a JSON document")).collect()
     }

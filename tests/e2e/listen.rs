@@ -81,6 +81,7 @@ fn metrics_follow_the_accounts_and_tell_no_secret() {
         "/livez",
         "/readyz",
         "/",
+        "/?account=a",
         "/v1/accounts/a/token",
         "/api/v1/accounts/a/token",
     ] {

@@ -13,6 +13,7 @@ use crate::domain::{AccountId, Generation, Now, SinkState, TokenDocument};
 use crate::observe::health::Readiness;
 use crate::observe::metrics::Scrape;
 use crate::store::Store;
+use crate::page::Page;
 
 impl Agent {
     /// Whether no renewal or delivery is under way.
@@ -145,6 +146,10 @@ impl Agent {
             Request::Scrape(reply) => {
                 let (status, counters) = (report::status(self, now), self.observer.counters());
                 let _ = reply.send(Scrape { status, counters });
+            }
+            Request::Page(reply) => {
+                let (status, history) = (report::status(self, now), self.observer.history());
+                let _ = reply.send(Page { status, history });
             }
         }
     }

@@ -158,7 +158,10 @@ impl Agent {
                     self.apply(Event::TargetLost { target });
                 }
             }
-            Done::Deleted(target, result) => self.observer.deleted(&target, &result),
+            Done::Deleted(target, result) => {
+                self.observer.deleted(&target, &result);
+                self.keep_deleted(&target, &result);
+            }
             Done::Notified(kind, event) => {
                 if let Event::Notified { result, .. } = &event {
                     self.observer.hook_ran(kind, result.is_ok());
@@ -181,6 +184,7 @@ impl Agent {
             Done::Purged(result) => self.observer.purged(&result),
             Done::Loaded(result, since) => self.loaded(*result, since).await,
             Done::Probed(account, probe) => self.probed(account, probe),
+            Done::Alerted(told) => self.told(told),
         }
     }
 
@@ -197,6 +201,7 @@ impl Agent {
                 self.observer.mended(target, displaced);
             }
         }
+        self.keep_delivered(&event);
         self.apply(event);
     }
 

@@ -19,6 +19,7 @@ use crate::core::{CredentialChange, Event, HookId, SetId, TargetId};
 use crate::domain::{AccountId, Timestamp};
 use crate::hook;
 use crate::store::{Fingerprint, Store};
+use crate::observe::audit::Entry;
 
 /// Where the reading of the configuration stands.
 #[derive(Default)]
@@ -213,6 +214,9 @@ impl Agent {
                     self.watch.set(interest(&prepared.config), since);
                 }
                 self.observer.reloaded(self.generation, !same, healed);
+                if !same {
+                    self.record(&Entry::Configured { generation: self.generation });
+                }
                 Ok(self.generation)
             }
             Err(Broken { error, watched }) => {
@@ -224,6 +228,7 @@ impl Agent {
                 }
                 if asked.aloud || self.config_error.as_ref() != Some(&error) {
                     self.observer.reload_failed(&error);
+                    self.record(&Entry::ConfigRefused);
                 }
                 self.config_error = Some(error.clone());
                 Err(error)
@@ -292,6 +297,9 @@ impl Agent {
             config.accounts.values().filter_map(|account| account.renew.cron.clone()).collect();
         let interest = interest(&config);
         self.observer.call_hooks(hook_names(&config, &self.shared.store));
+        self.keep_audit(&config);
+        self.alarms.tell(&config.agent.alerts, &mut self.doors);
+        self.observer.call_hooks(hook_names(&config));
         self.running = Running { config: Some(config), probes };
         self.apply(Event::Configured { plan, restored, touched, marks });
         self.log_in_with_other_keys(&before);
