@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::core::{Note, SetId};
+use crate::core::{HookId, Note, SetId};
 use crate::domain::{AccountId, Generation, Timestamp};
 
 /// A deed. The name of the variant is the line's `event`.
@@ -102,13 +102,13 @@ pub struct Told {
 impl Entry {
     /// What is to be kept of a note, if anything; `hook` names a hook. What was delivered the runtime tells itself: a note
     /// does not know what a template was made from.
-    pub fn of<'a>(note: &'a Note, hook: impl Fn(&'a SetId, usize) -> &'a str) -> Option<Self> {
-        let told = |set: &'a SetId, place: usize, error: Option<&str>| {
+    pub fn of<'a>(note: &'a Note, hook: impl Fn(&'a SetId, HookId) -> &'a str) -> Option<Self> {
+        let told = |set: &'a SetId, which: HookId, error: Option<&str>| {
             let (account, template) = match set {
                 SetId::Account(account) => (Some(account.clone()), None),
                 SetId::Template(target) => (None, Some(target.to_string())),
             };
-            Told { account, template, hook: hook(set, place).to_owned(), error: error.map(str::to_owned) }
+            Told { account, template, hook: hook(set, which).to_owned(), error: error.map(str::to_owned) }
         };
         Some(match note {
             Note::Renewed { account, generation, expires_at, .. } => {

@@ -41,8 +41,8 @@ use crate::config::model::{Calendar, Config};
 use crate::core::{Effect, Ending, Engine, Event, TargetId};
 use crate::domain::{AccountId, BootInstant, Timestamp};
 use crate::observe::Observer;
-use crate::store::Seen;
 use crate::observe::audit::Entry;
+use crate::store::Seen;
 
 /// Deadlines are looked at least this often: monotonic time stops in suspend, and the wall clock may jump.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);

@@ -270,6 +270,7 @@ impl Account {
                 waits_for: *waits_for,
                 slow_since: None,
                 next: None,
+                removed: false,
             }],
             hooks: Vec::new(),
         };

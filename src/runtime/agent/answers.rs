@@ -12,8 +12,8 @@ use crate::core::{Event, TemplateView};
 use crate::domain::{AccountId, Generation, Now, SinkState, TokenDocument};
 use crate::observe::health::Readiness;
 use crate::observe::metrics::Scrape;
-use crate::store::Store;
 use crate::page::Page;
+use crate::store::Store;
 
 impl Agent {
     /// Whether no renewal or delivery is under way.

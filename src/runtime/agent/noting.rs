@@ -32,7 +32,7 @@ impl Agent {
     pub(super) fn keep(&self, effect: &Effect) {
         if let Effect::Say(note) = effect
             && self.audit.is_on()
-            && let Some(entry) = Entry::of(note, |set, place| self.observer.hook(set, place))
+            && let Some(entry) = Entry::of(note, |set, hook| self.observer.hook(set, hook))
         {
             self.record(&entry);
         }

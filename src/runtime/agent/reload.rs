@@ -18,8 +18,8 @@ use crate::config::model::{Account, Calendar, Config, Hook, SecretSource};
 use crate::core::{CredentialChange, Event, HookId, SetId, TargetId};
 use crate::domain::{AccountId, Timestamp};
 use crate::hook;
-use crate::store::{Fingerprint, Store};
 use crate::observe::audit::Entry;
+use crate::store::{Fingerprint, Store};
 
 /// Where the reading of the configuration stands.
 #[derive(Default)]
@@ -299,7 +299,6 @@ impl Agent {
         self.observer.call_hooks(hook_names(&config, &self.shared.store));
         self.keep_audit(&config);
         self.alarms.tell(&config.agent.alerts, &mut self.doors);
-        self.observer.call_hooks(hook_names(&config));
         self.running = Running { config: Some(config), probes };
         self.apply(Event::Configured { plan, restored, touched, marks });
         self.log_in_with_other_keys(&before);
