@@ -43,6 +43,7 @@ fn fresh(name: &str) -> AccountStatus {
             server: None,
             writing_since: None,
             next: None,
+            removed: false,
         }],
         hooks: Vec::new(),
     }
