@@ -118,6 +118,7 @@ pub(super) fn sink(sink: &SinkStatus, account: &AccountStatus, now: Timestamp) -
     match (sink.state, &sink.server) {
         (SinkState::Failed, Some(server)) => format!("waits for {server}"),
         (SinkState::Failed, None) => format!("cannot be written{again}"),
+        (SinkState::Unwritten, _) if sink.removed => "removed, as the token has ended".to_owned(),
         (SinkState::Unwritten, _) => "not yet written".to_owned(),
         (SinkState::Written, _) if sink.generation.is_some_and(|held| held < account.generation) => {
             "still holds the token before".to_owned()

@@ -34,6 +34,7 @@ impl Verdict {
         let around = usize::from(status.config.error.is_some())
             + status.servers.len()
             + status.listeners.len()
+            + usize::from(status.state_dir.is_some())
             + status.templates.iter().filter(|template| ails(template)).count();
         let troubles = ailing + around;
         let worst = view.all.iter().map(|seen| seen.tone).max().unwrap_or(Tone::Good);
@@ -114,7 +115,7 @@ pub(super) fn draw(to: &mut Html, view: &View<'_>, verdict: &Verdict) {
     if !view.status.servers.is_empty() {
         servers(to, view);
     }
-    if !view.status.listeners.is_empty() {
+    if !view.status.listeners.is_empty() || view.status.state_dir.is_some() {
         listeners(to, view);
     }
     next(to, view);
@@ -158,9 +159,9 @@ fn servers(to: &mut Html, view: &View<'_>) {
 fn listeners(to: &mut Html, view: &View<'_>) {
     html!(
         to,
-        "<section id=\"c-listeners\" class=\"card warn\" aria-labelledby=\"listeners\"><h2 id=\"listeners\">Where the agent cannot be reached</h2>"
+        "<section id=\"c-listeners\" class=\"card warn\" aria-labelledby=\"listeners\"><h2 id=\"listeners\">What the agent cannot have</h2>"
     );
-    for listener in &view.status.listeners {
+    for listener in view.status.listeners.iter().chain(&view.status.state_dir) {
         html!(to, "<p class=\"e\"><bdi>" {Cut(&listener.head(), PATH)} "</bdi>, for " {span(view.now.since(listener.since))}
             {judge::again(Some(listener.next), view.now)} "</p>");
         error_words(to, &listener.error, 0, view.now);
