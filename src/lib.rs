@@ -11,15 +11,16 @@
 //! 6. [`sink`] renders and delivers, with [`atomic`], which replaces a file whole or not at all; [`vault`] keeps the
 //!    login at a Vault or OpenBao server and writes secrets there, `kubernetes` (a cargo feature) applies Secrets.
 //! 7. [`hook`] tells others once a token is in all its sinks: a signal, a command, a POST.
-//! 8. [`observe`] sees every event and effect pass and makes log, metrics, health and status of them.
+//! 8. [`observe`] sees every event and effect pass and makes log, metrics, health and status of them; [`page`] shows
+//!    them to people.
 //!
 //! [`simulator`] plays the vendors, [`cli`] is the command line, [`domain`] has the words.
 //!
 //! Who may import whom (held by `tests/architecture.rs`): `domain`, `tls` and `atomic` nothing; `config` and
 //! `simulator` only `domain`; `core` `domain` and the configuration's model; `provider`, `secrets`, `sink`, `vault`,
 //! `kubernetes` and `hook` the same, never each other (`sink` also `atomic`, who speaks HTTP also [`tls`]); `store`
-//! `domain` and `atomic`; `observe` `domain` and `core`; `runtime` all of
-//! them; `cli` everything.
+//! `domain` and `atomic`; `observe` `domain` and `core`; `page` `domain` and `observe`; `runtime` all of them; `cli`
+//! everything.
 //!
 //! Invariants that hold everywhere: at most one request an account is out; an older token never follows a newer one
 //! in a target; a bad configuration changes nothing; no secret is in an error, a log line, a metric or the engine.
@@ -33,6 +34,7 @@ pub mod hook;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod observe;
+pub mod page;
 pub mod provider;
 pub mod runtime;
 pub mod secrets;

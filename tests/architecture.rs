@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["domain", "atomic"]),
     ("vault", &["domain", "tls", "config::model"]),
     ("observe", &["domain", "core"]),
+    ("page", &["domain", "observe"]),
     ("runtime", &["*"]),
     ("cli", &["*", "cli"]),
 ];

@@ -127,3 +127,118 @@ fn both_readmes_begin_with_the_same_commands() {
     };
     assert_eq!(commands("README.md"), commands("README.ko.md"));
 }
+
+/// Every call of a macro of the log in the code: its level, and its arguments.
+fn log_calls() -> Vec<(&'static str, Vec<String>)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => walk(&path, found),
+                false => found.push(path),
+            }
+        }
+    }
+    let mut files = Vec::new();
+    walk(&root().join("src"), &mut files);
+    let mut calls = Vec::new();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "rs")) {
+        let text = std::fs::read_to_string(file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for level in ["error", "warn", "info", "debug", "trace"] {
+            let start = format!("tracing::{level}!(");
+            let all = code.match_indices(&start);
+            calls.extend(all.map(|(at, _)| (level, arguments(&code[at + start.len()..]))));
+        }
+    }
+    calls
+}
+
+/// What stands between this parenthesis and its end, comma by comma.
+fn arguments(text: &str) -> Vec<String> {
+    let (mut parts, mut depth, mut quoted, mut escaped) = (vec![String::new()], 0, false, false);
+    for symbol in text.chars() {
+        let is_end = !quoted && depth == 0 && symbol == ')';
+        if is_end {
+            break;
+        }
+        match symbol {
+            '"' if !escaped => quoted = !quoted,
+            '(' | '[' | '{' if !quoted => depth += 1,
+            ')' | ']' | '}' if !quoted => depth -= 1,
+            _ => {}
+        }
+        escaped = symbol == '\\' && !escaped;
+        match symbol {
+            ',' if !quoted && depth == 0 => parts.push(String::new()),
+            symbol => parts.last_mut().unwrap().push(symbol),
+        }
+    }
+    parts.iter().map(|part| part.trim().to_owned()).collect()
+}
+
+/// The cells of every row that begins with a word in backticks.
+fn rows(page: &str) -> Vec<Vec<String>> {
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+fn words(cell: &str) -> std::collections::BTreeSet<String> {
+    cell.split(", ").map(|word| word.trim_matches('`').to_owned()).filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn every_event_of_the_log_stands_on_its_page_with_its_levels_and_fields_and_no_other() {
+    use std::collections::{BTreeMap, BTreeSet};
+    let mut known: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+    for (level, arguments) in log_calls() {
+        let fields: Vec<&String> =
+            arguments.iter().take_while(|argument| !argument.starts_with('"')).collect();
+        let event = fields
+            .iter()
+            .find_map(|field| field.strip_prefix("event = "))
+            .unwrap_or_else(|| panic!("each has a name: {arguments:?}"));
+        let (levels, names) = known.entry(event.trim_matches('"').to_owned()).or_default();
+        levels.insert(level.to_owned());
+        let name =
+            |field: &&String| field.split(" = ").next().unwrap().trim_start_matches(['%', '?']).to_owned();
+        names.extend(fields.iter().map(name).filter(|name| name != "event"));
+    }
+    assert!(known.len() > 50, "{}", known.len());
+    let page = std::fs::read_to_string(root().join("docs/logging.md")).unwrap();
+    let events = page.split("## Events").nth(1).unwrap();
+    let told: BTreeMap<_, _> = rows(events)
+        .iter()
+        .map(|row| (row[0].trim_matches('`').to_owned(), (words(&row[1]), words(&row[2]))))
+        .collect();
+    for (event, is) in &known {
+        assert_eq!(told.get(event), Some(is), "docs/logging.md says otherwise of `{event}`");
+    }
+    assert_eq!(told.len(), known.len(), "docs/logging.md has events that the code has not");
+}
+
+#[test]
+fn every_event_of_the_audit_log_stands_on_its_page_and_no_other() {
+    use std::collections::BTreeSet;
+    let code = std::fs::read_to_string(root().join("src/observe/audit.rs")).unwrap();
+    let entries = code.split("pub enum Entry {").nth(1).unwrap().split("\n}").next().unwrap();
+    let name = |line: &str| line.split([' ', '(', ',', '{']).next().unwrap().to_owned();
+    let variants =
+        entries.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     ")).map(str::trim);
+    let variants =
+        variants.map(name).filter(|name| name.starts_with(|first: char| first.is_ascii_uppercase()));
+    let snake = |name: String| {
+        let spread = name.chars().flat_map(|symbol| {
+            symbol.is_ascii_uppercase().then_some('_').into_iter().chain([symbol.to_ascii_lowercase()])
+        });
+        spread.skip(1).collect::<String>()
+    };
+    let known: BTreeSet<String> = variants.map(snake).collect();
+    assert!(known.len() > 20 && known.contains("token_read"), "{known:?}");
+    let page = std::fs::read_to_string(root().join("docs/audit.md")).unwrap();
+    let tables = page.split("## Events").nth(1).unwrap();
+    let told: BTreeSet<String> = rows(tables).iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
+    let fields = ["outcome", "answer", "account", "generation", "peer"].map(str::to_owned);
+    let told: BTreeSet<String> = told.into_iter().filter(|name| !fields.contains(name)).collect();
+    assert_eq!(told, known);
+}

@@ -23,7 +23,11 @@ pub struct Folder {
     mode: u32,
     owner: u32,
     group: u32,
+    identity: Identity,
 }
+
+/// Device and inode: as long as somebody has it open, nothing else gets these numbers.
+pub type Identity = (u64, u64);
 
 /// What stands under a name in a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub struct Found {
     pub size: u64,
     /// Whether it has more than one name (hard links).
     pub shared: bool,
+    /// Which one it is.
+    pub identity: Identity,
 }
 
 /// A regular file that was read.
@@ -89,7 +95,8 @@ impl Folder {
         if !trusted(stat.st_uid) {
             return Err(Error::ForeignFolder { path, uid: stat.st_uid });
         }
-        Ok(Self { fd, path, mode: stat.st_mode & 0o7777, owner: stat.st_uid, group: stat.st_gid })
+        let (owner, group) = (stat.st_uid, stat.st_gid);
+        Ok(Self { fd, path, mode: stat.st_mode & 0o7777, owner, group, identity: (stat.st_dev, stat.st_ino) })
     }
 
     /// Where it is, links resolved.
@@ -114,6 +121,12 @@ impl Folder {
     #[must_use]
     pub fn group(&self) -> u32 {
         self.group
+    }
+
+    /// Which one it is, wherever it stands by now.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// Whether any user may put files into it, sticky or not.
@@ -300,6 +313,7 @@ impl Found {
             gid: stat.st_gid,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             shared: stat.st_nlink > 1,
+            identity: (stat.st_dev, stat.st_ino),
         }
     }
 }

@@ -12,6 +12,7 @@
 //! All functions block on the file system, but never on a FIFO: nothing is opened that could be one without
 //! `O_NONBLOCK`.
 
+mod append;
 mod error;
 mod folder;
 mod links;
@@ -19,12 +20,13 @@ mod rehearse;
 mod replace;
 mod walk;
 
+pub use append::Appender;
 pub use error::{Error, Operation, Warning};
-pub use folder::{Folder, Found, Held, Kind};
+pub use folder::{Folder, Found, Held, Identity, Kind};
 pub use links::Linked;
 pub use rehearse::could_locate;
 pub use replace::{Attributes, SyncLevel, unique_suffix};
-pub use walk::{Missing, locate};
+pub use walk::{Missing, locate, locate_name};
 
 /// What a temporary file's name begins with; the name of the file to be and a random suffix follow.
 pub const TEMPORARY_PREFIX: &str = ".renewd-tmp.";

@@ -11,7 +11,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, pwrite, retry_on_intr};
 
-use super::{Error, Folder, Found, Kind, Operation, TEMPORARY_PREFIX};
+use super::{Error, Folder, Found, Kind, Linked, Operation, TEMPORARY_PREFIX};
 
 /// How a written file is to look, whatever the umask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +50,35 @@ impl Folder {
         attributes: Attributes,
         sync: SyncLevel,
     ) -> Result<(), Error> {
-        let path = self.path().join(name);
         self.file_or_nothing(name)?;
+        self.put_over(name, content, attributes, sync)
+    }
+
+    /// As [`Folder::replace`], but also over a link, which is not followed: it is gone, and what it named stays as it was.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn replace_link(
+        &self,
+        name: &OsStr,
+        content: &[u8],
+        attributes: Attributes,
+        sync: SyncLevel,
+    ) -> Result<(), Error> {
+        match self.linked(name)? {
+            Linked::To(_) => self.put_over(name, content, attributes, sync),
+            Linked::Nothing | Linked::Other(_) => self.replace(name, content, attributes, sync),
+        }
+    }
+
+    fn put_over(
+        &self,
+        name: &OsStr,
+        content: &[u8],
+        attributes: Attributes,
+        sync: SyncLevel,
+    ) -> Result<(), Error> {
+        let path = self.path().join(name);
         let temporary = Temporary::create(self, name, &path)?;
         write_all(&temporary.file, content, &path)?;
         set_attributes(&temporary.file, attributes, None, &path)?;
@@ -202,7 +229,7 @@ fn reserve(file: &OwnedFd, length: u64, path: &Path) -> Result<(), Error> {
 
 /// Group, then mode, then owner: the bits are never offered to a wrong group, and the mode is set while the file
 /// is still ours (giving it away first would need CAP_FOWNER). What `found` already has is left alone.
-fn set_attributes(
+pub(super) fn set_attributes(
     file: impl AsFd,
     attributes: Attributes,
     found: Option<Found>,

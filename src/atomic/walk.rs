@@ -35,6 +35,18 @@ pub fn locate(path: &Path, missing: Missing) -> Result<(Folder, OsString), Error
     }
 }
 
+/// As [`locate`], but a link as the last component is not followed: the name itself is meant, whatever stands there.
+///
+/// # Errors
+/// As [`Folder::open`].
+pub fn locate_name(path: &Path, missing: Missing) -> Result<(Folder, OsString), Error> {
+    let mut walk = Walk::start(path, Last::NameItself)?;
+    match walk.run(missing)? {
+        Some(name) => Ok((walk.adopt()?, name)),
+        None => Err(Error::NotAFile { path: path.to_owned(), kind: "folder" }),
+    }
+}
+
 /// Walks to the folder `path`, links in it included.
 pub(super) fn open_folder(path: &Path, missing: Missing) -> Result<Folder, Error> {
     let mut walk = Walk::to_folder(path)?;
@@ -55,7 +67,9 @@ const SEARCH: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOL
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
     Folder,
+    /// Links are followed.
     Name,
+    NameItself,
 }
 
 pub(super) struct Walk<'a> {
@@ -95,8 +109,8 @@ impl<'a> Walk<'a> {
     /// Goes on until nothing is left, or, where the last component is to be a name, until that is found.
     pub(super) fn run(&mut self, missing: Missing) -> Result<Option<OsString>, Error> {
         while let Some(name) = self.ahead.pop() {
-            if self.last == Last::Name && self.ahead.is_empty() && name != ".." {
-                if self.follow(&name)? {
+            if self.last != Last::Folder && self.ahead.is_empty() && name != ".." {
+                if self.last == Last::Name && self.follow(&name)? {
                     continue;
                 }
                 return Ok(Some(name));
@@ -123,7 +137,7 @@ impl<'a> Walk<'a> {
             Err(Errno::NOENT) => match missing {
                 Missing::Refuse => Err(system(self.path.join(name), Errno::NOENT)),
                 Missing::Create(bits) => {
-                    let below = usize::from(self.last == Last::Name);
+                    let below = usize::from(self.last != Last::Folder);
                     self.create(name, if self.ahead.len() == below { bits } else { 0o755 })
                 }
                 Missing::Rehearse => self.rehearse(name),

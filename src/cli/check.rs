@@ -1,18 +1,20 @@
 //! `renewd check`: is the configuration right, and are the secrets there? Issues nothing.
 
+mod programs;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::programs::programs_of;
 use super::args::{CheckArgs, Globals};
 use super::exit::Exit;
 use super::report::{self, Failure};
 use super::screen::counted;
 use super::{online, out, settings};
-use crate::config::model::{Account, Config, Hook, SecretSource, Sink, VaultAuth};
+use crate::config::model::{Account, Config, SecretSource, Sink, VaultAuth};
 use crate::config::{PlacedSecret, Problem};
 use crate::domain::Secret;
-use crate::hook::{self, Absent};
 use crate::secrets::{self, SecretError};
 use crate::sink::file::SinkError;
 use crate::sink::owner;
@@ -98,9 +100,9 @@ struct Read {
 
 /// Reads every secret from its source; commands run once, however many accounts name them.
 async fn read(secrets: Vec<PlacedSecret>) -> Read {
-    let mut read = Read::default();
+    let mut read = Read { warnings: super::exposed::warnings(&secrets), ..Read::default() };
     let mut commands: Vec<(SecretSource, Result<Secret, SecretError>)> = Vec::new();
-    for PlacedSecret { place, source, longest } in secrets {
+    for PlacedSecret { place, source, longest, .. } in secrets {
         // Needs a login: `--online` tries it.
         if matches!(source, SecretSource::Vault(_)) {
             continue;
@@ -184,10 +186,13 @@ fn names_of(config: &Config) -> Vec<Finding> {
         let whose = format!("template {}", template.path.display());
         look(whose, template.owner.as_deref(), template.group.as_deref());
     }
-    let group = config.agent.socket.as_ref().and_then(|socket| socket.group.as_deref());
-    if let Some(group) = group.filter(|group| owner::group_id(group).is_none()) {
-        let error = SinkError::UnknownName { kind: "group", name: group.to_owned() };
-        findings.push(Finding::warning(format!("agent.socket: {error}"), error.hint()));
+    let socket = config.agent.socket.as_ref().and_then(|socket| socket.group.as_deref());
+    let audit = config.agent.audit.as_ref().and_then(|audit| audit.group.as_deref());
+    for (key, group) in [("agent.socket", socket), ("agent.audit", audit)] {
+        if let Some(group) = group.filter(|group| owner::group_id(group).is_none()) {
+            let error = SinkError::UnknownName { kind: "group", name: group.to_owned() };
+            findings.push(Finding::warning(format!("{key}: {error}"), error.hint()));
+        }
     }
     findings
 }
@@ -205,43 +210,6 @@ fn rivals(config: &Config, values: &HashMap<String, Secret>) -> Vec<Finding> {
         findings.extend(rivals.meet(account, theirs));
     }
     findings
-}
-
-/// Programs of hooks that are not there, each once: the configuration may be for another machine, so these are warnings.
-fn programs_of(config: &Config, environment: &hook::Environment) -> Vec<Finding> {
-    let accounts = config.accounts.values().map(|each| (format!("account `{}`", each.name), &each.on_change));
-    let templates = config.templates.iter();
-    let templates = templates.map(|each| (format!("template {}", each.path.display()), &each.on_change));
-    let mut programs: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (whose, hooks) in accounts.chain(templates) {
-        for hook in hooks {
-            if let Hook::Command { argv, .. } = hook
-                && let Some(program) = argv.first()
-            {
-                programs.entry(program).or_default().push(whose.clone());
-            }
-        }
-    }
-    let finding = |(program, whose): (&str, Vec<String>)| {
-        let (what, hint) = match hook::absent(program, environment)? {
-            Absent::Missing => ("does not exist", "is the path right?"),
-            Absent::NotExecutable => (
-                "cannot be run by this user",
-                "`chmod +x`, and this user must be able to search the folders above it",
-            ),
-            Absent::NotInPath => (
-                "is in no folder of PATH",
-                "name it with its whole path: hooks get the agent's own PATH, which may be another than a shell's",
-            ),
-        };
-        let more = match whose.len() {
-            1 => String::new(),
-            all => format!(" and {} more", all - 1),
-        };
-        let message = format!("{}{more}, hook command:{program}: the program {what}", whose.first()?);
-        Some(Finding::warning(message, Some(hint)))
-    };
-    programs.into_iter().filter_map(finding).collect()
 }
 
 /// Accounts whose logins end each other's refresh token.
@@ -287,35 +255,6 @@ mod tests {
         /run/one is made from b
         /run/all is made from a, b
         "#);
-    }
-
-    #[test]
-    fn programs_of_hooks_that_are_not_there_are_warned_of_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name).display().to_string();
-        std::fs::File::create(at("plain")).unwrap();
-        std::os::unix::fs::symlink("/bin/sh", at("shell")).unwrap();
-        let hook = |program: &str| format!("command: [\"{program}\", --key=hunter2]");
-        let programs = ["shell", "/bin/sh", &at("plain"), &at("none"), "no-such-program"];
-        let account = "provider: portone, credentials: { apiSecret: x }";
-        let text = format!(
-            "accounts:\n  a: {{ {account}, on_change: [{}] }}\n  b: {{ {account}, on_change: [{}] }}\n",
-            programs.map(hook).join(", "),
-            hook(&at("none")),
-        );
-        let path = std::path::Path::new("/etc/renewd/renewd.yaml");
-        let loaded = crate::config::load_text(path, &text, &|_| None, crate::provider::catalog::texts());
-        let config = loaded.unwrap_or_else(|problems| panic!("{problems}")).config;
-        let folder = dir.path().as_os_str().to_owned();
-        let findings = programs_of(&config, &move |name| (name == "PATH").then(|| folder.clone()));
-        assert!(findings.iter().all(|finding| !finding.is_error && finding.hint.is_some()));
-        let told: Vec<String> = findings.into_iter().map(|finding| finding.message).collect();
-        let expected = [
-            format!("account `a` and 1 more, hook command:{}: the program does not exist", at("none")),
-            format!("account `a`, hook command:{}: the program cannot be run by this user", at("plain")),
-            "account `a`, hook command:no-such-program: the program is in no folder of PATH".to_owned(),
-        ];
-        assert_eq!(told, expected);
     }
 
     #[tokio::test]

@@ -104,6 +104,8 @@ pub(super) enum Silence {
     Missing,
     /// There is one, but no process behind it.
     Dead,
+    /// Something else stands there.
+    NoSocket,
     /// This user may not.
     Forbidden,
     /// It accepts but does not answer.
@@ -251,7 +253,8 @@ impl Agent {
         let why = match io_kind(error) {
             _ if error.is_timeout() => Silence::Mute,
             Some(io::ErrorKind::NotFound) => Silence::Missing,
-            Some(io::ErrorKind::ConnectionRefused) => Silence::Dead,
+            Some(io::ErrorKind::ConnectionRefused) if is_socket(&self.socket) => Silence::Dead,
+            Some(io::ErrorKind::ConnectionRefused) => Silence::NoSocket,
             Some(io::ErrorKind::PermissionDenied) => Silence::Forbidden,
             _ => Silence::Other(innermost(error)),
         };
@@ -286,22 +289,17 @@ impl Trouble {
 
 fn unreachable_failure(socket: &Path, why: &Silence, globals: &Globals) -> Failure {
     let failure = Failure::new(Exit::Unavailable, format!("no agent answers at {}", socket.display()));
-    let run = match &globals.config {
-        Some(config) if !config.as_os_str().is_empty() => {
-            format!("`renewd run --config {}`", config.display())
-        }
-        _ => "`renewd run --config FILE`".to_owned(),
-    };
-    let start = format!(
-        "start it with {run} or `systemctl start renewd`; if it runs elsewhere, name its socket with --socket"
-    );
     let hint = match why {
-        Silence::Missing | Silence::Dead | Silence::Other(_) => start,
+        Silence::Missing | Silence::Dead | Silence::Other(_) => socket::way_in(globals),
         Silence::Forbidden => {
             "become root or the agent's user, or join the socket's group (`agent.socket.group` in \
                                the configuration)"
                 .to_owned()
         }
+        Silence::NoSocket => format!(
+            "an agent that runs with it makes its socket there again within 5 s once that is moved away; else {}",
+            socket::way_in(globals)
+        ),
         Silence::Mute => "look at its log: `journalctl -u renewd`".to_owned(),
     };
     failure.cause(why.cause()).hint(hint)
@@ -312,6 +310,7 @@ impl Silence {
         match self {
             Self::Missing => "there is no such socket",
             Self::Dead => "the socket is there, but no process listens on it",
+            Self::NoSocket => "what stands there is no socket",
             Self::Forbidden => "this user may not connect to it",
             Self::Mute => "it accepts the connection but does not answer in time",
             Self::Other(words) => words,
@@ -354,6 +353,12 @@ pub(super) async fn body(mut response: reqwest::Response) -> reqwest::Result<Opt
         body.extend_from_slice(&chunk);
     }
     Ok(Some(body))
+}
+
+/// To a connection both answer alike, a socket that nobody listens on and a file.
+fn is_socket(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {

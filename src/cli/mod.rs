@@ -8,6 +8,7 @@ mod demo;
 mod duration;
 mod exec;
 mod exit;
+mod exposed;
 mod init;
 mod install;
 mod interrupt;

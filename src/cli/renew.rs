@@ -17,6 +17,7 @@ use super::status::{relative, span, waits};
 use super::suggest::unknown_account;
 use crate::domain::{AccountId, ErrorInfo, Timestamp, Waiting, WaitsFor};
 use crate::observe::status::Status;
+use crate::runtime::clock;
 
 /// The agent paces requests itself; this only bounds our connections.
 const AT_ONCE: usize = 256;
@@ -35,9 +36,12 @@ pub(super) async fn renew(args: RenewArgs, globals: &Globals) -> Result<Exit, Fa
     let widest = accounts.iter().map(|account| width(account.as_str())).max().unwrap_or(0);
     let look = Look::of_stdout();
     let mut delays = Delays::of(&accounts);
+    let began = clock::now().boot;
     let mut outcomes = stream::iter(accounts)
         .map(|account| async {
-            let outcome = agent.renew(&account, args.timeout).await;
+            // Who has waited for a place among those has less to wait for the agent.
+            let left = args.timeout.saturating_sub(clock::now().boot.since(began));
+            let outcome = agent.renew(&account, left).await;
             (account, outcome)
         })
         .buffer_unordered(AT_ONCE);

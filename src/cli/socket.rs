@@ -42,6 +42,25 @@ pub(super) fn locate(globals: &Globals) -> Result<PathBuf, Failure> {
     Ok(socket)
 }
 
+/// How to come by an agent that answers. One that runs may have lost its configuration since.
+pub(super) fn way_in(globals: &Globals) -> String {
+    let named = globals.config.as_deref().filter(|config| !config.as_os_str().is_empty());
+    match named {
+        Some(config) if !config.exists() && globals.socket.is_none() => format!(
+            "if the agent runs, name its socket with --socket, which {} does not tell, as it is not there; if not, start it \
+             with `renewd run --config FILE` or `systemctl start renewd`",
+            config.display()
+        ),
+        named => {
+            let config = named.map_or_else(|| "FILE".to_owned(), |config| config.display().to_string());
+            format!(
+                "start it with `renewd run --config {config}` or `systemctl start renewd`; if it runs elsewhere, name its \
+                 socket with --socket"
+            )
+        }
+    }
+}
+
 /// What a configuration says of the socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Declared {
@@ -91,5 +110,15 @@ mod tests {
         let globals = |socket: &str| Globals { socket: Some(socket.into()), ..Globals::default() };
         assert_eq!(locate(&globals("/opt.sock")).unwrap(), PathBuf::from("/opt.sock"));
         assert_ne!(locate(&globals("")).unwrap(), PathBuf::new());
+    }
+
+    #[test]
+    fn nobody_is_told_to_start_an_agent_on_a_configuration_that_is_not_there() {
+        let way = |config: &Path| way_in(&Globals { config: Some(config.to_owned()), ..Globals::default() });
+        let gone = way(Path::new("/nonexistent/renewd.yaml"));
+        assert!(gone.starts_with("if the agent runs, name its socket with --socket"), "{gone}");
+        assert!(!gone.contains("--config /nonexistent"), "{gone}");
+        let folder = tempfile::tempdir().unwrap();
+        assert!(way(folder.path()).starts_with("start it with `renewd run --config /"));
     }
 }

@@ -9,9 +9,9 @@ use super::report::{self, Failure};
 use super::screen::counted;
 use super::settings;
 use super::status::{span, template_complaints, undelivered};
-use super::suggest::unknown_account;
+use super::suggest::{listed, unknown_account};
 use crate::domain::AccountId;
-use crate::observe::status::Status;
+use crate::observe::status::{AccountState, AccountStatus, Status};
 
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -32,7 +32,7 @@ pub(super) async fn wait(args: WaitArgs, globals: &Globals) -> Result<Exit, Fail
                         return Err(unknown_account(name, &status));
                     }
                     match missing(&status, &args.accounts) {
-                        nothing if nothing.is_empty() => return Ok(status.accounts.len()),
+                        nothing if nothing.is_empty() => return Ok(status),
                         missing => Look::Missing(missing),
                     }
                 }
@@ -43,14 +43,34 @@ pub(super) async fn wait(args: WaitArgs, globals: &Globals) -> Result<Exit, Fail
     };
     match tokio::time::timeout(args.timeout, delivered).await {
         Ok(Err(unknown)) => Err(unknown),
-        Ok(Ok(all)) => {
-            let count = if args.accounts.is_empty() { all } else { args.accounts.len() };
-            let verb = if count == 1 { "is" } else { "are" };
-            let words = format!("{} {verb} fresh and delivered", counted(count, "account"));
-            report::note(&words, globals);
+        Ok(Ok(status)) => {
+            report::note(&arrived(&status, &args.accounts), globals);
             Ok(Exit::Done)
         }
         Err(_) => Err(last.into_failure(args.timeout)),
+    }
+}
+
+/// What was waited for is there, in words. A token that lives while its renewal fails is good enough for those who wait, but
+/// not fresh.
+fn arrived(status: &Status, names: &[AccountId]) -> String {
+    let concerned = |account: &&AccountStatus| names.is_empty() || names.contains(&account.name);
+    let accounts: Vec<&AccountStatus> = status.accounts.iter().filter(concerned).collect();
+    let count = counted(accounts.len(), "account");
+    let retrying = || accounts.iter().filter(|account| account.state == AccountState::Retrying);
+    let which = || listed(retrying().map(|account| account.name.as_str()));
+    match (accounts.len(), retrying().count()) {
+        (1, 0) => format!("{count} is fresh and delivered"),
+        (_, 0) => format!("{count} are fresh and delivered"),
+        (1, _) => format!("{count} has a living token, delivered, but is retrying: `renewd status` says why"),
+        (_, 1) => format!(
+            "{count} have living tokens, delivered, but 1 is retrying ({}): `renewd status` says why",
+            which()
+        ),
+        (_, many) => format!(
+            "{count} have living tokens, delivered, but {many} are retrying ({}): `renewd status` says why",
+            which()
+        ),
     }
 }
 
@@ -101,4 +121,25 @@ fn missing(status: &Status, names: &[AccountId]) -> Vec<String> {
         None => vec![format!("{name}: the agent has not taken it up from the configuration yet")],
     };
     names.iter().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::status::tests::{account, status_of};
+
+    #[test]
+    fn what_lives_but_is_retrying_is_not_called_fresh() {
+        let retrying = |name| AccountStatus { state: AccountState::Retrying, ..account(name, "portone") };
+        let status = status_of(vec![account("a", "portone"), retrying("b"), retrying("c")]);
+        let names =
+            |names: &[&str]| names.iter().map(|name| AccountId::new(name).unwrap()).collect::<Vec<_>>();
+        let said = [&[][..], &["a"], &["a", "b"], &["c"]].map(|wanted| arrived(&status, &names(wanted)));
+        insta::assert_snapshot!(said.join("\n"), @"
+        3 accounts have living tokens, delivered, but 2 are retrying (b, c): `renewd status` says why
+        1 account is fresh and delivered
+        2 accounts have living tokens, delivered, but 1 is retrying (b): `renewd status` says why
+        1 account has a living token, delivered, but is retrying: `renewd status` says why
+        ");
+    }
 }

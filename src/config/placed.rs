@@ -18,6 +18,8 @@ pub struct PlacedSecret {
     pub source: SecretSource,
     /// The most characters that the vendor takes.
     pub longest: Option<usize>,
+    /// It says who asks (an account or client id), and is not for the owner alone.
+    pub public: bool,
 }
 
 /// [`load`](super::load) together with the secrets that the configuration names, also one with mistakes, as far as they can
@@ -44,8 +46,8 @@ pub(super) fn placed(secrets: Vec<Named>, origins: &[Origin<'_>]) -> Vec<PlacedS
     let mut named: HashMap<String, Named> =
         secrets.into_iter().map(|secret| (secret.what.clone(), secret)).collect();
     let with_source = |place: Problem| {
-        let Named { source, longest, .. } = named.remove(&place.message)?;
-        Some(PlacedSecret { place, source, longest })
+        let Named { source, longest, public, .. } = named.remove(&place.message)?;
+        Some(PlacedSecret { place, source, longest, public })
     };
     render(findings.warnings, origins).into_iter().filter_map(with_source).collect()
 }

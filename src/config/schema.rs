@@ -109,6 +109,6 @@ mod tests {
         assert_eq!(schema["required"], serde_json::json!(["accounts"]));
         assert_eq!(schema["properties"]["accounts"]["additionalProperties"]["$ref"], "#/$defs/accounts.NAME");
         assert_eq!(schema["$defs"]["accounts.NAME"]["required"], serde_json::json!(["provider"]));
-        assert!(schema["$defs"]["agent"]["properties"].get("audit").is_none());
+        assert!(schema["$defs"]["agent"]["properties"].get("audit").is_some());
     }
 }

@@ -25,7 +25,7 @@ struct Bench {
     plan: Plan,
     issues: Vec<Issue>,
     writes: Vec<(TargetId, u64)>,
-    hooks: Vec<(SetId, usize, u64, u64)>,
+    hooks: Vec<(SetId, HookId, u64, u64)>,
     /// What the last hook was told of where its mark stands.
     named: Vec<TargetId>,
     marked: Vec<(SetId, u64)>,
@@ -174,12 +174,14 @@ impl Bench {
     }
 }
 
-fn template(members: &[&str], hooks: usize) -> TemplatePlan {
-    TemplatePlan { target: target("t"), members: members.iter().map(|name| id(name)).collect(), hooks }
+fn template(members: &[&str], hooks: HookId) -> TemplatePlan {
+    let members = members.iter().map(|name| id(name)).collect();
+    TemplatePlan { target: target("t"), members, hooks: (0..hooks).collect() }
 }
 
-fn with(targets: &[&str], hooks: usize) -> AccountPlan {
-    AccountPlan { targets: targets.iter().map(|name| target(name)).collect(), hooks, ..plan() }
+fn with(targets: &[&str], hooks: HookId) -> AccountPlan {
+    let targets = targets.iter().map(|name| target(name)).collect();
+    AccountPlan { targets, hooks: (0..hooks).collect(), ..plan() }
 }
 
 fn on_vault(name: &str) -> TargetPlan {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::plan::{SetId, TargetId};
+use super::plan::{HookId, SetId, TargetId};
 use crate::domain::{AccountId, ErrorClass, ErrorInfo, Generation, Timestamp};
 
 /// What is to be done.
@@ -74,8 +74,8 @@ pub enum Effect {
     Notify {
         /// Whose hook.
         set: SetId,
-        /// Its place in the configuration, from 0.
-        hook: usize,
+        /// Which of them.
+        hook: HookId,
         /// Echoed by the event.
         revision: u64,
         /// What it is told of: a token's generation, or a template's fingerprint.
@@ -237,12 +237,12 @@ pub enum Note {
     },
     HookRan {
         set: SetId,
-        hook: usize,
+        hook: HookId,
         healed: bool,
     },
     HookFailed {
         set: SetId,
-        hook: usize,
+        hook: HookId,
         message: String,
         next: Timestamp,
         news: bool,

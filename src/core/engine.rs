@@ -10,7 +10,7 @@ use super::effect::{Effect, Ending, Issue, Note, Operation};
 use super::event::{Event, FailureMeta};
 use super::host::{Gate, Host, Place};
 use super::named::Named;
-use super::plan::{SetId, TargetId};
+use super::plan::{HookId, SetId, TargetId};
 use super::schedule::renew_after;
 use super::server::{Knocking, Servers};
 use super::set::{Runs, Set};
@@ -94,8 +94,8 @@ pub(super) enum Key {
     Knock(Arc<str>),
     /// The set's hooks are told.
     Notify(SetId),
-    /// The set's hook of that place is tried again.
-    Hook(SetId, usize),
+    /// That hook of the set is tried again.
+    Hook(SetId, HookId),
 }
 
 impl Engine {

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::plan::{Plan, SetId, TargetId};
+use super::plan::{HookId, Plan, SetId, TargetId};
 use crate::config::model::Calendar;
 use crate::domain::{AccountId, ErrorClass, ErrorInfo, Generation, Timestamp, TokenMeta};
 
@@ -94,7 +94,7 @@ pub enum Event {
         /// Whose.
         set: SetId,
         /// From the effect.
-        hook: usize,
+        hook: HookId,
         /// From the effect.
         revision: u64,
         /// Why it failed.

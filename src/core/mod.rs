@@ -42,6 +42,6 @@ pub use account::{Admission, admit};
 pub use effect::{Effect, Ending, Issue, Note, Operation, Schedule};
 pub use engine::Engine;
 pub use event::{CredentialChange, Event, FailureMeta, HookFailure, IssuedMeta, RefreshMeta, Restored};
-pub use plan::{AccountPlan, Plan, SetId, TargetId, TargetPlan, TemplatePlan};
+pub use plan::{AccountPlan, HookId, Plan, SetId, TargetId, TargetPlan, TemplatePlan};
 pub use schedule::{default_lead, lead};
 pub use view::{AccountView, HookView, ServerView, TargetView, TemplateView};

@@ -51,12 +51,12 @@ fn accounts(names: &[&str]) -> Plan {
 fn richer(names: &[&str]) -> Plan {
     let mut plan = accounts(names);
     if let Some(account) = plan.accounts.get_mut(&id("a")) {
-        account.hooks = 1;
+        account.hooks = vec![0];
         account.targets[0].server = Some("vault".into());
         account.targets[0].compare_every = Some(Duration::from_secs(600));
     }
     let members = vec![id("a"), id("b")];
-    plan.templates.push(super::TemplatePlan { target: target("both"), members, hooks: 1 });
+    plan.templates.push(super::TemplatePlan { target: target("both"), members, hooks: vec![0] });
     plan
 }
 

@@ -54,8 +54,8 @@ pub struct AccountPlan {
     pub single_use: bool,
     /// Where its token goes.
     pub targets: Vec<TargetPlan>,
-    /// How many hooks are told of a new token.
-    pub hooks: usize,
+    /// Who is told of a new token; none twice.
+    pub hooks: Vec<HookId>,
     /// A new token is tried before it is used.
     pub verify: bool,
 }
@@ -67,12 +67,15 @@ pub struct TemplatePlan {
     pub target: TargetPlan,
     /// The accounts that it is made from; never empty, none twice.
     pub members: Vec<AccountId>,
-    /// How many hooks are told once it has other content.
-    pub hooks: usize,
+    /// Who is told once it has other content; none twice.
+    pub hooks: Vec<HookId>,
 }
 
 /// A target's name: `file:PATH`, `template:PATH`, `vault:MOUNT/PATH`, `kubernetes:NAMESPACE/NAME`.
 pub type TargetId = Arc<str>;
+
+/// A hook by what it is, wherever it stands among those of its set: a keyed fingerprint of whom it tells.
+pub type HookId = u128;
 
 /// What hooks wait for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,9 +104,9 @@ pub struct TargetPlan {
 }
 
 impl AccountPlan {
-    /// The engine's view of `account`, with the fingerprint of its identity.
+    /// The engine's view of `account`, with the fingerprints of its identity and of its hooks.
     #[must_use]
-    pub fn new(account: &model::Account, identity: Option<u128>) -> Self {
+    pub fn new(account: &model::Account, identity: Option<u128>, hooks: Vec<HookId>) -> Self {
         Self {
             provider: account.provider.name.as_str().into(),
             identity,
@@ -120,7 +123,7 @@ impl AccountPlan {
             can_refresh: account.provider.refresh.is_some(),
             single_use: account.provider.refresh_single_use,
             targets: account.sinks.iter().map(TargetPlan::new).collect(),
-            hooks: account.on_change.len(),
+            hooks,
             verify: account.verify.is_some(),
         }
     }
@@ -147,10 +150,10 @@ impl TargetPlan {
 }
 
 impl TemplatePlan {
-    /// The engine's view of `template`.
+    /// The engine's view of `template`, with the fingerprints of its hooks.
     #[must_use]
-    pub fn new(template: &TemplateTarget) -> Self {
-        let TemplateTarget { path, form, accounts, mode, owner, group, on_remove, on_change } = template;
+    pub fn new(template: &TemplateTarget, hooks: Vec<HookId>) -> Self {
+        let TemplateTarget { path, form, accounts, mode, owner, group, on_remove, on_change: _ } = template;
         let look = format!("{path:?} {form:?} {mode:?} {owner:?} {group:?}");
         Self {
             target: TargetPlan {
@@ -162,7 +165,7 @@ impl TemplatePlan {
                 compare_every: None,
             },
             members: accounts.clone(),
-            hooks: on_change.len(),
+            hooks,
         }
     }
 }
@@ -216,7 +219,7 @@ pub(crate) mod tests {
             can_refresh: false,
             single_use: false,
             targets: Vec::new(),
-            hooks: 0,
+            hooks: Vec::new(),
             verify: false,
         }
     }

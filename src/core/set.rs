@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::effect::{Effect, Note};
 use super::engine::{Engine, Key};
 use super::event::HookFailure;
-use super::plan::{Plan, SetId, TargetId, unit};
+use super::plan::{HookId, Plan, SetId, TargetId, hash, unit};
 use crate::domain::{ErrorInfo, Generation, Now};
 
 /// Hooks run so long after a set is published, in case something follows.
@@ -31,11 +31,12 @@ pub(super) struct Set {
     /// Targets that had failed when the mark was published.
     pub(super) owing: BTreeSet<TargetId>,
     /// One of those has been written since: the hooks are to know.
-    late: bool,
+    pub(super) late: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hook {
+    pub(super) id: HookId,
     /// What it knows; `None` while it runs or has failed.
     pub(super) told: Option<Published>,
     failures: u32,
@@ -46,18 +47,30 @@ pub(super) struct Hook {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) revision: u64,
-    /// `None` where its set has left since.
+    /// `None` where the hook, or its set, has left since.
     pub(super) published: Option<Published>,
 }
 
-/// By set and the hook's place.
-pub(super) type Runs = BTreeMap<(SetId, usize), Run>;
+/// By set and hook.
+pub(super) type Runs = BTreeMap<(SetId, HookId), Run>;
+
+impl Set {
+    fn hook(&mut self, id: HookId) -> Option<&mut Hook> {
+        self.hooks.iter_mut().find(|hook| hook.id == id)
+    }
+}
+
+impl Hook {
+    fn new(id: HookId, told: Option<Published>) -> Self {
+        Self { id, told, failures: 0, error: None }
+    }
+}
 
 impl Engine {
     /// The sets of the new configuration are there; those that are the same are not touched.
     pub(super) fn plan_sets(
         &mut self,
-        hooks: &BTreeMap<SetId, usize>,
+        hooks: &BTreeMap<SetId, Vec<HookId>>,
         marks: &BTreeMap<SetId, u64>,
         now: Now,
     ) {
@@ -65,7 +78,7 @@ impl Engine {
         for id in gone {
             self.drop_set(&id);
         }
-        for (id, count) in hooks {
+        for (id, planned) in hooks {
             // A target that has left owes nothing, nor does one that is another account's by now.
             let owes = |target: &TargetId| {
                 self.set_of(target).as_ref() == Some(id)
@@ -79,17 +92,27 @@ impl Engine {
                 Some(set) => {
                     // A mark that is noted is not news to a new hook.
                     let told = (set.noted == set.due.0).then_some(set.due);
-                    let before = set.hooks.len();
-                    set.hooks.resize(*count, Hook { told, failures: 0, error: None });
+                    let mut before = std::mem::take(&mut set.hooks);
+                    let mut added = Vec::new();
+                    for hook in planned {
+                        let known = before.iter().position(|known| known.id == *hook);
+                        set.hooks.push(match known {
+                            Some(place) => before.swap_remove(place),
+                            None => {
+                                added.push(*hook);
+                                Hook::new(*hook, told)
+                            }
+                        });
+                    }
                     set.owing = owing.unwrap_or_default();
-                    (*count..before).for_each(|hook| self.timers.clear(&Key::Hook(id.clone(), hook)));
-                    (before..*count).for_each(|hook| self.run_hook(id, hook));
+                    before.iter().for_each(|hook| self.drop_hook(id, hook.id));
+                    added.into_iter().for_each(|hook| self.run_hook(id, hook));
                     self.note_mark(id);
                 }
                 None => {
                     let noted = marks.get(id).copied().unwrap_or(0);
-                    let (due, hook) = ((noted, 0), Hook { told: Some((noted, 0)), failures: 0, error: None });
-                    let (hooks, owing) = (vec![hook; *count], BTreeSet::new());
+                    let (due, owing) = ((noted, 0), BTreeSet::new());
+                    let hooks = planned.iter().map(|hook| Hook::new(*hook, Some(due))).collect();
                     self.sets.insert(id.clone(), Set { hooks, due, noted, print: 0, owing, late: false });
                 }
             }
@@ -108,9 +131,15 @@ impl Engine {
     fn drop_set(&mut self, id: &SetId) {
         let Some(set) = self.sets.remove(id) else { return };
         self.timers.clear(&Key::Notify(id.clone()));
-        (0..set.hooks.len()).for_each(|hook| self.timers.clear(&Key::Hook(id.clone(), hook)));
-        let runs = self.runs.iter_mut().filter(|((set, _), _)| set == id);
-        runs.for_each(|(_, run)| run.published = None);
+        set.hooks.iter().for_each(|hook| self.drop_hook(id, hook.id));
+    }
+
+    fn drop_hook(&mut self, id: &SetId, hook: HookId) {
+        let key = (id.clone(), hook);
+        if let Some(run) = self.runs.get_mut(&key) {
+            run.published = None;
+        }
+        self.timers.clear(&Key::Hook(key.0, hook));
     }
 
     /// The target holds what it should, or a withdrawal has ended.
@@ -163,8 +192,8 @@ impl Engine {
         let round = if set.due.0 == mark { set.due.1.saturating_add(1) } else { 0 };
         (set.due, set.owing, set.late) = ((mark, round), owing, false);
         let due = set.due;
-        let untold: Vec<usize> =
-            (0..set.hooks.len()).filter(|hook| set.hooks[*hook].told != Some(due)).collect();
+        let untold: Vec<HookId> =
+            set.hooks.iter().filter(|hook| hook.told != Some(due)).map(|hook| hook.id).collect();
         for hook in untold {
             self.timers.clear(&Key::Hook(id.clone(), hook)); // the retry of an older mark
             self.run_hook(id, hook);
@@ -173,10 +202,10 @@ impl Engine {
     }
 
     /// Runs the hook, unless it knows all, runs already or the agent stops.
-    pub(super) fn run_hook(&mut self, set_id: &SetId, place: usize) {
-        let run = (set_id.clone(), place);
+    pub(super) fn run_hook(&mut self, set_id: &SetId, id: HookId) {
+        let run = (set_id.clone(), id);
         let Some(set) = self.sets.get_mut(set_id).filter(|_| !self.stopping) else { return };
-        let (due, Some(hook)) = (set.due, set.hooks.get_mut(place)) else { return };
+        let (due, Some(hook)) = (set.due, set.hook(id)) else { return };
         if hook.told == Some(due) || self.runs.contains_key(&run) {
             return;
         }
@@ -185,7 +214,7 @@ impl Engine {
         self.next_epoch += 1;
         self.runs.insert(run, Run { revision, published: Some(due) });
         let (set, mark, targets) = (set_id.clone(), due.0, self.holders(set_id, due.0));
-        self.effects.push(Effect::Notify { set, hook: place, revision, mark, targets });
+        self.effects.push(Effect::Notify { set, hook: id, revision, mark, targets });
     }
 
     /// The targets of the set that hold what the mark stands for, as far as we know.
@@ -208,36 +237,36 @@ impl Engine {
     pub(super) fn notified(
         &mut self,
         id: &SetId,
-        place: usize,
+        which: HookId,
         revision: u64,
         result: Result<(), HookFailure>,
         now: Now,
     ) {
-        let key = (id.clone(), place);
+        let key = (id.clone(), which);
         if self.runs.get(&key).is_none_or(|run| run.revision != revision) {
             return;
         }
         let published = self.runs.remove(&key).and_then(|run| run.published);
         let Some(set) = self.sets.get_mut(id) else { return };
-        let (due, Some(hook)) = (set.due, set.hooks.get_mut(place)) else { return };
+        let (due, Some(hook)) = (set.due, set.hook(which)) else { return };
         if let Some(published) = published {
             match result {
                 Ok(()) => {
                     hook.told = Some(published);
                     hook.failures = 0;
                     let healed = hook.error.take().is_some();
-                    self.say(Note::HookRan { set: id.clone(), hook: place, healed });
+                    self.say(Note::HookRan { set: id.clone(), hook: which, healed });
                 }
-                Err(failure) if published == due => return self.hook_fails(id, place, failure, now),
+                Err(failure) if published == due => return self.hook_fails(id, which, failure, now),
                 Err(_) => hook.failures = 0, // the newer mark is told at once
             }
         }
-        self.run_hook(id, place);
+        self.run_hook(id, which);
         self.note_mark(id);
     }
 
-    fn hook_fails(&mut self, id: &SetId, place: usize, failure: HookFailure, now: Now) {
-        let Some(hook) = self.sets.get_mut(id).and_then(|set| set.hooks.get_mut(place)) else { return };
+    fn hook_fails(&mut self, id: &SetId, which: HookId, failure: HookFailure, now: Now) {
+        let Some(hook) = self.sets.get_mut(id).and_then(|set| set.hook(which)) else { return };
         let HookFailure { class, message } = failure;
         let news = hook.error.as_ref().is_none_or(|error| error.message != message);
         hook.error = Some(ErrorInfo { class, message: message.clone(), at: now.wall });
@@ -247,10 +276,10 @@ impl Engine {
             SetId::Account(account) => account.as_str(),
             SetId::Template(target) => target,
         };
-        let pause = step.mul_f64(1.0 - unit(self.seed, name, "hook", place as u64) / 10.0);
-        self.timers.set(Key::Hook(id.clone(), place), now.after(pause));
+        let pause = step.mul_f64(1.0 - unit(self.seed, name, "hook", hash(0, &which.to_le_bytes())) / 10.0);
+        self.timers.set(Key::Hook(id.clone(), which), now.after(pause));
         let next = now.wall.plus(pause);
-        self.say(Note::HookFailed { set: id.clone(), hook: place, message, next, news });
+        self.say(Note::HookFailed { set: id.clone(), hook: which, message, next, news });
     }
 
     /// Once all hooks know the mark and no target is owing, it is noted.
@@ -302,9 +331,10 @@ impl Engine {
     }
 }
 
-/// How many hooks each set of the plan has, where it has any.
-pub(super) fn hooks_of(plan: &Plan) -> BTreeMap<SetId, usize> {
-    let accounts = plan.accounts.iter().map(|(name, plan)| (SetId::Account(name.clone()), plan.hooks));
-    let templates = plan.templates.iter().map(|plan| (SetId::Template(plan.target.id.clone()), plan.hooks));
-    accounts.chain(templates).filter(|(_, hooks)| *hooks > 0).collect()
+/// The hooks of each set of the plan that has any.
+pub(super) fn hooks_of(plan: &Plan) -> BTreeMap<SetId, Vec<HookId>> {
+    let accounts = plan.accounts.iter().map(|(name, plan)| (SetId::Account(name.clone()), &plan.hooks));
+    let templates = plan.templates.iter().map(|plan| (SetId::Template(plan.target.id.clone()), &plan.hooks));
+    let some = accounts.chain(templates).filter(|(_, hooks)| !hooks.is_empty());
+    some.map(|(set, hooks)| (set, hooks.clone())).collect()
 }

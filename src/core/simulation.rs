@@ -200,7 +200,7 @@ impl<'a> World<'a> {
                 can_refresh: false,
                 single_use: false,
                 targets: Vec::new(),
-                hooks: 0,
+                hooks: Vec::new(),
                 verify: false,
             };
             plan.accounts.insert(name.clone(), account);

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::account::{Account, Phase};
 use super::engine::{Engine, Key};
-use super::plan::{SetId, TargetId};
+use super::plan::{HookId, SetId, TargetId};
 use super::schedule::lead;
 use super::set::Hook;
-use super::target::Target;
+use super::target::{Holds, Target};
 use crate::config::model::Calendar;
 use crate::domain::{AccountId, Deadline, ErrorClass, ErrorInfo, Generation, Now, Timestamp, TokenMeta};
 use crate::domain::{AccountState, Awaited, HookState, Lack, SinkState, Waiting, WaitsFor};
@@ -66,6 +66,8 @@ pub struct TargetView<'a> {
     pub slow_since: Option<Timestamp>,
     /// When one that has failed is tried again; `None` while it is, and where it waits for a server.
     pub next: Option<Timestamp>,
+    /// Nothing stands there, as the token has ended.
+    pub removed: bool,
 }
 
 /// One template, seen from outside.
@@ -93,6 +95,8 @@ pub struct TemplateView<'a> {
 /// One hook, seen from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HookView<'a> {
+    /// Which it is.
+    pub id: HookId,
     /// Where it stands.
     pub state: HookState,
     /// The last failure; `None` once it has succeeded.
@@ -182,7 +186,7 @@ impl Engine {
                 .token
                 .map_or(Duration::ZERO, |held| lead(self.seed, name, &account.plan, &held.meta).0),
             targets: targets.map(|(id, target)| self.target_view(id, target, now)).collect(),
-            hooks: match account.plan.hooks {
+            hooks: match account.plan.hooks.len() {
                 0 => Vec::new(),
                 _ => self.hooks_view(&SetId::Account(name.clone()), now),
             },
@@ -198,16 +202,21 @@ impl Engine {
         let published = set.due.0 != 0
             && token.is_none_or(|token| token.generation.0 <= set.due.0)
             && self.timers.at(&Key::Notify(id.clone())).is_none();
-        let view = |(place, hook): (usize, &'a Hook)| {
-            let next = self.timers.at(&Key::Hook(id.clone(), place));
+        let view = |hook: &'a Hook| {
+            let next = self.timers.at(&Key::Hook(id.clone(), hook.id));
             let state = match hook.error {
                 Some(_) => HookState::Failed,
                 None if published && hook.told == Some(set.due) => HookState::Told,
                 None => HookState::Untold,
             };
-            HookView { state, error: hook.error.as_ref(), next: next.map(|next| visible(next, now)) }
+            HookView {
+                id: hook.id,
+                state,
+                error: hook.error.as_ref(),
+                next: next.map(|next| visible(next, now)),
+            }
         };
-        set.hooks.iter().enumerate().map(view).collect()
+        set.hooks.iter().map(view).collect()
     }
 
     /// Nobody, where it is written or on its way.
@@ -244,7 +253,8 @@ impl Engine {
         let (state, written_at) = (self.target_state(target, error, now), target.written_at);
         let waits_for = waits.map(|(name, _)| name);
         let (slow_since, next) = (target.slow_since(now), self.retry_at(id, target, now));
-        TargetView { id, state, generation, written_at, error, waits_for, slow_since, next }
+        let removed = error.is_none() && self.is_removed(target, now);
+        TargetView { id, state, generation, written_at, error, waits_for, slow_since, next, removed }
     }
 
     /// When a target that has failed by itself is tried again.
@@ -259,6 +269,16 @@ impl Engine {
             None if self.is_current(target, now) => SinkState::Written,
             None => SinkState::Unwritten,
         }
+    }
+
+    /// Whether nothing stands there because the token has ended.
+    fn is_removed(&self, target: &Target, now: Now) -> bool {
+        let ended = |name: &AccountId| {
+            self.accounts
+                .get(name)
+                .is_some_and(|account| account.token.is_some() && account.live_token(now).is_none())
+        };
+        target.plan.remove_expired && target.holds == Holds::Nothing && target.members.iter().all(ended)
     }
 
     /// Whether it holds the living token of each member; of an ended one nothing better is there to be held.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::account::Phase;
 use super::engine::{Engine, Flight, Key};
-use super::plan::{Plan, SetId, TargetId};
+use super::plan::{HookId, Plan, SetId, TargetId};
 use super::{
     Admission, Effect, Ending, Event, FailureMeta, Issue, IssuedMeta, Operation, RefreshMeta, Restored,
     Schedule,
@@ -26,9 +26,9 @@ pub(super) struct Watch {
     /// Target, revision, and of whom; of nobody where it takes the token away.
     pub(super) writes: Vec<(TargetId, u64, Vec<AccountId>)>,
     /// Hooks that run: set, place, revision, mark.
-    pub(super) runs: Vec<(SetId, usize, u64, u64)>,
+    pub(super) runs: Vec<(SetId, HookId, u64, u64)>,
     /// What each hook knows, unless it has failed since.
-    told: BTreeMap<(SetId, usize), u64>,
+    told: BTreeMap<(SetId, HookId), u64>,
     noted: BTreeMap<SetId, u64>,
     pub(super) plan: Plan,
     pub(super) stopped: bool,
@@ -121,7 +121,7 @@ impl Watch {
         });
         let restored = restored.collect();
         let hooks = super::set::hooks_of(&plan);
-        self.told.retain(|(set, hook), _| hooks.get(set).is_some_and(|count| hook < count));
+        self.told.retain(|(set, hook), _| hooks.get(set).is_some_and(|hooks| hooks.contains(hook)));
         self.plan = plan.clone();
         let marks = self.noted.clone();
         self.handle(Event::Configured { plan, restored, touched, marks });
@@ -360,7 +360,9 @@ impl Watch {
                 Key::Server(name) => engine.servers.get(name).is_some_and(|server| server.away.is_some()),
                 Key::Knock(name) => engine.knocking.contains_key(name),
                 Key::Notify(set) => engine.sets.contains_key(set),
-                Key::Hook(set, hook) => engine.sets.get(set).is_some_and(|set| *hook < set.hooks.len()),
+                Key::Hook(set, hook) => {
+                    engine.sets.get(set).is_some_and(|set| set.hooks.iter().any(|known| known.id == *hook))
+                }
             };
             assert!(known, "a timer of nothing: {key:?}");
         }

@@ -209,6 +209,26 @@ pub fn human_duration(span: Duration) -> String {
     }
 }
 
+/// A span as a person says it, the shorter the nearer: `45s`, `4m 10s`, `38m`, `1h 30m`, `23h`, `2d 5h`, `12d`.
+#[must_use]
+pub fn span(span: Duration) -> String {
+    let total = span.as_secs();
+    let two = |big: u64, unit: &str, small: u64, small_unit: &str| match small {
+        0 => format!("{big}{unit}"),
+        _ => format!("{big}{unit} {small}{small_unit}"),
+    };
+    match total {
+        0 if !span.is_zero() => "<1s".to_owned(),
+        0..60 => format!("{total}s"),
+        60..600 => two(total / 60, "m", total % 60, "s"),
+        600..3600 => format!("{}m", total / 60),
+        3600..36_000 => two(total / 3600, "h", total % 3600 / 60, "m"),
+        36_000..86_400 => format!("{}h", total / 3600),
+        86_400..864_000 => two(total / 86_400, "d", total % 86_400 / 3600, "h"),
+        _ => format!("{}d", total / 86_400),
+    }
+}
+
 fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }

@@ -21,7 +21,7 @@ use crate::config::model::Hook;
 
 pub use command::{Absent, absent};
 pub use error::{CommandTrouble, HookError, PidFileTrouble, ProcessTrouble, WebhookTrouble};
-pub use notice::{Notice, Renewed, Subject};
+pub use notice::{Alarm, Notice, Renewed, Subject};
 pub use signal::number;
 
 /// Looks up an environment variable of the agent: of these a command sees `PATH`, `HOME` and `LANG`.

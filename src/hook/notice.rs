@@ -25,6 +25,17 @@ pub enum Subject {
         /// What it was made from, in the order in which it names them.
         accounts: Vec<Renewed>,
     },
+    /// Something goes wrong, or is well again.
+    Alarm(Alarm),
+}
+
+/// An alert, as it is told. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alarm {
+    /// For a webhook.
+    pub document: Value,
+    /// For a command.
+    pub variables: Vec<(&'static str, String)>,
 }
 
 /// A token without the token.
@@ -39,6 +50,12 @@ pub struct Renewed {
 }
 
 impl Notice {
+    /// Of an alert.
+    #[must_use]
+    pub fn of_alarm(alarm: Alarm) -> Self {
+        Self { subject: Subject::Alarm(alarm), targets: Vec::new() }
+    }
+
     /// The variables of a command: those of an account, or those of a template.
     pub(super) fn variables(&self) -> Vec<(&'static str, String)> {
         let mut all = match &self.subject {
@@ -58,6 +75,7 @@ impl Notice {
                 all.extend(first_end(accounts).map(|end| ("RENEWD_EXPIRES_AT", end.to_string())));
                 all
             }
+            Subject::Alarm(alarm) => return alarm.variables.clone(),
         };
         // A line each: a path may hold anything but a line break.
         all.push(("RENEWD_TARGETS", self.targets.join("\n")));
@@ -80,6 +98,7 @@ impl Notice {
                 });
                 merge(&mut body, template);
             }
+            Subject::Alarm(alarm) => return alarm.document.clone(),
         }
         merge(&mut body, json!({ "targets": self.targets }));
         body

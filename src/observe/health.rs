@@ -172,6 +172,9 @@ fn sink_reason(view: &AccountView<'_>, target: &TargetView<'_>, now: Now) -> Opt
         (SinkState::Unwritten, None) if target.slow_since.is_some() => {
             Some(format!("{} is being written and does not come to an end", target.id))
         }
+        (SinkState::Unwritten, None) if target.removed => {
+            Some(format!("{} is removed, as the token has ended", target.id))
+        }
         // Nothing was delivered because there is nothing: said already.
         (SinkState::Unwritten, None) if view.token.is_none() => None,
         (SinkState::Unwritten, None) => {

@@ -9,7 +9,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, fmt, reload};
 
-use crate::core::{Note, SetId};
+use super::journal::Stderr;
+use crate::core::{HookId, Note, SetId};
 use crate::domain::{ErrorClass, human_duration};
 
 /// The least severity that is written: `error`, `warn`, `info`, `debug` or `trace`.
@@ -28,7 +29,8 @@ impl LevelHandle {
     }
 }
 
-/// Starts the log on standard error: text or JSON lines; `None`: text on a terminal, JSON lines elsewhere.
+/// Starts the log on standard error: text or JSON lines; `None`: text on a terminal, JSON lines elsewhere. Where that is
+/// the journal, each line begins with its priority.
 ///
 /// # Errors
 /// Where a log was started before.
@@ -39,12 +41,12 @@ pub fn init(level: &Level, json: Option<bool>) -> Result<LevelHandle, TryInitErr
     let registry = tracing_subscriber::registry().with(filter);
     if json.unwrap_or(!terminal) {
         let lines = fmt::layer().json().flatten_event(true).with_target(false).with_current_span(false);
-        registry.with(lines.with_span_list(false).with_writer(std::io::stderr)).try_init()?;
+        registry.with(lines.with_span_list(false).with_writer(Stderr::new())).try_init()?;
     } else {
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let text =
             fmt::layer().with_target(false).with_ansi(colour).fmt_fields(fmt::format::debug_fn(in_text));
-        registry.with(text.with_writer(std::io::stderr)).try_init()?;
+        registry.with(text.with_writer(Stderr::new())).try_init()?;
     }
     Ok(LevelHandle(handle))
 }
@@ -109,8 +111,8 @@ fn filter(level: &Level) -> Result<EnvFilter, ParseError> {
     EnvFilter::try_new(format!("warn,{SILENT},renewd={level}"))
 }
 
-/// Gives the note its sentence; `hook` is the name of a set's hook by its place.
-pub(super) fn say<'a>(note: &Note, hook: impl Fn(&SetId, usize) -> &'a str) {
+/// Gives the note its sentence; `hook` is the name of a set's hook.
+pub(super) fn say<'a>(note: &Note, hook: impl Fn(&SetId, HookId) -> &'a str) {
     match note {
         Note::Added { account } => tracing::debug!(event = "account_added", %account, "account added"),
         Note::Changed { account } => tracing::info!(event = "account_changed", %account, "account changed"),
@@ -163,13 +165,13 @@ pub(super) fn say<'a>(note: &Note, hook: impl Fn(&SetId, usize) -> &'a str) {
         Note::ServerBack { server, away } => tracing::info!(
             event = "server_back", %server, "{} takes deliveries again, after {}", called(server), human_duration(*away)
         ),
-        Note::HookRan { set, hook: place, healed } => {
+        Note::HookRan { set, hook: which, healed } => {
             let words = if *healed { "a hook has run, after failures" } else { "a hook has run" };
-            let ((account, template), hook) = (whose(set), hook(set, *place));
+            let ((account, template), hook) = (whose(set), hook(set, *which));
             tracing::info!(event = "hook_ran", account, template, hook, "{words}");
         }
-        Note::HookFailed { set, hook: place, message, next, news } => {
-            let ((account, template), hook, error) = (whose(set), hook(set, *place), message);
+        Note::HookFailed { set, hook: which, message, next, news } => {
+            let ((account, template), hook, error) = (whose(set), hook(set, *which), message);
             match news {
                 true => {
                     tracing::error!(event = "hook_failed", account, template, hook, error, %next, "a hook has failed");
@@ -219,6 +221,7 @@ fn whose(set: &SetId) -> (Option<&str>, Option<&str>) {
 
 /// The first failure of a kind is said aloud, those after it only at `debug`.
 fn failing(account: &str, class: ErrorClass, message: &str, next: &str, attempt: u32, news: bool) {
+    let attempt = (attempt > 0).then_some(attempt); // nothing was tried: a secret's source is missing
     match (class, news) {
         (_, false) => {
             tracing::debug!(event = "renewal_failed", account, %class, error = message, next, attempt, "still failing");
@@ -274,14 +277,16 @@ mod tests {
             };
             say(&relogin, |_, _| "");
             failing(account.as_str(), ErrorClass::Transient, "HTTP \"503\"", "now", 2, true);
+            failing(account.as_str(), ErrorClass::Config, "no such file", "now", 0, true);
             tracing::info!(%account, sink = %"file:/run/a b", empty = "", count = 3, error = %"one\ntwo", "said");
             tracing::info!(account = "pay", sink = "file:/run/a b", steers = %"\u{1b}[2J", path = "C:\\x", "said");
         });
         insta::assert_snapshot!(lines, @r#"
-        INFO the refresh token is dead: logging in again account=pay error="the provider no longer accepts the refresh token (HTTP 401)"
-        WARN renewal failed account=pay class=transient error="HTTP \"503\"" next=now attempt=2
-        INFO said account=pay sink="file:/run/a b" empty="" count=3 error="one\ntwo"
-        INFO said account=pay sink="file:/run/a b" steers="\u{1b}[2J" path="C:\\x"
+         INFO the refresh token is dead: logging in again account=pay error="the provider no longer accepts the refresh token (HTTP 401)"
+         WARN renewal failed account=pay class=transient error="HTTP \"503\"" next=now attempt=2
+        ERROR renewal failed account=pay class=config error="no such file" next=now
+         INFO said account=pay sink="file:/run/a b" empty="" count=3 error="one\ntwo"
+         INFO said account=pay sink="file:/run/a b" steers="\u{1b}[2J" path="C:\\x"
         "#);
     }
 
@@ -291,11 +296,11 @@ mod tests {
             [SetId::Account(AccountId::new("pay").unwrap()), SetId::Template("template:/run/env".into())];
         let lines = told(|| {
             let mut observer = crate::observe::Observer::new();
-            let names = vec!["command:/bin/sh".to_owned(), "command:/bin/sh#2".to_owned()];
-            observer.call_hooks(sets.iter().map(|set| (set.clone(), names.clone())).collect());
-            for (place, set) in sets.iter().enumerate() {
-                say(&Note::HookRan { set: set.clone(), hook: place, healed: false }, |set, place| {
-                    observer.hook(set, place)
+            let names = [(7, "command:/bin/sh".to_owned()), (3, "command:/bin/sh#2".to_owned())];
+            observer.call_hooks(sets.iter().map(|set| (set.clone(), names.clone().into())).collect());
+            for (set, hook) in sets.iter().zip([7, 3]) {
+                say(&Note::HookRan { set: set.clone(), hook, healed: false }, |set, hook| {
+                    observer.hook(set, hook)
                 });
             }
         });

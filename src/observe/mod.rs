@@ -1,7 +1,11 @@
 //! What the outside sees of the agent: log, metrics, status. One choke point, [`Observer`], is shown every event and
 //! every effect. Imports `domain` and `core` only.
 
+pub mod alerts;
+pub mod audit;
 pub mod health;
+pub mod history;
+mod journal;
 mod log;
 pub mod metrics;
 mod observer;

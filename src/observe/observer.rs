@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::history::History;
 use super::log;
 use super::metrics::{Counters, Recorder};
-use crate::core::{Effect, Event, SetId, TargetId};
+use crate::core::{Effect, Event, HookId, SetId, TargetId};
 use crate::domain::{AccountId, ErrorClass, Now};
 
 /// Sees everything, decides nothing.
@@ -17,9 +18,11 @@ pub struct Observer {
     unsaved: BTreeMap<AccountId, String>,
     /// Why the login at Vault cannot be renewed: said once.
     login_trouble: Option<String>,
-    /// What the hooks of each set are called, in the configuration's order.
-    hooks: BTreeMap<SetId, Vec<String>>,
+    /// What the hooks of each set are called.
+    hooks: BTreeMap<SetId, BTreeMap<HookId, String>>,
     recorder: Recorder,
+    /// Copied only where it changes while someone looks at it.
+    history: Arc<History>,
 }
 
 /// A finished request to a provider.
@@ -52,28 +55,40 @@ impl Observer {
         self.recorder.counters()
     }
 
+    /// What has happened to each account of late.
+    #[must_use]
+    pub fn history(&self) -> Arc<History> {
+        Arc::clone(&self.history)
+    }
+
     /// From now on the hooks have these names.
-    pub fn call_hooks(&mut self, hooks: BTreeMap<SetId, Vec<String>>) {
+    pub fn call_hooks(&mut self, hooks: BTreeMap<SetId, BTreeMap<HookId, String>>) {
         self.hooks = hooks;
     }
 
-    /// The name of the set's hook at that place; empty where there is none.
+    /// The name of that hook of the set; empty where there is none.
     #[must_use]
-    pub fn hook(&self, set: &SetId, place: usize) -> &str {
-        self.hooks.get(set).and_then(|names| names.get(place)).map_or("", String::as_str)
+    pub fn hook(&self, set: &SetId, hook: HookId) -> &str {
+        self.hooks.get(set).and_then(|names| names.get(&hook)).map_or("", String::as_str)
     }
 
     /// Something has happened.
     pub fn event(&mut self, event: &Event, now: Now) {
         self.recorder.event(event, now);
+        if matches!(event, Event::Configured { .. }) {
+            Arc::make_mut(&mut self.history).event(event, now);
+        }
         tracing::trace!(event = "event", kind = ?event, "event");
     }
 
     /// Something is to be done.
     pub fn effect(&mut self, effect: &Effect, now: Now) {
         self.recorder.effect(effect, now);
+        if History::concerns(effect) {
+            Arc::make_mut(&mut self.history).effect(effect, now);
+        }
         match effect {
-            Effect::Say(note) => log::say(note, |set, place| self.hook(set, place)),
+            Effect::Say(note) => log::say(note, |set, hook| self.hook(set, hook)),
             other => tracing::trace!(event = "effect", kind = ?other, "effect"),
         }
     }
@@ -102,12 +117,21 @@ impl Observer {
     }
 
     /// What had been delivered was not there any more as it was, and is again.
-    pub fn mended(&mut self, target: &TargetId) {
-        tracing::warn!(
-            event = "sink_mended",
-            sink = %target,
-            "was removed or changed by someone else, and is written again"
-        );
+    ///
+    /// Where a link had been put in the place of the delivered file (`displaced`), what that names was not touched.
+    pub fn mended(&mut self, target: &TargetId, displaced: bool) {
+        match displaced {
+            true => tracing::warn!(
+                event = "sink_mended",
+                sink = %target,
+                "a symbolic link was put in its place by someone else: it was not followed, and the file stands there again"
+            ),
+            false => tracing::warn!(
+                event = "sink_mended",
+                sink = %target,
+                "was removed or changed by someone else, and is written again"
+            ),
+        }
     }
 
     /// A hook of that kind has run, or failed.

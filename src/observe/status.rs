@@ -23,9 +23,12 @@ pub struct Status {
     /// Servers that cannot be delivered to; empty where all is well.
     #[serde(default)]
     pub servers: Vec<ServerStatus>,
-    /// Where the agent should be reached and is not; empty where all is well.
+    /// Where the agent should be reached and is not, its audit log and its alerts among it; empty where all is well.
     #[serde(default)]
     pub listeners: Vec<ListenerStatus>,
+    /// The state directory, where it was lost and cannot be made anew: nothing is saved; `None` where all is well.
+    #[serde(default)]
+    pub state_dir: Option<ListenerStatus>,
 }
 
 /// The configuration that the agent runs.
@@ -100,6 +103,9 @@ pub struct SinkStatus {
     /// When one that has failed by itself is tried again; `None` while it is.
     #[serde(default)]
     pub next: Option<Timestamp>,
+    /// Nothing stands there because the token has ended (`when_expired: remove`).
+    #[serde(default)]
+    pub removed: bool,
 }
 
 /// One template of several accounts.
@@ -164,10 +170,10 @@ pub enum ServerState {
     Away,
 }
 
-/// A place of the agent's own where it should listen and cannot.
+/// A place of the agent's own that it should have and cannot: where it listens, or keeps its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerStatus {
-    /// `agent.listen` or `agent.socket`.
+    /// `agent.listen`, `agent.socket`, `agent.audit`, `agent.alerts` or `agent.state_dir`.
     pub name: String,
     /// The address or path that is wanted.
     pub address: String,
@@ -186,7 +192,18 @@ impl ListenerStatus {
     /// `agent.listen cannot be had at 127.0.0.1:9478`.
     #[must_use]
     pub fn head(&self) -> String {
-        format!("{} cannot be had at {}", self.name, self.address)
+        format!("{} {}", self.name, self.lack())
+    }
+
+    /// What is wrong, without its name.
+    #[must_use]
+    pub fn lack(&self) -> String {
+        let words = match self.name.as_str() {
+            "agent.audit" => "cannot be written at",
+            "agent.alerts" => "are not taken by",
+            _ => "cannot be had at",
+        };
+        format!("{words} {}", self.address)
     }
 
     /// `Address already in use (os error 98); 127.0.0.1:9000 goes on meanwhile`.

@@ -1,9 +1,11 @@
 //! The one loop. It owns the engine: events come in from signals, files, servers, finished effects and the clock;
 //! effects go out as tasks. No state is shared and no lock is held across an await.
 
+mod alarms;
 mod answers;
 mod chores;
 mod effects;
+mod noting;
 mod owners;
 mod reload;
 #[cfg(test)]
@@ -18,7 +20,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
 
+use self::alarms::Alarms;
 use self::reload::{Broken, Reloading, Why};
+use super::audit::Audit;
 use super::calendar::Calendars;
 use super::clock;
 use super::credentials::Probe;
@@ -37,6 +41,8 @@ use crate::config::model::{Calendar, Config};
 use crate::core::{Effect, Ending, Engine, Event, TargetId};
 use crate::domain::{AccountId, BootInstant, Timestamp};
 use crate::observe::Observer;
+use crate::observe::audit::Entry;
+use crate::store::Seen;
 
 /// Deadlines are looked at least this often: monotonic time stops in suspend, and the wall clock may jump.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
@@ -81,8 +87,14 @@ pub(crate) struct Agent {
     looked_for_dirt: BootInstant,
     pub(super) observer: Observer,
     revisions: watch::Sender<u64>,
+    /// Something has happened since those who wait were told: a mere question is no news.
+    news: bool,
     pub(super) heartbeat: Heartbeat,
     pub(super) doors: Doors,
+    /// The state directory's; it is shut while that is lost.
+    pub(super) home: Doors,
+    pub(super) audit: Audit,
+    alarms: Alarms,
 }
 
 /// What a task brings back.
@@ -104,6 +116,8 @@ enum Done {
     Purged(Result<Vec<AccountId>, String>),
     Loaded(Box<Result<Prepared, Broken>>, Timestamp),
     Probed(AccountId, Probe),
+    /// Somebody was told of what goes wrong, or was not.
+    Alerted(alarms::Told),
 }
 
 /// What comes from outside into the loop.
@@ -151,14 +165,20 @@ impl Agent {
             looked_for_dirt: boot,
             observer,
             revisions,
+            news: true,
             heartbeat: Heartbeat::new(boot),
             doors: Doors::default(),
+            home: Doors::default(),
+            audit: Audit::default(),
+            alarms: Alarms::default(),
         }
     }
 
     /// The first configuration takes effect.
     pub(crate) async fn begin(&mut self, config: Config) {
         let since = self.loaded_at;
+        self.keep_audit(&config);
+        self.record_start();
         let prepared = restore::prepare(config, Running::default(), &self.shared.store).await;
         self.adopt(prepared, since).await;
         let store = self.shared.store.clone();
@@ -173,7 +193,7 @@ impl Agent {
         let now = clock::now();
         let drift = self.drift.next_wake(now.boot).unwrap_or(LONGEST_SLEEP);
         let nap = self.engine.next_wake(now).unwrap_or(LONGEST_SLEEP).min(drift);
-        let nap = nap.min(LONGEST_SLEEP).min(limit.unwrap_or(LONGEST_SLEEP));
+        let nap = nap.min(LONGEST_SLEEP).min(limit.unwrap_or(LONGEST_SLEEP)).min(self.alarms.nap());
         let mut taken = None;
         tokio::select! {
             biased;
@@ -188,11 +208,14 @@ impl Agent {
             Some(paths) = self.touched.recv() => self.look_at(self.drift.touched(&paths), false),
             () = sleep(nap) => self.tick(),
         }
+        self.raise();
         let now = clock::now().boot;
         if let Some(folders) = self.drift.new_folders(now) {
             self.lookout.set(folders);
         }
-        self.revisions.send_modify(|revision| *revision += 1);
+        if std::mem::take(&mut self.news) {
+            self.revisions.send_modify(|revision| *revision += 1);
+        }
         self.heartbeat.beat(now);
         taken
     }
@@ -211,10 +234,27 @@ impl Agent {
             let _ = self.turn(inbox, None).await;
         }
         let store = self.shared.store.clone();
-        let flush = tokio::task::spawn_blocking(move || store.flush_dirty());
-        for error in flush.await.ok().and_then(Result::err).into_iter().flatten() {
-            tracing::error!(event = "state_not_durable", %error, "state could not be made durable before the end");
+        let flush = tokio::task::spawn_blocking(move || {
+            let lost = match store.look() {
+                Seen::Lost(lost) => Some(lost),
+                Seen::InPlace | Seen::Anew { .. } => None,
+            };
+            (lost, store.flush_dirty().err().unwrap_or_default())
+        });
+        let (lost, unsaved) = flush.await.unwrap_or_default();
+        if let Some(error) = lost {
+            tracing::error!(event = "state_not_durable", %error, "nothing of the state is where the next start looks for it");
         }
+        for error in unsaved {
+            let error = error.worded();
+            tracing::error!(
+                event = "state_not_durable",
+                error,
+                "state could not be made durable before the end"
+            );
+        }
+        self.record(&Entry::Stopped { drained: in_time });
+        self.audit.end().await;
         in_time
     }
 
@@ -224,9 +264,11 @@ impl Agent {
     }
 
     fn signalled(&mut self, signal: Signal) {
+        self.record(&Entry::Signal { signal: signal.name() });
         match signal {
             Signal::Stop => {} // the caller's affair
             Signal::Reload => {
+                self.audit.reopen();
                 self.reload(Why::Asked(None));
                 self.look_at_secrets(|_| true);
                 self.apply(Event::Reprieve);
@@ -242,8 +284,12 @@ impl Agent {
     pub(super) fn apply(&mut self, event: Event) {
         let now = clock::now();
         self.observer.event(&event, now);
-        for effect in self.engine.handle(event, now) {
+        let ticks = matches!(event, Event::Tick);
+        let effects = self.engine.handle(event, now);
+        self.news |= !ticks || !effects.is_empty();
+        for effect in effects {
             self.observer.effect(&effect, now);
+            self.keep(&effect);
             self.begin_effect(effect);
         }
     }

@@ -1,6 +1,7 @@
 //! The control socket: HTTP over a Unix socket. Whoever can connect reads the status; tokens and renewals are for
 //! root, the agent's own user and the socket's group.
 
+mod deeds;
 mod keeper;
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::net::UnixListener;
 
+use self::deeds::Concerns;
 use self::keeper::Identity;
 pub(crate) use self::keeper::{Keeper, LOOK};
 use super::handle::{Handle, Peek, Request, TokenReply};
@@ -38,12 +40,15 @@ const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Peer {
     /// Its user and group; `None` where the system did not say.
     pub(crate) ids: Option<(u32, u32)>,
+    /// Its process.
+    pub(crate) pid: Option<i32>,
 }
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        let ids = stream.io().peer_cred().ok().map(|peer| (peer.uid(), peer.gid()));
-        Self { ids }
+        let peer = stream.io().peer_cred().ok();
+        let ids = peer.map(|peer| (peer.uid(), peer.gid()));
+        Self { ids, pid: peer.and_then(|peer| peer.pid()) }
     }
 }
 
@@ -158,6 +163,7 @@ fn refusal(path: &Path, what: &str, error: &dyn std::fmt::Display) -> SocketErro
 
 /// Serves until the listener fails or the task is dropped.
 async fn serve(listener: UnixListener, group: u32, handle: Handle) {
+    let shared = Shared { handle, group };
     let routes = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/accounts/{name}/token", get(token))
@@ -166,7 +172,8 @@ async fn serve(listener: UnixListener, group: u32, handle: Handle) {
         .route("/v1/reload", post(reload))
         .route("/v1/config", get(config))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "no such path", None) })
-        .with_state(Shared { handle, group });
+        .layer(axum::middleware::from_fn_with_state(shared.clone(), deeds::note))
+        .with_state(shared);
     let service = routes.into_make_service_with_connect_info::<Peer>();
     if let Err(error) = axum::serve(listener, service).await {
         tracing::error!(event = "socket_failed", %error, "the control socket has failed");
@@ -225,7 +232,10 @@ async fn token(
         }
     }
     match shared.handle.ask(|reply| Request::Token(name.clone(), reply)).await {
-        Some(TokenReply::Document(document)) => Json(document).into_response(),
+        Some(TokenReply::Document(document)) => {
+            let generation = document["generation"].as_u64().unwrap_or_default();
+            Concerns(generation).on(Json(document).into_response())
+        }
         Some(TokenReply::None(why)) => refuse(StatusCode::CONFLICT, &why, Some("see `renewd status`")),
         Some(TokenReply::Unknown) => unknown(&name),
         None => stopping(),
@@ -290,11 +300,11 @@ fn renewed(name: &str, now: &Peek) -> Response {
         body["unverified"] = json!(error);
     }
     if now.undelivered.is_empty() {
-        return Json(body).into_response();
+        return Concerns(now.generation.0).on(Json(body).into_response());
     }
     body["undelivered"] = json!(now.undelivered);
     body["error"] = json!(now.undelivered.iter().find_map(|sink| sink.error.as_ref()));
-    (StatusCode::BAD_GATEWAY, Json(body)).into_response()
+    Concerns(now.generation.0).on((StatusCode::BAD_GATEWAY, Json(body)).into_response())
 }
 
 /// Waits for the end of a renewal that was asked for when the account stood as `before`, and for its delivery. A request
@@ -332,7 +342,7 @@ async fn invalidate(
         return refuse(StatusCode::BAD_REQUEST, "the body must be {\"generation\": NUMBER}", None);
     };
     match shared.handle.ask(|reply| Request::Invalidate(name.clone(), generation, reply)).await {
-        Some(true) => Json(json!({ "account": name })).into_response(),
+        Some(true) => Concerns(generation).on(Json(json!({ "account": name })).into_response()),
         Some(false) => unknown(&name),
         None => stopping(),
     }
@@ -343,7 +353,9 @@ async fn reload(State(shared): State<Shared>, ConnectInfo(peer): ConnectInfo<Pee
         return refusal;
     }
     match shared.handle.ask(Request::Reload).await {
-        Some(Ok(generation)) => Json(json!({ "generation": generation })).into_response(),
+        Some(Ok(generation)) => {
+            Concerns(generation).on(Json(json!({ "generation": generation })).into_response())
+        }
         Some(Err(error)) => {
             refuse(StatusCode::UNPROCESSABLE_ENTITY, &error, Some("the old configuration runs on"))
         }

@@ -15,6 +15,7 @@ use super::shared::Shared;
 use crate::config::model::{FileSink, Sink, TemplateForm, TemplateTarget};
 use crate::core::{Event, TargetId};
 use crate::domain::{AccountId, ErrorClass, Generation, Token, TokenDocument};
+use crate::sink::file::Tenure;
 use crate::sink::{Member, compose, content, directory, file};
 use crate::store::Record;
 
@@ -46,6 +47,10 @@ pub(crate) struct Delivered {
     pub(crate) warnings: Vec<String>,
     /// Of files: where they stand and what they looked like right after.
     pub(crate) look: Option<Sight>,
+    /// Of a file: whether it is ours.
+    pub(crate) tenure: Tenure,
+    /// A link had been put in its place.
+    pub(crate) displaced: bool,
 }
 
 /// A delivery that worked.
@@ -55,6 +60,8 @@ struct Done {
     print: u64,
     warnings: Vec<String>,
     look: Option<Sight>,
+    tenure: Tenure,
+    displaced: bool,
 }
 
 /// Why one did not, in words.
@@ -79,31 +86,32 @@ impl From<String> for Trouble {
 
 impl From<Event> for Delivered {
     fn from(event: Event) -> Self {
-        Self { event, warnings: Vec::new(), look: None }
+        Self { event, warnings: Vec::new(), look: None, tenure: Tenure::Unknown, displaced: false }
     }
 }
 
-/// Brings the target to its members' current tokens.
+/// Brings the target to its members' current tokens. `tenure` is that of its path.
 pub(crate) async fn deliver(
     shared: Arc<Shared>,
     servers: Servers,
     outlet: Outlet,
     target: TargetId,
     revision: u64,
+    tenure: Tenure,
 ) -> Delivered {
     let done = match &outlet {
-        Outlet::Template(template) => composed(&shared, Arc::clone(template)).await,
+        Outlet::Template(template) => composed(&shared, Arc::clone(template), tenure).await,
         Outlet::Sink(account, sink) => match (shared.store.snapshot(account), sink.as_ref()) {
             (None, _) => Err(no_token(account).into()),
-            (Some(record), Sink::File(sink)) => filed(&shared, sink.clone(), record).await,
+            (Some(record), Sink::File(sink)) => filed(&shared, sink.clone(), record, tenure).await,
             (Some(record), Sink::Vault(sink)) => served::vault(&servers, sink, &record).await,
             (Some(record), Sink::Kubernetes(sink)) => served::kubernetes(&servers, sink, &record).await,
         },
     };
     match done {
-        Ok(Done { held, written, print, warnings, look }) => {
+        Ok(Done { held, written, print, warnings, look, tenure, displaced }) => {
             let event = Event::Delivered { target, revision, held: Some(held), written, print };
-            Delivered { event, warnings, look }
+            Delivered { event, warnings, look, tenure, displaced }
         }
         Err(trouble) => trouble.event(target, revision).into(),
     }
@@ -116,8 +124,9 @@ pub(crate) async fn withdraw(
     outlet: Outlet,
     target: TargetId,
     revision: u64,
+    tenure: Tenure,
 ) -> Delivered {
-    let event = match remove(&shared, &servers, &outlet).await {
+    let event = match remove(&shared, &servers, &outlet, tenure).await {
         Ok(written) => Event::Delivered { target, revision, held: None, written, print: 0 },
         Err(trouble) => trouble.event(target, revision),
     };
@@ -125,14 +134,24 @@ pub(crate) async fn withdraw(
 }
 
 /// Deletes what a target that has left the configuration was given. Nobody retries: it says what stays behind.
-pub(crate) async fn delete(shared: Arc<Shared>, servers: Servers, outlet: Outlet) -> Result<bool, String> {
-    remove(&shared, &servers, &outlet).await.map_err(|trouble| trouble.message)
+pub(crate) async fn delete(
+    shared: Arc<Shared>,
+    servers: Servers,
+    outlet: Outlet,
+    tenure: Tenure,
+) -> Result<bool, String> {
+    remove(&shared, &servers, &outlet, tenure).await.map_err(|trouble| trouble.message)
 }
 
-async fn remove(shared: &Shared, servers: &Servers, outlet: &Outlet) -> Result<bool, Trouble> {
+async fn remove(
+    shared: &Shared,
+    servers: &Servers,
+    outlet: &Outlet,
+    tenure: Tenure,
+) -> Result<bool, Trouble> {
     match outlet {
         Outlet::Sink(_, sink) => match sink.as_ref() {
-            Sink::File(sink) => remove_file(shared, sink.clone()).await,
+            Sink::File(sink) => remove_file(shared, sink.clone(), tenure).await,
             Sink::Vault(sink) => served::delete_from_vault(servers, sink).await,
             Sink::Kubernetes(secret) => {
                 let Outlet::Sink(account, _) = outlet else { return Ok(false) };
@@ -140,7 +159,7 @@ async fn remove(shared: &Shared, servers: &Servers, outlet: &Outlet) -> Result<b
             }
         },
         Outlet::Template(template) => match compose::file_of(template) {
-            Some(sink) => remove_file(shared, sink).await,
+            Some(sink) => remove_file(shared, sink, tenure).await,
             None => {
                 let template = Arc::clone(template);
                 let work = move || directory::remove(&template).map_err(|error| worded(&error));
@@ -150,22 +169,27 @@ async fn remove(shared: &Shared, servers: &Servers, outlet: &Outlet) -> Result<b
     }
 }
 
-async fn remove_file(shared: &Shared, sink: FileSink) -> Result<bool, Trouble> {
-    Ok(patiently(shared, move || file::remove(&sink).map_err(|error| worded(&error))).await?)
+async fn remove_file(shared: &Shared, sink: FileSink, tenure: Tenure) -> Result<bool, Trouble> {
+    Ok(patiently(shared, move || file::remove(&sink, tenure).map_err(|error| worded(&error))).await?)
 }
 
-async fn filed(shared: &Shared, sink: FileSink, record: Arc<Record>) -> Result<Done, Trouble> {
+async fn filed(
+    shared: &Shared,
+    sink: FileSink,
+    record: Arc<Record>,
+    tenure: Tenure,
+) -> Result<Done, Trouble> {
     let work = move || {
         let (token, member) = member(&record)?;
         let held = vec![token.meta.generation];
         let bytes = content::render(&sink, member).map_err(|error| error.to_string())?;
-        let put = file::put(&sink, &bytes).map_err(|error| worded(&error))?;
+        let put = file::put(&sink, &bytes, tenure).map_err(|error| worded(&error))?;
         Ok(done(held, 0, put, vec![sink.path]))
     };
     Ok(patiently(shared, work).await?)
 }
 
-async fn composed(shared: &Shared, template: Arc<TemplateTarget>) -> Result<Done, Trouble> {
+async fn composed(shared: &Shared, template: Arc<TemplateTarget>, tenure: Tenure) -> Result<Done, Trouble> {
     // One snapshot of each, taken together.
     let records: Option<Vec<Arc<Record>>> =
         template.accounts.iter().map(|account| shared.store.snapshot(account)).collect();
@@ -187,7 +211,7 @@ async fn composed(shared: &Shared, template: Arc<TemplateTarget>) -> Result<Done
         let put = match (&template.form, compose::file_of(&template)) {
             (TemplateForm::File { .. }, Some(sink)) => {
                 let content = files.values().next().map_or(&[][..], |content| content.as_slice());
-                file::put(&sink, content)
+                file::put(&sink, content, tenure)
             }
             _ => directory::put(&template, &files),
         };
@@ -200,7 +224,8 @@ async fn composed(shared: &Shared, template: Arc<TemplateTarget>) -> Result<Done
 fn done(held: Vec<Generation>, print: u64, put: file::Put, paths: Vec<PathBuf>) -> Done {
     let look = Some(Sight::after_write(paths));
     let warnings = put.warnings.iter().map(ToString::to_string).collect();
-    Done { held, written: put.outcome == file::Outcome::Written, print, warnings, look }
+    let written = put.outcome == file::Outcome::Written;
+    Done { held, written, print, warnings, look, tenure: put.tenure, displaced: put.displaced }
 }
 
 /// What a record's current token is to whoever renders it.

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use super::folders::Folders;
 use crate::core::TargetId;
 use crate::domain::BootInstant;
+use crate::sink::file::Tenure;
 
 /// All files are looked at this often.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -50,6 +51,8 @@ pub(crate) struct Drift {
     /// Driven again on suspicion.
     suspects: HashSet<TargetId>,
     mended: HashMap<TargetId, BootInstant>,
+    /// Where we have put a file ourselves since the start: a link that stands there later is somebody else's doing.
+    ours: HashSet<TargetId>,
     /// Suspects of a truce that lasts, or that were being written when they were looked at.
     postponed: HashSet<TargetId>,
     /// Our own writes, under way: what is seen meanwhile says nothing.
@@ -80,6 +83,16 @@ pub(crate) struct Wanted {
 impl Drift {
     pub(crate) fn new(now: BootInstant) -> Self {
         Self { swept: now, ..Self::default() }
+    }
+
+    /// Whether we have put a file there ourselves. That outlasts its withdrawal, but not the agent.
+    pub(crate) fn tenure(&self, target: &TargetId) -> Tenure {
+        if self.ours.contains(target) { Tenure::Ours } else { Tenure::Unknown }
+    }
+
+    /// What stands there now is a file of our own.
+    pub(crate) fn settled(&mut self, target: &TargetId) {
+        self.ours.insert(target.clone());
     }
 
     /// A write of ours begins.
@@ -125,6 +138,7 @@ impl Drift {
         self.sights.remove(target);
         self.suspects.remove(target);
         self.mended.remove(target);
+        self.ours.remove(target);
         self.postponed.remove(target);
         self.writing.remove(target);
     }

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::audit::Audit;
 use crate::config::model::Config;
 use crate::domain::{AccountId, BootInstant, ErrorInfo, Generation, Timestamp, Waiting};
 use crate::observe::health::Readiness;
 use crate::observe::metrics::Scrape;
+use crate::page::Page;
 
 /// What a server asks the loop.
 pub(crate) enum Request {
@@ -30,6 +32,8 @@ pub(crate) enum Request {
     Config(oneshot::Sender<Option<(Arc<Config>, u64)>>),
     /// What the metrics are made from.
     Scrape(oneshot::Sender<Scrape>),
+    /// What the page for people is made from.
+    Page(oneshot::Sender<Page>),
 }
 
 /// When the loop has last turned, for those who must know although it does not answer.
@@ -106,6 +110,8 @@ pub(crate) enum TokenReply {
 pub(crate) struct Handle {
     requests: mpsc::Sender<Request>,
     revision: watch::Receiver<u64>,
+    /// Where it is noted who asked for what.
+    pub(crate) audit: Audit,
 }
 
 impl Handle {
@@ -113,7 +119,7 @@ impl Handle {
     pub(crate) fn new() -> (Self, mpsc::Receiver<Request>, watch::Sender<u64>) {
         let (requests, receiver) = mpsc::channel(64);
         let (revisions, revision) = watch::channel(0);
-        (Self { requests, revision }, receiver, revisions)
+        (Self { requests, revision, audit: Audit::default() }, receiver, revisions)
     }
 
     /// The loop's answer; `None` where it has ended.

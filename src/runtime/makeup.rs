@@ -62,7 +62,8 @@ impl Makeup {
         // it was read from is no part of it, and limits are each account's.
         let Config { path: _, files: _, include_folders: _, agent, limits: _, vault, accounts, templates } =
             config;
-        let Agent { state_dir, socket, listen, shutdown_grace, log: Log { level, format } } = agent;
+        let Agent { state_dir, socket, listen, shutdown_grace, log: Log { level, format }, audit, alerts } =
+            agent;
         let parts = [
             maker.part("agent.state_dir", state_dir),
             maker.part("agent.socket", socket),
@@ -70,6 +71,8 @@ impl Makeup {
             maker.part("agent.shutdown_grace", shutdown_grace),
             maker.part("agent.log.level", level),
             maker.part("agent.log.format", format),
+            maker.part("agent.audit", audit),
+            maker.part("agent.alerts", alerts),
             maker.vault(vault.as_deref()),
         ];
         let accounts = accounts.values().map(|one| (one.name.clone(), maker.account(one)));

@@ -2,6 +2,7 @@
 //! Imports everything but `cli`.
 
 mod agent;
+mod audit;
 mod calendar;
 pub mod clock;
 mod control;
@@ -11,6 +12,7 @@ mod doors;
 mod drift;
 mod folders;
 mod handle;
+mod home;
 mod issue;
 mod keys;
 mod listen;
@@ -28,6 +30,7 @@ mod watch;
 
 use std::path::PathBuf;
 
+pub(crate) use audit::could_write;
 pub use control::SocketError;
 pub(crate) use control::could_bind;
 pub use makeup::{AccountMakeup, Makeup, Parts, TargetMakeup, changed};

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use super::restore::hook_ids;
 use super::servers::Servers;
 use super::shared::Shared;
 use crate::config::model::{Account, Hook, TemplateTarget};
-use crate::core::{Event, HookFailure, SetId, TargetId};
+use crate::core::{Event, HookFailure, HookId, SetId, TargetId};
 use crate::domain::{AccountId, ErrorClass};
 use crate::hook::{Notice, Renewed, Subject};
+use crate::store::Store;
 
 /// Whose hook it is, as the configuration has it.
 #[derive(Debug, Clone)]
@@ -18,12 +20,13 @@ pub(crate) enum Notifier {
 }
 
 impl Notifier {
-    /// Its hook of that number.
-    pub(crate) fn hook(&self, number: usize) -> Option<&Hook> {
-        match self {
-            Self::Account(account) => account.on_change.get(number),
-            Self::Template(template) => template.on_change.get(number),
-        }
+    fn hook(&self, id: HookId, store: &Store) -> Option<&Hook> {
+        let hooks = match self {
+            Self::Account(account) => &account.on_change,
+            Self::Template(template) => &template.on_change,
+        };
+        let place = hook_ids(hooks, store).iter().position(|known| *known == id)?;
+        hooks.get(place)
     }
 
     fn notice(&self, shared: &Shared, targets: &[TargetId]) -> Option<Notice> {
@@ -46,7 +49,7 @@ impl Notifier {
 /// The run that the engine wants.
 pub(crate) struct Run {
     pub(crate) set: SetId,
-    pub(crate) hook: usize,
+    pub(crate) hook: HookId,
     pub(crate) revision: u64,
     /// Where what is new stands.
     pub(crate) targets: Vec<TargetId>,
@@ -62,7 +65,7 @@ pub(crate) async fn notify(
     let Run { set, hook, revision, targets } = run;
     let failed =
         |message: &str| Err(HookFailure { class: ErrorClass::Transient, message: message.to_owned() });
-    let Some(configured) = notifier.hook(hook) else {
+    let Some(configured) = notifier.hook(hook, &shared.store) else {
         let result = failed("the hook is not in the configuration any more");
         return ("command", Event::Notified { set, hook, revision, result });
     };

@@ -24,6 +24,7 @@ pub(crate) fn status(agent: &Agent, now: Now) -> Status {
         templates: agent.engine.templates(now).map(|view| template(agent, view)).collect(),
         servers: agent.engine.servers(now).map(server).collect(),
         listeners: agent.doors.shut().collect(),
+        state_dir: agent.home.shut().next(),
     }
 }
 
@@ -48,13 +49,13 @@ fn template(agent: &Agent, view: TemplateView<'_>) -> TemplateStatus {
 
 /// Each by the name that the log gives it, too.
 fn hooks(agent: &Agent, set: &SetId, views: Vec<HookView<'_>>) -> Vec<HookStatus> {
-    let status = |(place, view): (usize, HookView<'_>)| HookStatus {
-        hook: agent.observer.hook(set, place).to_owned(),
+    let status = |view: HookView<'_>| HookStatus {
+        hook: agent.observer.hook(set, view.id).to_owned(),
         state: view.state,
         error: view.error.cloned(),
         next: view.next,
     };
-    views.into_iter().enumerate().map(status).collect()
+    views.into_iter().map(status).collect()
 }
 
 fn account(agent: &Agent, view: AccountView<'_>, now: Now) -> AccountStatus {
@@ -88,5 +89,6 @@ fn sink(view: TargetView<'_>) -> SinkStatus {
         server: view.waits_for.map(str::to_owned),
         writing_since: view.slow_since,
         next: view.next,
+        removed: view.removed,
     }
 }

@@ -10,8 +10,8 @@ use futures_util::stream;
 use super::credentials::{self, Probe};
 use super::issue::{is_foreign, refresh_meta, seeded};
 use super::verify::has_candidate;
-use crate::config::model::{Account, Config};
-use crate::core::{AccountPlan, Plan, RefreshMeta, Restored, TemplatePlan};
+use crate::config::model::{Account, Config, Hook, TemplateTarget};
+use crate::core::{AccountPlan, HookId, Plan, RefreshMeta, Restored, TemplatePlan};
 use crate::domain::AccountId;
 use crate::store::{Durability, Record, Schedule, Store};
 
@@ -71,7 +71,7 @@ pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store)
             restored.insert(name.clone(), stored);
         }
         let identity = probe.identity.as_ref().map(|identity| identity.as_u128());
-        let mut planned = AccountPlan::new(account, identity);
+        let mut planned = AccountPlan::new(account, identity, hook_ids(&account.on_change, store));
         if planned.single_use {
             // A request that spends a refresh token runs to its end, also when the agent is told to stop.
             planned.timeout = planned.timeout.min(shorter_than(grace));
@@ -79,8 +79,31 @@ pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store)
         plan.accounts.insert(name.clone(), planned);
         probes.insert(name.clone(), probe);
     }
-    plan.templates = config.templates.iter().map(|template| TemplatePlan::new(template)).collect();
+    let template =
+        |template: &Arc<TemplateTarget>| TemplatePlan::new(template, hook_ids(&template.on_change, store));
+    plan.templates = config.templates.iter().map(template).collect();
     Prepared { config: Arc::new(config), plan, restored, touched, probes, remarks }
+}
+
+/// What the hooks of one `on_change` are known by: whom they tell, and the how manieth of its like each is. How long one may
+/// take is no matter: with another timeout it is the same hook, and told nothing twice.
+pub(crate) fn hook_ids(hooks: &[Hook], store: &Store) -> Vec<HookId> {
+    let mut seen: BTreeMap<HookId, u32> = BTreeMap::new();
+    let numbered = |hook: &Hook| {
+        let whom = match hook {
+            Hook::Signal { pid_file, signal } => format!("{pid_file:?} {signal:?}"),
+            Hook::Command { argv, timeout: _ } => format!("{argv:?}"),
+            Hook::Webhook { url, timeout: _ } => url.to_string(),
+        };
+        let print = |count: u32| {
+            let parts = [b"hook", crate::hook::kind(hook).as_bytes(), whom.as_bytes(), &count.to_le_bytes()];
+            store.fingerprint(&parts).as_u128()
+        };
+        let count = seen.entry(print(0)).or_default();
+        *count += 1;
+        print(*count)
+    };
+    hooks.iter().map(numbered).collect()
 }
 
 async fn look_at(accounts: Vec<(AccountId, Arc<Account>)>, store: &Store) -> BTreeMap<AccountId, Probe> {

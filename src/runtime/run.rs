@@ -10,6 +10,7 @@ use super::agent::{Agent, Inbox, Loader};
 use super::clock;
 use super::control::{self, Keeper, SocketError};
 use super::handle::Handle;
+use super::home;
 use super::listen::{self, Listening};
 use super::progress::{self, Progress};
 use super::servers::Servers;
@@ -102,6 +103,7 @@ pub async fn run(
     let (handle, requests, revisions) = Handle::new();
     let mut inbox = Inbox { signals, requests };
     let mut agent = start(&config, &options, revisions).await?;
+    agent.audit = handle.audit.clone();
     let keeper = match config.agent.socket.clone() {
         Some(socket) => {
             let door = agent.doors.add("agent.socket", control::LOOK);
@@ -116,6 +118,8 @@ pub async fn run(
         accounts = config.accounts.len(),
         "renewd has started"
     );
+    let door = agent.home.add("agent.state_dir", home::LOOK);
+    let housekeeper = home::Keeper::start(agent.store(), door);
     let door = agent.doors.add("agent.listen", listen::RETRY);
     let listening = Listening::start(handle, agent.heartbeat.clone(), door);
     listening.at(config.agent.listen);
@@ -133,6 +137,7 @@ pub async fn run(
     progress::stopping();
     let grace = agent.config().map_or(Duration::ZERO, |config| config.agent.shutdown_grace);
     let drained = agent.drain(&mut inbox, grace).await;
+    housekeeper.end().await;
     if let Some(keeper) = keeper {
         keeper.end().await;
     }

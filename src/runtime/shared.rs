@@ -5,7 +5,7 @@ use tokio::sync::Semaphore;
 
 use crate::domain::AccountId;
 use crate::provider::Clients;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// What effects work with. Nothing in here decides anything.
 pub(crate) struct Shared {
@@ -41,7 +41,7 @@ impl Shared {
         let flushed = tokio::task::spawn_blocking(move || store.flush_dirty()).await;
         match flushed {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(errors)) => Err(errors.first().map(ToString::to_string).unwrap_or_default()),
+            Ok(Err(errors)) => Err(errors.first().map(StoreError::worded).unwrap_or_default()),
             Err(_) => Err("internal fault while writing state".to_owned()),
         }
     }

@@ -22,6 +22,17 @@ pub enum Signal {
     Stop,
 }
 
+impl Signal {
+    /// The signal's own name; TERM stands for INT, too.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Reload => "HUP",
+            Self::RenewAll => "USR1",
+            Self::Stop => "TERM",
+        }
+    }
+}
+
 /// Takes the process's signals over; they arrive at the receiver.
 ///
 /// # Errors

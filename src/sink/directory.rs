@@ -25,7 +25,7 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-use super::file::{Outcome, Put, SinkError, is_right};
+use super::file::{Outcome, Put, SinkError, Tenure, is_right};
 use super::owner;
 use crate::atomic::{Attributes, Folder, Linked, SyncLevel, Warning, unique_suffix};
 use crate::config::model::{TemplateForm, TemplateTarget};
@@ -57,13 +57,19 @@ pub fn put(target: &TemplateTarget, files: &Files) -> Result<Put, SinkError> {
     let attributes = owner::attributes(target.mode, target.owner.as_deref(), target.group.as_deref())?;
     files.keys().try_for_each(|name| named_well(name))?;
     let folder = Folder::open_or_create(&target.path, SEARCHABLE)?;
-    let warnings = folder.warning().into_iter().collect();
+    // Whose its links are is told by what they say.
+    let whole = |outcome| Put {
+        outcome,
+        tenure: Tenure::Unknown,
+        displaced: false,
+        warnings: folder.warning().into_iter().collect(),
+    };
     let found = Found::look(&folder, files)?;
     let current = found.current.as_deref();
     let right = current.is_some_and(|name| holds(&folder, name, files, attributes));
     let new = if right { None } else { Some(make(&folder, files, attributes)?) };
     if new.is_none() && found.unlinked.is_empty() && found.obsolete.is_empty() {
-        return Ok(Put { outcome: Outcome::Unchanged, warnings });
+        return Ok(whole(Outcome::Unchanged));
     }
     if let Err(error) = publish(&folder, &found.unlinked, new.as_deref()) {
         retract(&folder, new.as_deref());
@@ -79,7 +85,7 @@ pub fn put(target: &TemplateTarget, files: &Files) -> Result<Put, SinkError> {
         }
     }
     folder.sync()?;
-    Ok(Put { outcome: Outcome::Written, warnings })
+    Ok(whole(Outcome::Written))
 }
 
 /// What would keep [`put`] from it, as far as can be told beforehand: each unknown name and the first obstacle in the

@@ -2,7 +2,7 @@
 //!
 //! Folders that are missing on the way are made (0755, as Vault Agent's `create_dest_dirs` does), but only below
 //! one that root or the agent's user owns. A path whose last component is a link of root's or ours replaces what
-//! the link names.
+//! the link names, unless we have put a file there ourselves ([`Tenure`]): then somebody has put the link in its place.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,7 +12,10 @@ use rustix::fs::{OFlags, fsync, ftruncate};
 use rustix::io::Errno;
 
 use super::owner;
-use crate::atomic::{self, Attributes, Folder, Missing, Operation, SyncLevel, Warning, could_locate, locate};
+use crate::atomic::{
+    self, Attributes, Folder, Linked, Missing, Operation, SyncLevel, Warning, could_locate, locate,
+    locate_name,
+};
 use crate::config::model::{FileSink, WriteMode};
 
 /// What [`put`] did.
@@ -20,6 +23,10 @@ use crate::config::model::{FileSink, WriteMode};
 pub struct Put {
     /// Whether the file had to be touched.
     pub outcome: Outcome,
+    /// What stands under the path is now a file of ours, not one that a link there names.
+    pub tenure: Tenure,
+    /// A link stood there although the place was ours: it was replaced.
+    pub displaced: bool,
     /// What works but should not stay so.
     pub warnings: Vec<Warning>,
 }
@@ -31,6 +38,15 @@ pub enum Outcome {
     Written,
     /// Content, mode, owner and group were right already.
     Unchanged,
+}
+
+/// Whether we have put a file under the path ourselves since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tenure {
+    /// Not that we know: a link that stands there was there before us, and is followed where it may be.
+    Unknown,
+    /// A link that stands there now has come later, and is never followed.
+    Ours,
 }
 
 /// Why a file sink could not be served. Holds paths and names, never content.
@@ -86,18 +102,28 @@ impl SinkError {
 ///
 /// # Errors
 /// [`SinkError`]; the old file then stays as it was (an in-place write that fails half-way excepted).
-pub fn put(sink: &FileSink, content: &[u8]) -> Result<Put, SinkError> {
+pub fn put(sink: &FileSink, content: &[u8], tenure: Tenure) -> Result<Put, SinkError> {
     let attributes = owner::attributes(sink.mode, sink.owner.as_deref(), sink.group.as_deref())?;
-    let (folder, name) = locate(&sink.path, Missing::Create(0o755))?;
-    let warnings = folder.warning().into_iter().collect();
+    let (mut folder, mut name) = locate_name(&sink.path, Missing::Create(0o755))?;
+    let is_link = matches!(folder.linked(&name)?, Linked::To(_));
+    let (tenure, displaced) = match tenure {
+        Tenure::Unknown if is_link => {
+            (folder, name) = locate(&sink.path, Missing::Create(0o755))?;
+            (Tenure::Unknown, false)
+        }
+        Tenure::Unknown | Tenure::Ours => (Tenure::Ours, is_link),
+    };
+    let put = |outcome| Put { outcome, tenure, displaced, warnings: folder.warning().into_iter().collect() };
     if is_right(&folder, &name, content, attributes) {
-        return Ok(Put { outcome: Outcome::Unchanged, warnings });
+        return Ok(put(Outcome::Unchanged));
     }
     match sink.write {
+        // The inode that an in-place file should keep is gone with the file.
+        _ if displaced => folder.replace_link(&name, content, attributes, SyncLevel::Full)?,
         WriteMode::Replace => folder.replace(&name, content, attributes, SyncLevel::Full)?,
         WriteMode::InPlace => folder.write_in_place(&name, content, attributes)?,
     }
-    Ok(Put { outcome: Outcome::Written, warnings })
+    Ok(put(Outcome::Written))
 }
 
 /// What would keep [`put`] from it, as far as can be told beforehand: each unknown name and the first obstacle on the
@@ -113,15 +139,25 @@ pub fn could_put(sink: &FileSink) -> Result<Vec<Warning>, Vec<SinkError>> {
 
 /// Takes the sink's file away; true where there was one. Blocks.
 ///
-/// A single-file bind mount cannot be unlinked: an in-place file that is busy is emptied instead.
+/// A single-file bind mount cannot be unlinked: an in-place file that is busy is emptied instead. A link in a place of
+/// ours is taken away, and what it names stays.
 ///
 /// # Errors
 /// [`SinkError`]; anything that is not a regular file is left alone.
-pub fn remove(sink: &FileSink) -> Result<bool, SinkError> {
-    let (folder, name) = match locate(&sink.path, Missing::Refuse) {
+pub fn remove(sink: &FileSink, tenure: Tenure) -> Result<bool, SinkError> {
+    let place = match tenure {
+        Tenure::Unknown => locate(&sink.path, Missing::Refuse),
+        Tenure::Ours => locate_name(&sink.path, Missing::Refuse),
+    };
+    let (folder, name) = match place {
         Err(error) if error.is_absent() => return Ok(false),
         located => located?,
     };
+    if tenure == Tenure::Ours && matches!(folder.linked(&name)?, Linked::To(_)) {
+        let removed = folder.unlink(&name)?;
+        folder.sync()?;
+        return Ok(removed);
+    }
     match folder.remove(&name) {
         Err(error) if error.errno() == Some(Errno::BUSY) && sink.write == WriteMode::InPlace => {
             empty(&folder, &name)

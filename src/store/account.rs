@@ -29,6 +29,8 @@ struct State {
     synced: u64,
     /// The newest revision that was asked to.
     to_sync: u64,
+    /// The number of the directory that the file is in: another one has no such file yet.
+    home: u64,
     /// The file was looked at (or is known to be gone): it may be written over.
     restored: bool,
 }
@@ -50,8 +52,9 @@ impl Slot {
         self.state().visible.clone()
     }
 
-    pub(super) fn is_dirty(&self) -> bool {
-        self.state().is_dirty()
+    pub(super) fn is_dirty(&self, directory: &Directory) -> bool {
+        let home = directory.number();
+        self.state().is_dirty(home)
     }
 
     /// The record, read from its file unless that was done before.
@@ -68,8 +71,10 @@ impl Slot {
         if let Some(record) = self.restored() {
             return Ok(record);
         }
+        let home = directory.number();
         let read = directory.read(account);
         let mut state = self.state();
+        state.home = home;
         state.restored = read.as_ref().err().is_none_or(Unreadable::is_absent);
         state.latest = read?.map(Arc::new);
         state.visible = state.latest.clone();
@@ -141,7 +146,7 @@ impl Slot {
 
     pub(super) fn flush(&self, directory: &Directory) -> Result<(), StoreError> {
         let _disk = self.disk();
-        if self.is_dirty() { self.write(directory) } else { Ok(()) }
+        if self.is_dirty(directory) { self.write(directory) } else { Ok(()) }
     }
 
     pub(super) fn remove(&self, account: &AccountId, directory: &Directory) -> Result<(), StoreError> {
@@ -149,26 +154,35 @@ impl Slot {
         let mut state = self.state();
         // The counts go on, so that a write still on its way does not take itself for a newer one.
         let revision = state.revision;
-        *state =
-            State { revision, written: revision, synced: revision, to_sync: revision, ..State::default() };
+        *state = State {
+            revision,
+            written: revision,
+            synced: revision,
+            to_sync: revision,
+            home: state.home,
+            ..State::default()
+        };
         drop(state);
         directory.remove(account)
     }
 
     /// Writes the newest record there is. The caller holds `disk`.
     fn write(&self, directory: &Directory) -> Result<(), StoreError> {
+        let home = directory.number();
         let (record, revision, sync) = {
             let state = self.state();
             let Some(record) = state.latest.clone() else { return Ok(()) };
             let sync = match () {
                 () if state.to_sync > state.synced => SyncLevel::Full,
+                () if state.home != home && record.is_precious() => SyncLevel::Full,
                 () if record.is_precious() => SyncLevel::Content,
                 () => SyncLevel::None,
             };
             (record, state.revision, sync)
         };
-        directory.write(&record, sync)?;
+        let home = directory.write(&record, sync)?;
         let mut state = self.state();
+        state.home = home;
         state.written = revision;
         if sync == SyncLevel::Full {
             state.synced = revision;
@@ -191,7 +205,8 @@ impl Slot {
 }
 
 impl State {
-    fn is_dirty(&self) -> bool {
-        self.latest.is_some() && (self.written < self.revision || self.to_sync > self.synced)
+    fn is_dirty(&self, home: u64) -> bool {
+        let behind = self.written < self.revision || self.to_sync > self.synced || self.home != home;
+        self.latest.is_some() && behind
     }
 }

@@ -1,19 +1,19 @@
 use std::ffi::OsString;
-use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
-use rustix::fs::{FlockOperation, OFlags, flock, ftruncate};
-use rustix::io::{Errno, pwrite};
 use zeroize::Zeroizing;
 
+use super::home::{ACCOUNTS, Home, INSTALLATION, ours_alone};
 use super::marks::Marks;
 use super::wire::{self, Broken};
-use super::{Fingerprint, Notice, OpenError, Record, StoreError, Unreadable};
-use crate::atomic::{Attributes, Error, Folder, Operation, SyncLevel};
+use super::{Fingerprint, Lost, Notice, OpenError, Record, StoreError, Unreadable};
+use crate::atomic::{Attributes, Error, Folder, SyncLevel};
 use crate::domain::AccountId;
 
 /// The largest state file that is read: two tokens and a refresh token of 16 KiB and a generous `extra`.
@@ -21,9 +21,6 @@ const LARGEST: usize = 1 << 20;
 
 /// How many corrupt files of one account are kept for a look at them.
 const CORRUPT_KEPT: u64 = 3;
-
-const INSTALLATION: &str = "installation";
-const ACCOUNTS: &str = "accounts";
 
 pub(super) const PRIVATE: Attributes = Attributes { mode: 0o600, uid: None, gid: None };
 
@@ -34,26 +31,91 @@ pub(super) struct Directory {
     pub(super) installation: Installation,
     pub(super) notices: Vec<Notice>,
     pub(super) marks: Marks,
-    accounts: Folder,
-    /// Holds the lock as long as it lives.
-    _lock: OwnedFd,
+    /// Where the accounts' files stand; for messages.
+    accounts: PathBuf,
+    /// Held across system calls, which may hang: never taken on the loop.
+    place: Mutex<Place>,
+    /// That of `place`'s home.
+    number: AtomicU64,
+}
+
+/// Where it is by now.
+#[derive(Debug)]
+struct Place {
+    home: Arc<Home>,
+    /// It is not there, and could not be made anew.
+    lost: Option<Lost>,
+    /// It was made anew, and nobody was told yet.
+    news: Option<&'static str>,
+}
+
+/// What a look at the directory has found.
+pub(super) enum Look {
+    /// It is where it was.
+    InPlace,
+    /// It was not, and is again: what had happened, in words.
+    Anew(&'static str),
+    /// It is not there, and cannot be made anew.
+    Lost(Lost),
 }
 
 impl Directory {
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        let mut notices = Vec::new();
-        let mut folder = Folder::open_or_create(path, 0o700)?;
-        notices.extend(close_to_others(&mut folder)?);
-        let lock = lock(&folder)?;
-        let mut accounts = Folder::open_or_create(&folder.path().join(ACCOUNTS), 0o700)?;
-        ours_alone(&accounts)?;
-        notices.extend(close_to_others(&mut accounts)?);
-        let leftovers = folder.clean()? + accounts.clean()?;
+        let (home, mut notices) = Home::open(path)?;
+        let leftovers = home.folder.clean()? + home.accounts.clean()?;
         notices.extend((leftovers > 0).then_some(Notice::LeftoversRemoved(leftovers)));
-        let (installation, notice) = Installation::open(&folder)?;
+        let (installation, notice) = Installation::open(&home.folder)?;
         notices.extend(notice);
-        let marks = Marks::open(folder);
-        Ok(Self { path: path.to_owned(), installation, notices, marks, accounts, _lock: lock })
+        let marks = Marks::open(&home.folder);
+        let accounts = home.accounts.path().to_owned();
+        let number = AtomicU64::new(home.number);
+        let place = Mutex::new(Place { home: Arc::new(home), lost: None, news: None });
+        Ok(Self { path: path.to_owned(), installation, notices, marks, accounts, place, number })
+    }
+
+    /// Looks whether it is still there, and makes it anew where it is not: with our installation, under a lock of its
+    /// own. What was in it is for the caller to write ([`Directory::number`] says that it is another one).
+    pub(super) fn look(&self) -> Look {
+        let mut place = self.place();
+        let Some(what) = place.home.gone(&self.path) else {
+            place.lost = None;
+            return place.news.take().map_or(Look::InPlace, Look::Anew);
+        };
+        let made = place.home.anew(&self.path).and_then(|home| {
+            self.installation.keep(&home.folder)?;
+            Ok(home)
+        });
+        match made {
+            Ok(home) => {
+                self.marks.outdate();
+                self.number.store(home.number, Ordering::Release);
+                *place = Place { home: Arc::new(home), lost: None, news: None };
+                Look::Anew(what)
+            }
+            Err(cause) => {
+                let lost = Lost { what, cause };
+                place.lost = Some(lost.clone());
+                Look::Lost(lost)
+            }
+        }
+    }
+
+    /// Counts the directories that the agent has had. Waits for nothing.
+    pub(super) fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// Where to write; nowhere while it is lost: what was opened may be somewhere else by now, or another agent's.
+    fn home(&self) -> Result<Arc<Home>, Lost> {
+        let place = self.place();
+        match &place.lost {
+            Some(lost) => Err(lost.clone()),
+            None => Ok(Arc::clone(&place.home)),
+        }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether [`Directory::open`] would find what it needs, making nothing. The lock is another matter: an agent that
@@ -69,11 +131,12 @@ impl Directory {
     }
 
     pub(super) fn file_of(&self, account: &AccountId) -> PathBuf {
-        self.accounts.path().join(file_name(account))
+        self.accounts.join(file_name(account))
     }
 
     pub(super) fn stored(&self) -> Result<Vec<AccountId>, StoreError> {
-        let names = self.accounts.names().map_err(StoreError::List)?;
+        let home = Arc::clone(&self.place().home);
+        let names = home.accounts.names().map_err(StoreError::List)?;
         let account = |name: &OsString| AccountId::new(name.to_str()?.strip_suffix(".json")?).ok();
         let mut accounts: Vec<_> = names.iter().filter_map(account).collect();
         accounts.sort();
@@ -82,7 +145,8 @@ impl Directory {
 
     pub(super) fn read(&self, account: &AccountId) -> Result<Option<Record>, Unreadable> {
         let name = file_name(account);
-        let content = match self.accounts.read(&name, LARGEST) {
+        let home = Arc::clone(&self.place().home);
+        let content = match home.accounts.read(&name, LARGEST) {
             Ok(None) => return Ok(None),
             Ok(Some(held)) => Ok(held.content),
             Err(Error::TooLarge { .. }) => Err(Broken::Corrupt("larger than any state")),
@@ -94,30 +158,52 @@ impl Directory {
                 Err(Unreadable::Newer { path: self.file_of(account), found, known: wire::SCHEMA })
             }
             Err(Broken::Corrupt(what)) => {
-                let moved_to = move_aside(&self.accounts, &name)?;
+                let moved_to = move_aside(&home.accounts, &name)?;
                 Err(Unreadable::Corrupt { path: self.file_of(account), moved_to, what })
             }
         }
     }
 
-    pub(super) fn write(&self, record: &Record, sync: SyncLevel) -> Result<(), StoreError> {
+    /// Gives the number of the directory that it was written to.
+    pub(super) fn write(&self, record: &Record, sync: SyncLevel) -> Result<u64, StoreError> {
+        if sync == SyncLevel::Full {
+            // Durable is only what the next start will find: a removed directory takes files without a word.
+            if let Look::Anew(what) = self.look() {
+                self.place().news = Some(what);
+            }
+        }
+        let home = self.home().map_err(|lost| StoreError::Lost { account: record.account.clone(), lost })?;
         let content = wire::encode(record);
-        self.accounts
+        home.accounts
             .replace(&file_name(&record.account), &content, PRIVATE, sync)
-            .map_err(|cause| StoreError::Files { account: record.account.clone(), cause })
+            .map_err(|cause| StoreError::Files { account: record.account.clone(), cause })?;
+        Ok(home.number)
     }
 
     pub(super) fn remove(&self, account: &AccountId) -> Result<(), StoreError> {
-        let removed = self.accounts.remove(&file_name(account));
+        let home = self.home().map_err(|lost| StoreError::Lost { account: account.clone(), lost })?;
+        let removed = home.accounts.remove(&file_name(account));
         removed.map(drop).map_err(|cause| StoreError::Files { account: account.clone(), cause })
+    }
+
+    /// Writes the marks, unless the directory is lost: then they go with a later write.
+    pub(super) fn write_marks(&self) -> Result<(), Error> {
+        self.home().map_or(Ok(()), |home| self.marks.write(&home.folder))
     }
 }
 
 /// What tells this installation from others: made once, random.
-#[derive(Debug)]
 pub(super) struct Installation {
     id: [u8; 16],
     key: hmac::Key,
+    /// What `key` is made from.
+    bytes: Zeroizing<[u8; 32]>,
+}
+
+impl fmt::Debug for Installation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Installation")
+    }
 }
 
 impl Installation {
@@ -132,7 +218,7 @@ impl Installation {
         };
         if let Some(content) = content {
             match wire::decode_installation(&content) {
-                Ok((id, key)) => return Ok((Self::new(id, &key), None)),
+                Ok((id, key)) => return Ok((Self::new(id, key), None)),
                 Err(Broken::Newer(found)) => {
                     let path = folder.path().join(NAME);
                     return Err(OpenError::Newer { path, found, known: wire::SCHEMA });
@@ -147,11 +233,27 @@ impl Installation {
         let random = SystemRandom::new();
         random.fill(&mut id).and_then(|()| random.fill(key.as_mut())).map_err(|_| OpenError::NoRandomness)?;
         folder.replace(NAME.as_ref(), &wire::encode_installation(id, &key), PRIVATE, SyncLevel::Full)?;
-        Ok((Self::new(id, &key), notice))
+        Ok((Self::new(id, key), notice))
     }
 
-    fn new(id: [u8; 16], key: &[u8; 32]) -> Self {
-        Self { id, key: hmac::Key::new(hmac::HMAC_SHA256, key) }
+    /// Writes it into a directory that was made anew, over another's: the records that follow are marked with this key.
+    fn keep(&self, folder: &Folder) -> Result<(), OpenError> {
+        let name = INSTALLATION.as_ref();
+        let content = folder.read(name, 4096).ok().flatten().map(|held| held.content);
+        match content.map(|content| wire::decode_installation(&content)) {
+            Some(Ok((id, key))) if id == self.id && *key == *self.bytes => Ok(()),
+            Some(Err(Broken::Newer(found))) => {
+                Err(OpenError::Newer { path: folder.path().join(INSTALLATION), found, known: wire::SCHEMA })
+            }
+            _ => {
+                let content = wire::encode_installation(self.id, &self.bytes);
+                Ok(folder.replace(name, &content, PRIVATE, SyncLevel::Full)?)
+            }
+        }
+    }
+
+    fn new(id: [u8; 16], bytes: Zeroizing<[u8; 32]>) -> Self {
+        Self { id, key: hmac::Key::new(hmac::HMAC_SHA256, bytes.as_ref()), bytes }
     }
 
     pub(super) fn seed(&self) -> u64 {
@@ -162,54 +264,6 @@ impl Installation {
     pub(super) fn fingerprint(&self, parts: &[&[u8]]) -> Fingerprint {
         Fingerprint::of(&self.key, parts)
     }
-}
-
-/// Root's would do for other folders; what holds tokens is of the agent's own user.
-fn ours_alone(folder: &Folder) -> Result<(), Error> {
-    match folder.owner() {
-        uid if uid == rustix::process::geteuid().as_raw() => Ok(()),
-        uid => Err(Error::ForeignFolder { path: folder.path().to_owned(), uid }),
-    }
-}
-
-/// Takes group's and others' bits away, where the folder is ours.
-fn close_to_others(folder: &mut Folder) -> Result<Option<Notice>, Error> {
-    let was = folder.mode();
-    if was & 0o077 == 0 {
-        return Ok(None);
-    }
-    let path = folder.path().to_owned();
-    if folder.owner() != rustix::process::geteuid().as_raw() {
-        return Ok(Some(Notice::OpenToOthers(path)));
-    }
-    folder.set_mode(0o700)?;
-    Ok(Some(Notice::ModeMended { path, was }))
-}
-
-/// Takes the lock, which ends with the process at the latest, and notes who holds it.
-fn lock(folder: &Folder) -> Result<OwnedFd, OpenError> {
-    const NAME: &str = "lock";
-    let path = folder.path().join(NAME);
-    let system = |operation, errno| Error::System { operation, path: path.clone(), errno };
-    let opened = folder.open_file(NAME.as_ref(), OFlags::RDWR | OFlags::CREATE)?;
-    let (file, _) = opened.ok_or_else(|| system(Operation::Open, Errno::NOENT))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => {
-            return Err(OpenError::Locked { path: folder.path().to_owned(), pid: read_pid(file) });
-        }
-        Err(errno) => return Err(system(Operation::Lock, errno).into()),
-    }
-    // For people and for the other agent's message only, so a full disk must not stop us here.
-    let text = format!("{}\n", std::process::id());
-    let _ = ftruncate(&file, 0).and_then(|()| pwrite(&file, text.as_bytes(), 0));
-    Ok(file)
-}
-
-fn read_pid(file: OwnedFd) -> Option<u32> {
-    let mut text = String::new();
-    std::fs::File::from(file).take(32).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
 }
 
 fn file_name(account: &AccountId) -> OsString {

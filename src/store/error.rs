@@ -106,6 +106,16 @@ impl fmt::Display for Notice {
     }
 }
 
+/// What has become of a state directory that was lost while the agent ran.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}, and cannot be made anew: {cause}")]
+pub struct Lost {
+    /// What has happened to it, in words.
+    pub what: &'static str,
+    /// Why there is no new one.
+    pub cause: OpenError,
+}
+
 /// Why an account's state file could not be taken over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
@@ -163,6 +173,14 @@ pub enum StoreError {
         /// What it says.
         cause: atomic::Error,
     },
+    /// The state directory is not there any more, and cannot be made anew.
+    #[error("the state of `{account}` is not saved: {lost}")]
+    Lost {
+        /// Whose state.
+        account: AccountId,
+        /// What has become of it.
+        lost: Lost,
+    },
     /// The accounts' directory cannot be listed.
     #[error("the stored accounts cannot be listed: {0}")]
     List(atomic::Error),
@@ -184,9 +202,24 @@ impl StoreError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::Files { cause, .. } if cause.is_absent() => Some(
+                "the state directory was removed or moved: the agent makes it anew within seconds, where it may",
+            ),
             Self::Files { cause, .. } | Self::List(cause) => cause.hint(),
+            Self::Lost { lost, .. } => lost.cause.hint(),
             Self::Blocked { cause, .. } => cause.hint(),
             Self::Interrupted(_) => None,
+        }
+    }
+}
+
+impl StoreError {
+    /// The error and the hint, where there is one, on one line.
+    #[must_use]
+    pub fn worded(&self) -> String {
+        match self.hint() {
+            Some(hint) => format!("{self}; hint: {hint}"),
+            None => self.to_string(),
         }
     }
 }

@@ -16,7 +16,6 @@ const LARGEST: usize = 1 << 20;
 /// The file and what it holds or is to hold.
 #[derive(Debug)]
 pub(super) struct Marks {
-    folder: Folder,
     held: Mutex<Held>,
     disk: Mutex<()>,
 }
@@ -36,12 +35,12 @@ struct Stored {
 
 impl Marks {
     /// Reads the file; one that is missing, unreadable or of another schema counts as empty: it is only a cache.
-    pub(super) fn open(folder: Folder) -> Self {
+    pub(super) fn open(folder: &Folder) -> Self {
         let content = folder.read(NAME.as_ref(), LARGEST).ok().flatten().map(|held| held.content);
         let stored = content.and_then(|content| wire::open::<Stored>(&content).ok());
         let marks = stored.map(|stored| stored.templates).unwrap_or_default();
         let held = Held { marks, ..Held::default() };
-        Self { folder, held: Mutex::new(held), disk: Mutex::default() }
+        Self { held: Mutex::new(held), disk: Mutex::default() }
     }
 
     pub(super) fn all(&self) -> BTreeMap<String, u64> {
@@ -63,8 +62,14 @@ impl Marks {
         held.revision += u64::from(held.marks.len() != before);
     }
 
+    /// The file is gone: they are to be written again.
+    pub(super) fn outdate(&self) {
+        let mut held = self.held();
+        held.revision += u64::from(!held.marks.is_empty());
+    }
+
     /// Writes what is not written yet; a write that was waited for takes the later ones along. Blocks.
-    pub(super) fn write(&self) -> Result<(), Error> {
+    pub(super) fn write(&self, folder: &Folder) -> Result<(), Error> {
         let _disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
         let (stored, revision) = {
             let held = self.held();
@@ -74,7 +79,7 @@ impl Marks {
             (Stored { schema: wire::SCHEMA, templates: held.marks.clone() }, held.revision)
         };
         let content = wire::sealed(&stored);
-        self.folder.replace(NAME.as_ref(), &content, PRIVATE, SyncLevel::Content)?;
+        folder.replace(NAME.as_ref(), &content, PRIVATE, SyncLevel::Content)?;
         self.held().written = revision;
         Ok(())
     }

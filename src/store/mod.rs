@@ -12,6 +12,9 @@
 //! **Invariant:** [`Store::snapshot`] never shows a change that was asked to be durable and is not so yet. A sink
 //! that reads snapshots therefore cannot be ahead of the disk, which is what single-use refresh tokens need.
 //!
+//! **Invariant:** nothing counts as durable that is not in the directory under that path, locked by us: one that was
+//! removed or moved is made anew ([`Store::look`]) before a write that has to be durable, or that write fails.
+//!
 //! **Invariant:** an older write never follows a newer one: writes of one account are one after the other, and
 //! each takes the newest record there is.
 
@@ -19,6 +22,7 @@ mod account;
 mod directory;
 mod error;
 mod fingerprint;
+mod home;
 mod marks;
 mod record;
 mod wire;
@@ -34,9 +38,9 @@ use std::time::Duration;
 use crate::atomic;
 use crate::domain::{AccountId, Timestamp};
 use account::Slot;
-use directory::Directory;
+use directory::{Directory, Look};
 
-pub use error::{Notice, OpenError, StoreError, Unreadable};
+pub use error::{Lost, Notice, OpenError, StoreError, Unreadable};
 pub use fingerprint::Fingerprint;
 pub use record::{Intent, IntentKind, Record, RefreshSlot, Schedule};
 
@@ -62,6 +66,24 @@ pub enum Durability {
     /// rename, so that a loss of power leaves the old record or the new one, never an empty file. A login waits for no
     /// disk.
     Cached,
+}
+
+/// What a look at the state directory has found, and done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// It is where it was, or is there again as it was.
+    InPlace,
+    /// It was not there as it was; it is again, under our lock, with all that is in memory.
+    Anew {
+        /// What had happened, in words.
+        what: &'static str,
+        /// So many accounts have their state there.
+        accounts: usize,
+        /// What could not be written there; it is tried again like all that is [`Store::dirty`].
+        failed: Vec<StoreError>,
+    },
+    /// It is not there, and there is no new one: nothing is written until there is.
+    Lost(Lost),
 }
 
 #[derive(Debug)]
@@ -186,10 +208,28 @@ impl Store {
         slot.commit(pending, &self.inner.directory)
     }
 
+    /// Looks whether the state directory is still there, with our lock in it, and makes it anew where it is not: with its
+    /// modes, a lock and all records that are in memory. Blocks.
+    #[must_use]
+    pub fn look(&self) -> Seen {
+        match self.inner.directory.look() {
+            Look::InPlace => Seen::InPlace,
+            Look::Anew(what) => {
+                // Losing the marks costs a run of each hook.
+                let _ = self.inner.directory.write_marks();
+                let failed = self.flush_dirty().err().unwrap_or_default();
+                let held = self.inner.all().into_iter().filter(|(_, slot)| slot.latest().is_some()).count();
+                Seen::Anew { what, accounts: held.saturating_sub(failed.len()), failed }
+            }
+            Look::Lost(lost) => Seen::Lost(lost),
+        }
+    }
+
     /// The accounts whose newest record is not (yet) on disk as it should be.
     #[must_use]
     pub fn dirty(&self) -> Vec<AccountId> {
-        let mut dirty: Vec<_> = self.inner.all().into_iter().filter(|(_, slot)| slot.is_dirty()).collect();
+        let mut dirty: Vec<_> =
+            self.inner.all().into_iter().filter(|(_, slot)| slot.is_dirty(&self.inner.directory)).collect();
         dirty.sort_by(|(one, _), (other, _)| one.cmp(other));
         dirty.into_iter().map(|(account, _)| account).collect()
     }
@@ -199,7 +239,7 @@ impl Store {
     /// # Errors
     /// Those that still fail; the others are done.
     pub fn flush_dirty(&self) -> Result<(), Vec<StoreError>> {
-        let slots = self.inner.all().into_iter().filter(|(_, slot)| slot.is_dirty());
+        let slots = self.inner.all().into_iter().filter(|(_, slot)| slot.is_dirty(&self.inner.directory));
         let failed: Vec<_> = slots.filter_map(|(_, slot)| slot.flush(&self.inner.directory).err()).collect();
         if failed.is_empty() { Ok(()) } else { Err(failed) }
     }
@@ -246,7 +286,7 @@ impl Store {
     /// What the system says; it is kept in memory and goes with the next write.
     pub fn mark(&self, template: &str, mark: u64) -> Result<(), atomic::Error> {
         self.inner.directory.marks.set(template, mark);
-        self.inner.directory.marks.write()
+        self.inner.directory.write_marks()
     }
 
     /// Forgets the marks of all other templates. Blocks.
@@ -255,7 +295,7 @@ impl Store {
     /// As [`Store::mark`].
     pub fn keep_marks(&self, wanted: impl Fn(&str) -> bool) -> Result<(), atomic::Error> {
         self.inner.directory.marks.retain(wanted);
-        self.inner.directory.marks.write()
+        self.inner.directory.write_marks()
     }
 
     /// Where an account's state is kept; for messages.

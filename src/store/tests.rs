@@ -3,6 +3,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use super::*;
 use crate::domain::{Generation, Secret, Token, TokenMeta};
 
+mod lost;
+
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("state")).unwrap();

@@ -28,6 +28,12 @@ fn a_socket_without_a_process_is_told_apart_from_none() {
     let (exit, _, stderr) = told(renewd(&["status"]).env("RENEWD_SOCKET", &path).output().unwrap());
     assert_eq!(exit, 75);
     assert!(stderr.contains("no process listens"), "{stderr}");
+    std::fs::remove_file(&path).unwrap();
+    write(&path, "hi\n");
+    let (exit, _, stderr) = told(renewd(&["status"]).env("RENEWD_SOCKET", &path).output().unwrap());
+    assert_eq!(exit, 75);
+    assert!(stderr.contains("what stands there is no socket"), "{stderr}");
+    assert!(stderr.contains("makes its socket there again"), "{stderr}");
 }
 
 #[test]

@@ -136,3 +136,40 @@ fn a_folder_that_is_removed_with_its_files_is_made_again() {
     assert_eq!(world.sim.requests(), 1);
     agent.stop();
 }
+
+#[test]
+fn a_link_that_comes_into_a_delivered_files_place_is_replaced_and_what_it_names_stays() {
+    let world = World::living(secs(3600));
+    let theirs = world.put("theirs", "do not touch");
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o644)).unwrap();
+    let config = world.one(Provider::Bizppurio);
+    let agent = world.start(&config);
+    agent.until_well();
+    let path = world.out("a.token");
+    let bend = || {
+        symlink(&theirs, path.with_extension("link")).unwrap();
+        fs::rename(path.with_extension("link"), &path).unwrap();
+    };
+    let is_a_file = || fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()).then_some(());
+    let token = world.read("a.token");
+    bend();
+    until("a file again", secs(70), is_a_file);
+    assert_eq!(world.read("a.token"), token);
+    until("a line", secs(5), || (agent.logged("sink_mended") == 1).then_some(()));
+    assert!(agent.log().contains("it was not followed"), "{}", agent.log());
+    // Whom it has just mended it leaves alone for ten seconds: this one is found by the renewal.
+    bend();
+    assert_eq!(agent.renew("a").0, 200);
+    until("a file again", secs(5), is_a_file);
+    assert!(world.sim.accepts(Provider::Bizppurio, &world.read("a.token")));
+    assert_ne!(world.read("a.token"), token);
+    assert_eq!(fs::read_to_string(&theirs).unwrap(), "do not touch");
+    assert_eq!(fs::metadata(&theirs).unwrap().permissions().mode() & 0o777, 0o644);
+    agent.stop();
+    // What stands there at a start was put there for the agent to follow.
+    bend();
+    let agent = world.start(&config);
+    agent.until_well();
+    assert!(is_a_file().is_none(), "the link stays");
+    assert!(world.sim.accepts(Provider::Bizppurio, &fs::read_to_string(&theirs).unwrap()));
+}

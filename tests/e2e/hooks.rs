@@ -16,14 +16,18 @@ use crate::support::{Agent, World, account, free_port, http_get, millis, secs, s
 const ANY: Provider = Provider::OAuthClientCredentials;
 
 /// Whoever gets webhooks: keeps each request whole and answers 204.
-struct Inbox {
-    address: SocketAddr,
+pub(crate) struct Inbox {
+    pub(crate) address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Inbox {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    pub(crate) fn start() -> Self {
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let requests: Arc<Mutex<Vec<String>>> = Arc::default();
         let kept = Arc::clone(&requests);
@@ -37,11 +41,11 @@ impl Inbox {
         Self { address, requests }
     }
 
-    fn all(&self) -> Vec<String> {
+    pub(crate) fn all(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 
-    fn bodies(&self) -> Vec<Value> {
+    pub(crate) fn bodies(&self) -> Vec<Value> {
         let body = |request: String| serde_json::from_str(request.split_once("\r\n\r\n")?.1).ok();
         self.all().into_iter().map(|request| body(request).expect("a JSON document")).collect()
     }
@@ -315,6 +319,28 @@ fn a_hook_that_fails_is_to_be_seen_in_the_status_until_it_succeeds() {
     assert_eq!((&hook(&status)["error"], &hook(&status)["next"]), (&Value::Null, &Value::Null));
     assert_eq!(world.renewd(&["status", "--check"]).status.code(), Some(0));
     agent.stop();
+}
+
+#[test]
+fn a_hook_that_was_told_is_not_told_again_when_another_one_leaves() {
+    let world = World::living(secs(600));
+    let inbox = Inbox::start();
+    let mut config = world.one(ANY);
+    let webhook = json!({ "webhook": { "url": format!("http://{}/", inbox.address) } });
+    config["accounts"]["a"]["on_change"] = json!([sh("exit 3".to_owned()), webhook]);
+    let agent = world.start(&config);
+    let states = |status: &Value| {
+        let hooks = account(status, "a")["hooks"].as_array().unwrap().clone();
+        hooks.iter().map(|hook| hook["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    agent.until("one told, one failed", secs(10), |status| states(status) == ["failed", "told"]);
+    config["accounts"]["a"]["on_change"] = json!([webhook]);
+    world.write(&config);
+    agent.until("the failing hook to leave", secs(10), |status| states(status) == ["told"]);
+    throughout("one POST", secs(2), || inbox.all().len() == 1);
+    assert!(!agent.log().contains("after failures"), "the webhook never failed");
+    agent.renew("a");
+    until("the next token's POST", secs(5), || (inbox.all().len() == 2).then_some(()));
 }
 
 #[test]

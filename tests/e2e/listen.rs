@@ -81,6 +81,7 @@ fn metrics_follow_the_accounts_and_tell_no_secret() {
         "/livez",
         "/readyz",
         "/",
+        "/?account=a",
         "/v1/accounts/a/token",
         "/api/v1/accounts/a/token",
     ] {
@@ -179,7 +180,7 @@ fn a_refused_configuration_is_a_warning_of_readiness_and_no_reason() {
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((code, &body["ready"], &body["reasons"]), (200, &json!(true), &json!([])));
     let warning = body["warnings"][0]["reason"].as_str().unwrap();
-    assert!(warning.contains("cannot run") && warning.contains("renewd.yaml:1:"), "{warning}");
+    assert!(warning.contains("is refused") && warning.contains("renewd.yaml:1:"), "{warning}");
     world.write(&config);
     agent.until("no error", secs(5), |status| status["config"]["error"].is_null());
     let (_, body) = http_get(port, "/readyz", "localhost").unwrap();

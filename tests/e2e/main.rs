@@ -14,6 +14,8 @@
     reason = "tests read clocks, write files and fail loudly"
 )]
 
+mod alerts;
+mod audit;
 mod clocks;
 mod composed;
 mod config_errors;
@@ -25,11 +27,14 @@ mod exec;
 mod faults;
 mod hooks;
 mod keys;
+mod leaks;
 mod limits;
 mod listen;
+mod logging;
 mod machine;
 mod notify;
 mod once;
+mod page;
 mod plan;
 mod reload;
 mod restart;

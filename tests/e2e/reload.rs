@@ -244,6 +244,9 @@ fn a_changed_state_directory_is_refused_and_the_old_configuration_runs_on() {
     assert!(error.contains("state_dir") && error.contains("restart"), "{error}");
     assert_eq!(names(&status), ["a"]);
     assert!(!world.path("elsewhere").exists());
+    let plan = world.renewd(&["plan"]);
+    assert_eq!(plan.status.code(), Some(78), "{plan:?}");
+    assert!(String::from_utf8_lossy(&plan.stdout).contains("x refuse all of it: agent.state_dir"));
     world.write(&config);
     agent.until("no error", secs(5), |status| status["config"]["error"].is_null());
 }

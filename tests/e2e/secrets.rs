@@ -64,6 +64,25 @@ fn a_rewritten_secret_with_the_same_content_is_no_reason_to_try_again() {
 }
 
 #[test]
+fn a_mistake_that_was_tried_and_is_mended_at_once_is_tried_again_within_5_s() {
+    let world = World::living(secs(600));
+    let mut config = world.one(ANY);
+    let password = world.put("password", GOOD);
+    config["accounts"]["a"]["credentials"]["password"] = json!({ "file": password });
+    let agent = world.start(&config);
+    agent.until_well();
+    for round in 1..4 {
+        replace(&password, "wrong");
+        let (code, body) = agent.renew("a");
+        assert_eq!((code, body["error"]["class"].as_str()), (502, Some("rejected")), "{body}");
+        replace(&password, GOOD);
+        agent.until("a fresh token", secs(5), |status| {
+            is_well(account(status, "a")) && generation(status, "a") == round + 1
+        });
+    }
+}
+
+#[test]
 fn a_missing_source_is_that_accounts_affair_alone_and_works_once_it_appears() {
     let world = World::living(secs(600));
     let names = ["good", "file", "folder", "variable"];

@@ -176,10 +176,19 @@ fn an_expired_token_stays_or_is_removed_as_asked_and_comes_back() {
     agent.until("the end of the token", secs(10), |status| account(status, "a")["state"] == "expired");
     until("the removal", secs(2), || (!world.out("removed").exists()).then_some(()));
     assert!(world.out("kept").exists());
+    let gone = format!("file:{} is removed, as its token has ended", world.out("removed").display());
+    let status = agent.until("the removal in the status", secs(2), |status| {
+        sink(status, "a", 1)["removed"] == true && sink(status, "a", 0)["removed"] == false
+    });
+    assert_eq!(sink(&status, "a", 1)["state"], "unwritten");
+    let said = world.renewd(&["wait", "--timeout", "1s"]);
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains(&gone) && !said.contains("not yet written"), "{said}");
     world.sim.clear();
     assert_eq!(agent.renew("a").0, 200); // by itself it would be within the minute
     agent.until("its return", secs(5), |status| is_well(account(status, "a")));
     assert!(world.out("removed").exists());
+    assert_eq!(sink(&agent.status(), "a", 1)["removed"], false);
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 
 use renewd::simulator::Provider;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
-    World, account, all_well, class, generation, is_root, is_well, secs, skip, state, throughout, until,
+    World, account, all_well, class, free_port, generation, http_get, is_root, is_well, secs, skip, state,
+    throughout, until,
 };
 
 #[test]
@@ -155,4 +156,83 @@ fn a_state_directory_of_a_stranger_is_refused_with_a_hint() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("65534") && said.contains("hint:"), "{said}");
     assert_eq!(world.sim.requests(), 0);
+}
+
+/// One account whose refresh token can be used once, and one whose token is a cache.
+fn both_kinds(world: &World) -> Value {
+    world.config([
+        ("cached".to_owned(), world.account(Provider::Bizppurio, "cached")),
+        ("single".to_owned(), world.account(Provider::PortOne, "single")),
+    ])
+}
+
+#[test]
+fn a_state_directory_that_is_removed_or_moved_is_made_anew_and_stays_locked() {
+    let world = World::living(secs(3600));
+    let agent = world.start(&both_kinds(&world));
+    agent.until_well();
+    let requests = world.sim.requests();
+    std::fs::remove_dir_all(world.path("state")).unwrap();
+    until("a new one", secs(15), || (agent.logged("state_dir_back") == 1).then_some(()));
+    let mode = |name: &str| std::fs::metadata(world.path(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode("state"), mode("state/accounts")), (0o700, 0o700));
+    assert_eq!((mode("state/accounts/cached.json"), mode("state/accounts/single.json")), (0o600, 0o600));
+    let second = world.renewd(&["once"]);
+    assert_eq!(second.status.code(), Some(75), "{}", String::from_utf8_lossy(&second.stderr));
+    assert_eq!(world.sim.requests(), requests, "nobody was asked again");
+    std::fs::rename(world.path("state"), world.path("aside")).unwrap();
+    // What has to be durable does not wait for the next look.
+    assert_eq!(agent.renew("single").0, 200);
+    assert!(world.path("state/accounts/single.json").exists());
+    until("that is said", secs(15), || (agent.logged("state_dir_back") == 2).then_some(()));
+    throughout("each is said once", secs(6), || agent.logged("state_dir_back") == 2);
+    agent.stop();
+    let requests = world.sim.requests();
+    let agent = world.run().start();
+    let status = agent.until_well();
+    assert_eq!((generation(&status, "single"), generation(&status, "cached")), (2, 1));
+    assert_eq!(world.sim.requests(), requests, "the next start finds everything");
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_had_again_is_said_everywhere_and_spends_no_refresh_token() {
+    let world = World::living(secs(3600));
+    let mut config = both_kinds(&world);
+    let port = free_port();
+    config["agent"]["listen"] = format!("127.0.0.1:{port}").into();
+    let agent = world.start(&config);
+    agent.until_well();
+    let readyz = || {
+        let (code, body) = http_get(port, "/readyz", "localhost")?;
+        Some((code, serde_json::from_str::<Value>(&body).ok()?))
+    };
+    until("no warning", secs(5), || readyz().filter(|(_, body)| body["warnings"].is_null()));
+    std::fs::rename(world.path("state"), world.path("aside")).unwrap();
+    std::fs::write(world.path("state"), "no directory").unwrap();
+    let (code, body) =
+        until("a warning", secs(15), || readyz().filter(|(_, body)| !body["warnings"].is_null()));
+    let said = body["warnings"][0]["reason"].as_str().unwrap();
+    assert_eq!(code, 200);
+    assert!(
+        said.starts_with("agent.state_dir cannot be had at ") && said.contains("nothing is saved"),
+        "{said}"
+    );
+    let status = agent.status();
+    assert_eq!((&status["state_dir"]["name"], &status["listeners"]), (&json!("agent.state_dir"), &json!([])));
+    let table = world.renewd(&["status", "--check"]);
+    assert_eq!(table.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&table.stdout).contains("agent.state_dir cannot be had at "));
+    let requests = world.sim.requests();
+    let (code, reply) = agent.renew("single");
+    let message = reply["error"]["message"].as_str().unwrap();
+    assert!(code == 502 && message.contains("not spent") && message.contains("hint:"), "{message}");
+    assert_eq!(world.sim.requests(), requests);
+    assert_eq!(agent.renew("cached").0, 200, "what can be asked for again goes on");
+    throughout("it is said once", secs(6), || agent.logged("state_dir_lost") == 1);
+    std::fs::remove_file(world.path("state")).unwrap();
+    until("a new one", secs(15), || (agent.logged("state_dir_back") == 1).then_some(()));
+    until("no warning", secs(5), || readyz().filter(|(_, body)| body["warnings"].is_null()));
+    assert_eq!(agent.status()["state_dir"], Value::Null);
+    assert_eq!(agent.renew("single").0, 200);
+    agent.until("both", secs(10), all_well);
 }

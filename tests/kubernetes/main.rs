@@ -2,7 +2,7 @@
 //! names in `RENEWD_TEST_KUBERNETES`. The same tests run against both; those in `faults.rs` need the double, and the
 //! ignored ones the real server. `agent.rs` runs the real binary; its longer forms: `RENEWD_OUTAGE=90` (seconds),
 //! `RENEWD_OUTAGE_ACCOUNTS=200`, `RENEWD_OUTAGE_LIFETIME=30`, `RENEWD_COMPARE=1` (waits for the 10-minute comparison). `pod.rs` runs it as in a pod, with TLS before
-//! the double.
+//! the double. `deploy.rs` sends what `deploy/` renders to to the real server.
 
 #![cfg(feature = "kubernetes")]
 #![expect(
@@ -15,6 +15,7 @@
 
 mod access;
 mod agent;
+mod deploy;
 mod double;
 mod faults;
 mod gate;
@@ -27,4 +28,7 @@ mod stage;
 #[path = "../e2e/support/mod.rs"]
 mod support;
 mod tls;
+#[expect(dead_code, reason = "the rest of it is for tests/deploy")]
+#[path = "../deploy/tools.rs"]
+mod tools;
 mod writes;

@@ -21,7 +21,7 @@ const MOUNTED: &str = "set -e; mount -t tmpfs none /var/run; mkdir -p /var/run/s
                        ln -s \"$0\" /var/run/secrets/kubernetes.io/serviceaccount; unset KUBECONFIG; exec \"$@\"";
 
 /// How this user gets mounts of its own; `None`, said, where it may not.
-fn unshare(test: &str) -> Option<&'static [&'static str]> {
+pub(crate) fn unshare(test: &str) -> Option<&'static [&'static str]> {
     let ways: [&[&str]; 2] = [&["unshare", "--mount"], &["unshare", "--mount", "--map-root-user"]];
     let works = |way: &&&[&str]| {
         let mut tried = Command::new(way[0]);
@@ -36,7 +36,7 @@ fn unshare(test: &str) -> Option<&'static [&'static str]> {
 }
 
 /// A service account's volume, laid out as a kubelet does it.
-struct Volume {
+pub(crate) struct Volume {
     folder: PathBuf,
     files: [(&'static str, String); 3],
     turns: u32,
@@ -44,7 +44,11 @@ struct Volume {
 
 impl Volume {
     fn mount(folder: PathBuf, token: &str, ca: &str) -> Self {
-        let ca = fs::read_to_string(tls::testdata(ca)).unwrap();
+        Self::with(folder, token, fs::read_to_string(tls::testdata(ca)).unwrap())
+    }
+
+    /// With the text of the authority.
+    pub(crate) fn with(folder: PathBuf, token: &str, ca: String) -> Self {
         let files = [("token", token.to_owned()), ("ca.crt", ca), ("namespace", "default".to_owned())];
         fs::create_dir(&folder).unwrap();
         let mut volume = Self { folder, files, turns: 0 };
@@ -75,7 +79,7 @@ impl Volume {
 }
 
 /// An agent in such a pod.
-fn in_pod(stage: &Stage, way: &[&str], volume: &Volume, port: &str) -> Run {
+pub(crate) fn in_pod(stage: &Stage, way: &[&str], volume: &Volume, port: &str) -> Run {
     let mut run = stage.world.run().env("KUBERNETES_SERVICE_HOST", "127.0.0.1");
     run = run.env("KUBERNETES_SERVICE_PORT", port).env("POD_NAMESPACE", stage.room.namespace.clone());
     run.wrapper.extend(way.iter().chain(&["sh", "-c", MOUNTED]).map(|word| (*word).to_owned()));

@@ -1,4 +1,4 @@
-//! A test's own namespace on an API server, with the rights of `examples/kubernetes/rbac.yaml`.
+//! A test's own namespace on an API server, with the rights of `examples/kubernetes/secrets`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,11 +9,11 @@ use base64::engine::general_purpose::STANDARD;
 use renewd::config::model::{KubernetesSink, OnRemove};
 use renewd::domain::{AccountId, Generation, Secret, Timestamp};
 use renewd::kubernetes::{Cluster, Origin, Stamp};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::double::Double;
+use crate::tools::{documents, root};
 
 /// The Secret that the example's Role names.
 pub(crate) const NAME: &str = "messaging-token";
@@ -97,11 +97,16 @@ impl Room {
 
     /// A request of the administrator's.
     pub(crate) async fn admin(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.request(ADMIN, method, path, body).await
+    }
+
+    /// A request of whose this token is.
+    pub(crate) async fn request(&self, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let content = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
         let request = self
             .http
             .request(method.parse().unwrap(), format!("{}{path}", self.url))
-            .bearer_auth(ADMIN)
+            .bearer_auth(token)
             .header("Content-Type", content);
         let request = if body.is_null() { request } else { request.body(body.to_string()) };
         let response = request.send().await.unwrap();
@@ -195,15 +200,11 @@ impl Room {
     }
 }
 
-/// The objects of the example, by kind.
+/// The Role of the example and its binding, by kind.
 fn example() -> Vec<(String, Value)> {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/kubernetes/rbac.yaml"))
-        .unwrap();
-    #[derive(Deserialize)]
-    #[serde(transparent)]
-    struct Object(Value);
-    let objects = text.split("\n---\n").map(|document| serde_saphyr::from_str::<Object>(document).unwrap().0);
-    objects.map(|object| (object["kind"].as_str().unwrap().to_owned(), object)).collect()
+    let files = ["examples/kubernetes/secrets/role.yaml", "deploy/kubernetes/agent/rolebinding.yaml"];
+    let objects = files.map(|file| documents(&std::fs::read_to_string(root().join(file)).unwrap()).remove(0));
+    objects.map(|object| (object["kind"].as_str().unwrap().to_owned(), object)).into()
 }
 
 fn merge(into: &mut Value, from: Value) {

@@ -30,7 +30,9 @@ fn is_away(agent: &Agent, words: &str, hint: &str) {
 fn renews_the_file(bench: &Bench, agent: &Agent) {
     let before = bench.read("a.token");
     let (code, reply) = agent.post("/v1/accounts/a/renew?timeout=0", "");
-    assert!(code == 200 || code == 504 || code == 202, "{code} {reply}");
+    // Whoever waits for nothing may come between the token and its delivery.
+    let under_way = code == 502 && reply["generation"].is_u64() && reply["error"].is_null();
+    assert!(code == 200 || code == 504 || code == 202 || under_way, "{code} {reply}");
     crate::support::until("the file", secs(3), || (bench.read("a.token") != before).then_some(()));
 }
 

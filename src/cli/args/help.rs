@@ -43,7 +43,7 @@ Examples:
 pub(super) const PLAN: &str = "\
 A line an account, with what becomes of its sinks below it, and a line a template:
 + is added, ~ is changed or written anew, - goes, > asks the provider at a start, = stays as it is.
-Nothing is asked of a provider and nothing is changed.
+Nothing is asked of a provider and nothing is changed. Exits 78 where a reload would refuse the file.
 
 Examples:
   renewd plan                              before a reload

@@ -36,6 +36,11 @@ pub(super) async fn check(config: &Config, globals: &Globals) -> bool {
             ),
         }
     }
+    if let Some(audit) = &config.agent.audit
+        && let Err(error) = runtime::could_write(&audit.path)
+    {
+        obstacles.push(Obstacle::new(format!("agent.audit: {error}"), None));
+    }
     let is_about_files = !obstacles.is_empty();
     if let Some(address) = config.agent.listen {
         obstacles.extend(port(address).await);

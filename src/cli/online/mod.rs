@@ -130,6 +130,11 @@ fn hosts_of(config: &Config) -> BTreeMap<Host, Vec<String>> {
             add(host, &format!("template {}", template.path.display()));
         }
     }
+    for alert in &config.agent.alerts {
+        for host in webhooks(std::slice::from_ref(&alert.hook)) {
+            add(host, "agent.alerts");
+        }
+    }
     hosts
 }
 

@@ -169,7 +169,7 @@ impl Running {
             let (tone, words) = match part.as_str() {
                 // The agent was found at its socket.
                 "agent.socket" => continue,
-                "agent.state_dir" if config.agent.state_dir.as_os_str() == USUAL_STATE_DIR => continue,
+                "agent.state_dir" if !self.refuses(config) => continue,
                 "agent.state_dir" => {
                     (Tone::Bad, "x refuse all of it: agent.state_dir changes only with a restart".to_owned())
                 }
@@ -182,6 +182,15 @@ impl Running {
             lines.push(Line::new().with(tone, words));
         }
         lines
+    }
+
+    /// Whether a reload would change nothing, as the state directory is another one.
+    pub(super) fn refuses(&self, config: &Config) -> bool {
+        let Some(makeup) = &self.makeup else { return false };
+        let parts = changed(&makeup.parts, &self.makeup_of(config).parts);
+        // The agent's may come from its environment, which is not ours.
+        config.agent.state_dir.as_os_str() != USUAL_STATE_DIR
+            && parts.iter().any(|part| part == "agent.state_dir")
     }
 
     fn owners<'a>(&'a self, config: &'a Config) -> Owners<'a> {

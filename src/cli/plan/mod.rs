@@ -44,7 +44,10 @@ pub(super) async fn plan(globals: &Globals) -> Result<Exit, Failure> {
     text.extend(lines.map(|line| line.render(look) + "\n"));
     out::print(&text)?;
     out::complain(&format!("{}\n", summary(&rows, &templates)));
-    Ok(Exit::Done)
+    match running.is_some_and(|running| running.refuses(&config)) {
+        true => Ok(Exit::Config),
+        false => Ok(Exit::Done),
+    }
 }
 
 /// What the running agent says; nothing where none answers, or its socket is switched off.
@@ -213,7 +216,8 @@ fn stored(config: &Config) -> BTreeMap<AccountId, (TokenMeta, Timestamp)> {
     let recall = |account: &Account| {
         let record = store.restore(&account.name).ok()??;
         let token = record.current.as_ref().filter(|_| record.provider == account.provider.name)?.meta;
-        let (lead, _) = lead(store.seed(), &account.name, &AccountPlan::new(account, None), &token);
+        let (lead, _) =
+            lead(store.seed(), &account.name, &AccountPlan::new(account, None, Vec::new()), &token);
         Some((account.name.clone(), (token, token.expires_at.minus(lead))))
     };
     config.accounts.values().filter_map(|account| recall(account)).collect()

@@ -192,6 +192,7 @@ fn what_a_reload_takes_of_the_agent_itself_and_what_it_refuses_is_said() {
     after.agent.listen = None;
     after.agent.log.format = config::model::LogFormat::Json;
     after.agent.state_dir = "/srv/other".into();
+    assert!(agent(&before).refuses(&after) && !agent(&before).refuses(&before));
     insta::assert_snapshot!(told(&agent(&before), &after), @r"
     ~ change agent.listen
     = keep agent.log.format, which changes only with a restart

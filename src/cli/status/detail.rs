@@ -88,6 +88,7 @@ fn sinks(sinks: &[SinkStatus], current: Generation, now: Timestamp, look: Look) 
     let mut lines = vec![Line::new().with(Tone::Dim, "SINKS")];
     for sink in sinks {
         let (tone, sign, word) = words::sink_sign(sink.state, look);
+        let word = if sink.removed { "removed" } else { word };
         let mut line = Line::new().with(Tone::Plain, "  ");
         if look.is_terminal() {
             line.push(tone, format!("{sign} "));
@@ -101,7 +102,9 @@ fn sinks(sinks: &[SinkStatus], current: Generation, now: Timestamp, look: Look) 
             None => None,
         };
         let written = sink.written_at.map(|at| format!("written {}", instant(Some(at), now)));
-        let facts: Vec<String> = holds.into_iter().chain(written).collect();
+        let removed =
+            sink.removed.then(|| "removed, as its token has ended (when_expired: remove)".to_owned());
+        let facts: Vec<String> = removed.into_iter().chain(holds).chain(written).collect();
         if !facts.is_empty() {
             lines.push(Line::new().with(Tone::Dim, format!("      {}", facts.join(", "))));
         }

@@ -87,6 +87,7 @@ pub(super) fn before_all(status: &Status) -> Status {
                 server: None,
                 writing_since: None,
                 next: None,
+                removed: false,
             })
             .collect(),
         ..account.clone()

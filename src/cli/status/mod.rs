@@ -49,7 +49,7 @@ pub(super) async fn status(args: StatusArgs, globals: &Globals) -> Result<Exit, 
     if let (None, Some(error), false) =
         (&args.account, &status.config.error, look.is_terminal() || args.check)
     {
-        report::warn(&format!("the configuration as it is now cannot run: {error}"));
+        report::warn(&format!("the configuration as it is now is refused: {error}"));
     }
     if args.check { check(&status, args.account.as_ref()) } else { Ok(Exit::Done) }
 }

@@ -38,7 +38,7 @@ pub(super) fn header(status: &Status, look: Look) -> Vec<Line> {
     if let Some(error) = &config.error {
         let sign = look.either("▲", "!");
         let said =
-            format!("{sign} the file as it is now cannot run; generation {} goes on:", config.generation);
+            format!("{sign} the file as it is now is refused; generation {} goes on:", config.generation);
         lines.push(Line::new().with(Tone::Warn, said));
         let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(4));
         for line in error.lines().flat_map(|line| wrap_keeping_indent(&sanitise(line), room)) {
@@ -162,14 +162,14 @@ pub(super) fn templates(
     templates.iter().zip(&paths).map(block).collect()
 }
 
-/// The servers that are away, where the agent cannot be reached, and why; nothing where there are none.
+/// The servers that are away, the agent's own places that it cannot have, and why; nothing where there are none.
 pub(super) fn away(status: &Status, look: Look) -> Vec<Line> {
     let now = status.now;
     let servers = status.servers.iter().map(|server| {
         let said = format!("{}: {}", words::server(server, now), sanitise(&server.error.message));
         (Tone::Bad, look.either("✗ ", "x "), said)
     });
-    let listeners = status.listeners.iter().map(|listener| {
+    let listeners = status.state_dir.iter().chain(&status.listeners).map(|listener| {
         let said = format!("{}: {}", words::listener(listener, now), sanitise(&listener.reason()));
         (Tone::Warn, look.either("▲ ", "! "), said)
     });

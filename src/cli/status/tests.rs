@@ -26,6 +26,7 @@ pub(in crate::cli) fn sink(name: &str, state: SinkState, error: Option<ErrorInfo
         server: None,
         writing_since: None,
         next: None,
+        removed: false,
     }
 }
 
@@ -57,7 +58,8 @@ pub(in crate::cli) fn status_of(accounts: Vec<AccountStatus>) -> Status {
         error: None,
     };
     let (templates, servers, listeners) = (Vec::new(), Vec::new(), Vec::new());
-    Status { version: "0.1.0".to_owned(), now: at(0), config, accounts, templates, servers, listeners }
+    let version = "0.1.0".to_owned();
+    Status { version, now: at(0), config, accounts, templates, servers, listeners, state_dir: None }
 }
 
 pub(super) fn mixed() -> Status {
@@ -328,7 +330,7 @@ fn a_broken_configuration_stands_above_the_table() {
     status.config.error = Some(words.to_owned());
     insta::assert_snapshot!(picture(&status, terminal(80)), @r#"
     renewd 0.1.0 · /etc/renewd/renewd.yaml · generation 3 · loaded 2h ago
-    ▲ the file as it is now cannot run; generation 3 goes on:
+    ▲ the file as it is now is refused; generation 3 goes on:
         /etc/renewd/renewd.yaml:7:5: unknown key `provder`
           7 |     provder: bizppurio
             |     ^
@@ -371,7 +373,7 @@ fn the_reasons_of_check_name_all_that_is_not_well() {
     status.config.error = Some("/etc/renewd/renewd.yaml:7:5: unknown key `provder`".to_owned());
     status.templates[0].state = SinkState::Unwritten;
     insta::assert_snapshot!(complaints(&status).join("\n"), @r#"
-    configuration: the file as it is now cannot run: /etc/renewd/renewd.yaml:7:5: unknown key `provder`
+    configuration: the file as it is now is refused: /etc/renewd/renewd.yaml:7:5: unknown key `provder`
     kis is rejected: EGW00103: the appkey is not valid; check `appkey` and `appsecret` (rejected, 12s ago)
     new is pending: the provider is being asked
     new: file:/run/renewd/new.token is not yet written

@@ -6,7 +6,7 @@ use crate::domain::{Awaited, ErrorInfo, Timestamp};
 use crate::observe::status::{AccountState, AccountStatus, HookStatus, SinkState, SinkStatus, Status};
 
 /// Why not all is well; empty when it is: every account fresh, every sink and template written, no hook failing, the
-/// configuration running as it is in the file, and the agent listening where that says.
+/// configuration running as it is in the file, the agent listening where that says and able to save its state.
 pub(crate) fn complaints(status: &Status) -> Vec<String> {
     let config = status.config.error.iter().map(|error| config_complaint(error));
     let accounts =
@@ -18,7 +18,7 @@ pub(crate) fn complaints(status: &Status) -> Vec<String> {
     let hooks = status.templates.iter().flat_map(|template| {
         hook_complaints(&sanitise(&template.path.to_string_lossy()), &template.hooks, status.now)
     });
-    let listeners = status.listeners.iter().map(|listener| {
+    let listeners = status.state_dir.iter().chain(&status.listeners).map(|listener| {
         format!("{}: {}", words::listener(listener, status.now), sanitise(&listener.reason()))
     });
     let served = accounts.chain(template_complaints(status)).chain(hooks).chain(servers);
@@ -27,7 +27,7 @@ pub(crate) fn complaints(status: &Status) -> Vec<String> {
 
 /// One problem of one line stands beside the words, more stand below, line by line, as `check` tells them.
 fn config_complaint(error: &str) -> String {
-    let head = "configuration: the file as it is now cannot run:";
+    let head = "configuration: the file as it is now is refused:";
     match error.lines().count() {
         0 | 1 => format!("{head} {}", sanitise(error)),
         _ => {
@@ -111,6 +111,9 @@ fn sink_complaints(account: &AccountStatus, now: Timestamp, away: Away) -> Vec<S
                 }
                 (Some(error), _) => format!("{head} failed: {}", told(error, now)),
                 (None, SinkState::Failed) => format!("{head} failed"),
+                (None, SinkState::Unwritten) if sink.removed => {
+                    format!("{head} is removed, as its token has ended")
+                }
                 (None, SinkState::Unwritten) => format!("{head} is not yet written"),
                 (None, SinkState::Written) => format!("{head} still holds the token before"),
             }
@@ -125,7 +128,7 @@ fn told(error: &ErrorInfo, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::status::tests::{account, at, status_of};
+    use crate::cli::status::tests::{account, at, sink, status_of};
     use crate::domain::Generation;
     use crate::observe::status::AccountState;
 
@@ -134,7 +137,7 @@ mod tests {
         let error =
             "a.yaml:3:5: unknown key `sink`\n  3 |     sink: []\n    |     ^\n  hint: did you mean `sinks`?";
         insta::assert_snapshot!(config_complaint(error), @r"
-        configuration: the file as it is now cannot run:
+        configuration: the file as it is now is refused:
           a.yaml:3:5: unknown key `sink`
             3 |     sink: []
               |     ^
@@ -152,6 +155,19 @@ mod tests {
         let retrying = AccountStatus { state: AccountState::Retrying, ..account("shop", "portone") };
         assert_eq!(account_complaints(&retrying, at(0)), ["shop is retrying"]);
         assert_eq!(undelivered(&retrying, at(0)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_sink_that_was_removed_with_its_token_is_not_called_not_yet_written() {
+        let gone =
+            SinkStatus { removed: true, ..sink("file:/run/renewd/shop.token", SinkState::Unwritten, None) };
+        let ended =
+            AccountStatus { state: AccountState::Expired, sinks: vec![gone], ..account("shop", "portone") };
+        assert_eq!(
+            undelivered(&ended, at(0)),
+            ["shop is expired", "shop: file:/run/renewd/shop.token is removed, as its token has ended"]
+        );
+        assert_eq!(words::sinks(&ended).1, "0/1 written, 1 removed");
     }
 
     #[test]

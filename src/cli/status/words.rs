@@ -9,24 +9,7 @@ use crate::observe::status::{
     Waiting, WaitsFor,
 };
 
-/// A span as a person says it, the shorter the nearer: `45s`, `4m 10s`, `38m`, `1h 30m`, `23h`, `2d 5h`, `12d`.
-pub(in crate::cli) fn span(span: Duration) -> String {
-    let total = span.as_secs();
-    let two = |big: u64, unit: &str, small: u64, small_unit: &str| match small {
-        0 => format!("{big}{unit}"),
-        _ => format!("{big}{unit} {small}{small_unit}"),
-    };
-    match total {
-        0 if !span.is_zero() => "<1s".to_owned(),
-        0..60 => format!("{total}s"),
-        60..600 => two(total / 60, "m", total % 60, "s"),
-        600..3600 => format!("{}m", total / 60),
-        3600..36_000 => two(total / 3600, "h", total % 3600 / 60, "m"),
-        36_000..86_400 => format!("{}h", total / 3600),
-        86_400..864_000 => two(total / 86_400, "d", total % 86_400 / 3600, "h"),
-        _ => format!("{}d", total / 86_400),
-    }
-}
+pub(in crate::cli) use crate::domain::span;
 
 /// The same of a whole life, to the nearest second: a vendor's 12 s are 11.9 s by the time they have arrived.
 pub(super) fn whole_span(life: Duration) -> String {
@@ -140,7 +123,7 @@ pub(super) fn hook_sign(state: HookState, look: Look) -> (Tone, &'static str, &'
     }
 }
 
-/// `2/2 written`, and how well that is.
+/// `2/2 written`, or `0/1 written, 1 removed` once the token has ended; and how well that is.
 pub(super) fn sinks(account: &AccountStatus) -> (Tone, String) {
     let of = |state| account.sinks.iter().filter(|sink| sink.state == state).count();
     let (all, written) = (account.sinks.len(), of(SinkState::Written));
@@ -151,7 +134,10 @@ pub(super) fn sinks(account: &AccountStatus) -> (Tone, String) {
     };
     match all {
         0 => (Tone::Dim, "none".to_owned()),
-        _ => (tone, format!("{written}/{all} written")),
+        _ => match account.sinks.iter().filter(|sink| sink.removed).count() {
+            0 => (tone, format!("{written}/{all} written")),
+            removed => (tone, format!("{written}/{all} written, {removed} removed")),
+        },
     }
 }
 

@@ -229,7 +229,9 @@ impl<'a> Accounts<'a> {
             let known = definition.and_then(|definition| definition.credential(&entry.key));
             if let (Some(source), true) = (&source, known.is_some() || definition.is_none()) {
                 let what = format!("account `{name}`, credential {}", words::echo(&entry.key));
-                report.secret(entry.node.place, what, source, known.and_then(|known| known.max_length));
+                let longest = known.and_then(|known| known.max_length);
+                let public = known.is_none_or(|known| known.identity);
+                report.secret(entry.node.place, what, source, longest, public);
             }
             let Some(definition) = definition else { continue };
             let Some(known) = known else {

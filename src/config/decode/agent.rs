@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::fields::wrong_type;
+use super::hook::alerts;
 use super::scalar::Refusal;
 use super::{Fields, Report, paths, scalar, urls};
-use crate::config::model::{Agent, Limit, Limits, Log, LogFormat, LogLevel, Socket};
-use crate::config::shape::{AGENT, HOST, LIMITS, LOG, SOCKET};
+use crate::config::model::{Agent, Audit, Limit, Limits, Log, LogFormat, LogLevel, Socket};
+use crate::config::shape::{AGENT, AUDIT, HOST, LIMITS, LOG, SOCKET};
 use crate::config::tree::Value;
 
 const GRACE: Duration = Duration::from_secs(20);
@@ -40,6 +41,8 @@ pub(crate) fn agent(
         listen: listen.unwrap_or(Some(LISTEN)),
         shutdown_grace: grace.unwrap_or(GRACE),
         log: log(report, fields),
+        audit: audit(report, fields),
+        alerts: fields.map(|fields| alerts(report, fields)).unwrap_or_default(),
     }
 }
 
@@ -79,6 +82,38 @@ fn socket(report: &mut Report, agent: Option<&Fields<'_, '_>>, default: PathBuf)
         }
         Value::Sequence(_) => {
             if let Some(field) = AGENT.field("socket") {
+                wrong_type(report, node, &field.kind);
+            }
+            None
+        }
+    }
+}
+
+/// Off unless a path is given.
+fn audit(report: &mut Report, agent: Option<&Fields<'_, '_>>) -> Option<Audit> {
+    let plain = |path| Audit { path, mode: 0o600, group: None };
+    let agent = agent?;
+    let node = agent.node("audit")?;
+    match &node.value {
+        Value::Scalar(_) => {
+            let given = |text: &str| match text {
+                "off" => Ok(None),
+                path => paths::absolute(path).map(Some),
+            };
+            agent.parsed(report, "audit", given).flatten().map(plain)
+        }
+        Value::Mapping(_) => {
+            let fields = agent.section(report, "audit", &AUDIT)?;
+            let mode = fields.parsed(report, "mode", scalar::mode).unwrap_or(0o600);
+            if mode & 0o002 != 0 {
+                report.warn(fields.place_of("mode"), "every user of this machine may change what was noted");
+            }
+            let path = fields.parsed(report, "path", paths::absolute);
+            let group = fields.parsed(report, "group", scalar::principal);
+            Some(Audit { path: path?, mode, group })
+        }
+        Value::Sequence(_) => {
+            if let Some(field) = AGENT.field("audit") {
                 wrong_type(report, node, &field.kind);
             }
             None

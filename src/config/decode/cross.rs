@@ -179,6 +179,9 @@ fn guarded(report: &mut Report, whole: &Whole<'_>, writers: &Writers<'_>) {
     if let Some(socket) = &agent.socket {
         guard(&socket.path, "the control socket");
     }
+    if let Some(audit) = &agent.audit {
+        guard(&audit.path, "the audit log");
+    }
     const READ: &str = "a file that is read for a secret or a certificate";
     for Resolved { account, .. } in &accounts.resolved {
         let identity = account.http.client_identity.iter().flat_map(|(certificate, key)| [certificate, key]);

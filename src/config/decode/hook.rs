@@ -1,19 +1,25 @@
-//! `on_change:` and `verify:`.
+//! `on_change:`, `verify:` and `agent.alerts`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::scalar::Refusal;
 use super::{Fields, Report, paths, secret, urls};
-use crate::config::model::{Hook, HookSignal, Verify};
-use crate::config::shape::{COMMAND, HOOK, HOOK_SIGNAL, VERIFY, WEBHOOK};
+use crate::config::model::{Alert, Hook, HookSignal, Verify};
+use crate::config::shape::{
+    ALERT, ALERT_COMMAND, ALERT_WEBHOOK, COMMAND, HOOK, HOOK_SIGNAL, Shape, VERIFY, WEBHOOK,
+};
 use crate::config::tree::{Node, Value};
 use crate::config::words;
+use crate::domain::AlertLevel;
 
 const EXCHANGE: Duration = Duration::from_secs(10);
 const EXCHANGE_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 const PROGRAM: Duration = Duration::from_secs(30);
 const PROGRAM_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3_600));
+
+const LEVELS: [AlertLevel; 3] = [AlertLevel::Warn, AlertLevel::Critical, AlertLevel::Recovered];
 
 const SIGNALS: [(&str, HookSignal); 8] = [
     ("HUP", HookSignal::Hup),
@@ -43,38 +49,91 @@ fn hook(report: &mut Report, item: &Node<'_>) -> Option<Hook> {
             };
             Some(Hook::Signal { pid_file: pid_file?, signal: signal? })
         }
-        "command" => match fields.node("command").map(|node| &node.value) {
-            Some(Value::Scalar(_)) => {
-                let place = fields.place_of("command");
-                report
-                    .error(place, "expected a list of the program and its arguments, found a single value")
-                    .hint("write `command: [PROGRAM, ARGUMENT]`; no shell is involved");
-                None
-            }
-            Some(Value::Mapping(_)) => {
-                let fields = fields.section(report, "command", &COMMAND)?;
-                let argv = secret::argv(report, &fields, "argv");
-                let timeout = fields.duration_within(report, "timeout", PROGRAM_BOUNDS, "from 100 ms to 1 h");
-                Some(Hook::Command { argv: argv?, timeout: timeout.unwrap_or(PROGRAM) })
-            }
-            _ => {
-                let argv = secret::argv(report, &fields, "command")?;
-                Some(Hook::Command { argv, timeout: PROGRAM })
-            }
-        },
+        "command" => command(report, &fields, &COMMAND).0,
+        _ => webhook(report, &fields, &WEBHOOK).0,
+    }
+}
+
+/// A program, and its long form where it has one.
+fn command<'t, 's>(
+    report: &mut Report,
+    owner: &Fields<'t, 's>,
+    shape: &'static Shape,
+) -> (Option<Hook>, Option<Fields<'t, 's>>) {
+    match owner.node("command").map(|node| &node.value) {
+        Some(Value::Scalar(_)) => {
+            let place = owner.place_of("command");
+            report
+                .error(place, "expected a list of the program and its arguments, found a single value")
+                .hint("write `command: [PROGRAM, ARGUMENT]`; no shell is involved");
+            (None, None)
+        }
+        Some(Value::Mapping(_)) => {
+            let Some(fields) = owner.section(report, "command", shape) else { return (None, None) };
+            let argv = secret::argv(report, &fields, "argv");
+            let timeout = fields.duration_within(report, "timeout", PROGRAM_BOUNDS, "from 100 ms to 1 h");
+            let hook = argv.map(|argv| Hook::Command { argv, timeout: timeout.unwrap_or(PROGRAM) });
+            (hook, Some(fields))
+        }
         _ => {
-            if let Some(node) = fields.node("webhook").filter(|node| node.scalar().is_some()) {
-                report
-                    .error(node.place, format!("expected a mapping, found {}", node.what()))
-                    .hint("write `webhook: { url: URL }`");
-                return None;
-            }
-            let fields = fields.section(report, "webhook", &WEBHOOK)?;
-            let url = fields.parsed(report, "url", urls::outward);
-            let timeout = exchange(report, &fields);
-            Some(Hook::Webhook { url: url?, timeout })
+            let argv = secret::argv(report, owner, "command");
+            (argv.map(|argv| Hook::Command { argv, timeout: PROGRAM }), None)
         }
     }
+}
+
+fn webhook<'t, 's>(
+    report: &mut Report,
+    owner: &Fields<'t, 's>,
+    shape: &'static Shape,
+) -> (Option<Hook>, Option<Fields<'t, 's>>) {
+    if let Some(node) = owner.node("webhook").filter(|node| node.scalar().is_some()) {
+        report
+            .error(node.place, format!("expected a mapping, found {}", node.what()))
+            .hint("write `webhook: { url: URL }`");
+        return (None, None);
+    }
+    let Some(fields) = owner.section(report, "webhook", shape) else { return (None, None) };
+    let url = fields.parsed(report, "url", urls::outward);
+    let timeout = exchange(report, &fields);
+    (url.map(|url| Hook::Webhook { url, timeout }), Some(fields))
+}
+
+/// Who is told of what goes wrong.
+pub(super) fn alerts(report: &mut Report, agent: &Fields<'_, '_>) -> Vec<Alert> {
+    agent.items(report, "alerts").iter().filter_map(|item| alert(report, item)).collect()
+}
+
+fn alert(report: &mut Report, item: &Node<'_>) -> Option<Alert> {
+    let fields = Fields::read(report, &ALERT, item, item.place)?;
+    let (hook, own) = match fields.only(report, "an alert has exactly one of `webhook` and `command`")? {
+        "command" => command(report, &fields, &ALERT_COMMAND),
+        _ => webhook(report, &fields, &ALERT_WEBHOOK),
+    };
+    let at = own.filter(|own| own.has("at")).map(|own| levels(report, &own));
+    Some(Alert { hook: hook?, at: at.unwrap_or_else(|| LEVELS.into()) })
+}
+
+fn levels(report: &mut Report, fields: &Fields<'_, '_>) -> BTreeSet<AlertLevel> {
+    fields.not_empty(report, "at");
+    let mut levels = BTreeSet::new();
+    for (text, node) in fields.texts(report, "at") {
+        match LEVELS.iter().find(|level| level.as_str() == text) {
+            Some(level) if levels.insert(*level) => {}
+            Some(_) => {
+                report.error(node.place, "this level stands twice");
+            }
+            None => {
+                let names = LEVELS.iter().map(|level| level.as_str());
+                report.error(node.place, "expected `warn`, `critical` or `recovered`").hint(words::suggest(
+                    text,
+                    names,
+                    "there are",
+                ));
+            }
+        }
+    }
+    levels
 }
 
 /// How a new token is tried.

@@ -60,6 +60,8 @@ pub(crate) struct Named {
     pub(crate) source: SecretSource,
     /// The most characters that the vendor takes.
     pub(crate) longest: Option<usize>,
+    /// It says who asks, and is not for the owner alone.
+    pub(crate) public: bool,
 }
 
 /// One finding at its place.
@@ -93,8 +95,9 @@ impl Report {
         what: String,
         source: &SecretSource,
         longest: Option<usize>,
+        public: bool,
     ) {
-        self.secrets.push(Named { place, what, source: source.clone(), longest });
+        self.secrets.push(Named { place, what, source: source.clone(), longest, public });
     }
 }
 

@@ -38,7 +38,7 @@ fn login(report: &mut Report, auth: &Fields<'_, '_>) -> Option<VaultAuth> {
             let jwt = own_secret(report, &fields, "jwt");
             let jwt = jwt.unwrap_or_else(|| {
                 let pods_own = SecretSource::File(SERVICE_ACCOUNT.into());
-                report.secret(fields.place, "`vault.auth`, `jwt`".to_owned(), &pods_own, None);
+                report.secret(fields.place, "`vault.auth`, `jwt`".to_owned(), &pods_own, None, false);
                 pods_own
             });
             let mount = mount_of(report, &fields, method);
@@ -72,7 +72,7 @@ fn own_secret(report: &mut Report, fields: &Fields<'_, '_>, key: &str) -> Option
             .hint("give it as `{ file: ... }`, `{ env: ... }`, `{ credential: ... }` or `{ command: ... }`");
         return None;
     }
-    report.secret(entry.node.place, format!("`vault.auth`, `{key}`"), &source, None);
+    report.secret(entry.node.place, format!("`vault.auth`, `{key}`"), &source, None, key == "role_id");
     Some(source)
 }
 

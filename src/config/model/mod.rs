@@ -4,7 +4,7 @@ mod delivery;
 mod language;
 mod secret;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::definition::Definition;
-use crate::domain::AccountId;
+use crate::domain::{AccountId, AlertLevel};
 
 pub use delivery::{
     Content, FileSink, Hook, HookSignal, KubernetesSink, OnRemove, Sink, TemplateForm, TemplateTarget,
@@ -55,6 +55,30 @@ pub struct Agent {
     pub shutdown_grace: Duration,
     /// What is logged and how.
     pub log: Log,
+    /// Where it is noted who took or forced what; `None` where it is `off`.
+    pub audit: Option<Audit>,
+    /// Who is told of tokens that are about to end, in the order of the file.
+    pub alerts: Vec<Alert>,
+}
+
+/// `agent.audit`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// Permission bits of a file that is made; 0o600 unless said.
+    pub mode: u32,
+    /// Group name or number of a file that is made.
+    pub group: Option<String>,
+}
+
+/// An item of `agent.alerts`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// A command or a webhook.
+    pub hook: Hook,
+    /// What it is told of; all unless said.
+    pub at: BTreeSet<AlertLevel>,
 }
 
 /// `agent.socket`.

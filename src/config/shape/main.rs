@@ -1,9 +1,10 @@
 //! The main file, the agent, the limits.
 
-use super::scalar::{COUNT, DURATION, GROUP, LISTEN, MODE, OFF_OR_PATH, PATH, PATTERN, RATE};
+use super::scalar::{
+    ARGUMENT, COUNT, DURATION, GROUP, HIDDEN_URL, LISTEN, MODE, OFF_OR_PATH, PATH, PATTERN, RATE,
+};
 use super::{
-    ACCOUNT, DEFAULTS, Field, Kind, NOT_YET, PROVIDER, Shape, TEMPLATE_TARGET, VAULT, field, refused,
-    required,
+    ACCOUNT, DEFAULTS, Field, Kind, PROVIDER, Shape, TEMPLATE_TARGET, VAULT, field, refused, required,
 };
 
 /// The main file.
@@ -91,7 +92,7 @@ pub(crate) static AGENT: Shape = Shape {
             "listen",
             Kind::Scalar(&LISTEN),
             "`127.0.0.1:9478`",
-            "Health and metrics; never serves a token.",
+            "Health, metrics and a status page; never serves a token.",
         ),
         field(
             "shutdown_grace",
@@ -100,10 +101,85 @@ pub(crate) static AGENT: Shape = Shape {
             "How long TERM waits for deliveries; 1 s to 1 h.",
         ),
         field("log", Kind::Section(&LOG), "", "What is logged, and how."),
-        refused("audit", NOT_YET),
-        refused("alerts", NOT_YET),
+        field(
+            "audit",
+            Kind::Either(&[Kind::Scalar(&OFF_OR_PATH), Kind::Section(&AUDIT)]),
+            "`off`",
+            "A file of JSON lines: who took or forced what over the socket, and what was delivered where; never a token.",
+        ),
+        field(
+            "alerts",
+            Kind::List(&Kind::Section(&ALERT)),
+            "",
+            "Who is told of tokens that are about to end without being renewed, and when all is well again.",
+        ),
     ],
 };
+
+/// `agent.audit:` in its long form.
+pub(crate) static AUDIT: Shape = Shape {
+    name: "agent.audit",
+    doc: "The audit log in its long form.",
+    fields: &[
+        required("path", Kind::Scalar(&PATH), "The file; lines are appended, and a missing file is made."),
+        field("mode", Kind::Scalar(&MODE), "`\"0600\"`", "The permission bits of a file that is made."),
+        field("group", Kind::Scalar(&GROUP), "the agent's own", "The group of a file that is made."),
+    ],
+};
+
+/// An item of `agent.alerts`.
+pub(crate) static ALERT: Shape = Shape {
+    name: "agent.alerts",
+    doc: "Who is told of what goes wrong: exactly one of the two.",
+    fields: &[
+        field(
+            "webhook",
+            Kind::Section(&ALERT_WEBHOOK),
+            "",
+            "A POST of a JSON document with a `text` for people.",
+        ),
+        field(
+            "command",
+            Kind::Either(&[Kind::List(&Kind::Scalar(&ARGUMENT)), Kind::Section(&ALERT_COMMAND)]),
+            "",
+            "A program and its arguments: no shell, a cleared environment.",
+        ),
+    ],
+};
+
+/// `webhook:` of an alert.
+pub(crate) static ALERT_WEBHOOK: Shape = Shape {
+    name: "agent.alerts.webhook",
+    doc: "A POST of names, times and words as JSON.",
+    fields: &[
+        required("url", Kind::Scalar(&HIDDEN_URL), "Where to; `https` except for this machine."),
+        AT,
+        field("timeout", Kind::Scalar(&DURATION), "`10s`", "The whole exchange; 100 ms to 1 min."),
+    ],
+};
+
+/// `command:` of an alert in its long form.
+pub(crate) static ALERT_COMMAND: Shape = Shape {
+    name: "agent.alerts.command",
+    doc: "A program in its long form.",
+    fields: &[
+        required(
+            "argv",
+            Kind::List(&Kind::Scalar(&ARGUMENT)),
+            "The program (a whole path, or a name to find in `PATH`) and its arguments.",
+        ),
+        AT,
+        field(
+            "timeout",
+            Kind::Scalar(&DURATION),
+            "`30s`",
+            "After it the program and all that it started is killed; 100 ms to 1 h.",
+        ),
+    ],
+};
+
+const AT: Field =
+    field("at", Kind::List(&Kind::Choice(&["warn", "critical", "recovered"])), "all three", "What is told.");
 
 /// `agent.socket:` in its long form.
 pub(crate) static SOCKET: Shape = Shape {

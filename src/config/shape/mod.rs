@@ -19,7 +19,9 @@ pub(crate) use delivery::{
     COMMAND, HOOK, HOOK_SIGNAL, KUBERNETES_SINK, TEMPLATE_FILE, TEMPLATE_TARGET, VAULT_KEY, VAULT_SINK,
     VERIFY, WEBHOOK,
 };
-pub(crate) use main::{AGENT, HOST, INCLUDED, LIMITS, LOG, MAIN, SOCKET};
+pub(crate) use main::{
+    AGENT, ALERT, ALERT_COMMAND, ALERT_WEBHOOK, AUDIT, HOST, INCLUDED, LIMITS, LOG, MAIN, SOCKET,
+};
 pub(crate) use provider::{
     BASIC, BODY_TEST, CREDENTIAL, ERROR, EXPIRY, OPERATION, OWN_LIMITS, PARAM, PROVIDER, REFRESH_TOKEN,
     REQUEST, RESPONSE, SUCCESS, WAIT,
@@ -86,9 +88,6 @@ pub(crate) static INCLUDED_FILE: Kind = Kind::Section(&INCLUDED);
 pub(crate) static TEMPLATE_SOURCE: Kind = Kind::Scalar(&scalar::TEXT_TEMPLATE);
 /// A file of the catalogue as a whole.
 pub(crate) static PROVIDER_FILE: Kind = Kind::Section(&PROVIDER);
-
-/// What is said of a section of the contract that is not built yet.
-pub(crate) const NOT_YET: Kind = Kind::Refused("is not supported by this version of renewd yet");
 
 impl Shape {
     /// The field of that key.

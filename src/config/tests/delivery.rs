@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::{BUILTIN, load, said, same};
 use crate::config::model::{
-    Config, Hook, HookSignal, KvVersion, OnRemove, SecretSource, Sink, TemplateForm, VaultAuth, VaultKey,
-    WriteMode,
+    Audit, Config, Hook, HookSignal, KvVersion, OnRemove, SecretSource, Sink, TemplateForm, VaultAuth,
+    VaultKey, WriteMode,
 };
 use crate::config::{load_text, watched};
+use crate::domain::AlertLevel;
 
 fn loaded(text: &str) -> Config {
     let loaded = load(text).unwrap_or_else(|problems| panic!("{problems}"));
@@ -320,4 +321,37 @@ templates:
   hint: use "0640" and a group
 "#,
     );
+}
+
+#[test]
+fn the_audit_log_and_the_alerts_of_the_contract_load() {
+    let text = r#"
+agent:
+  audit: /var/log/renewd/audit.jsonl    # off by default; never a token
+  alerts:
+    - webhook: { url: "https://hooks.example.com/x", at: [warn, critical, recovered] }
+    - webhook: { url: "http://127.0.0.1:9000/x", at: [critical], timeout: 2s }
+    - command: [/usr/bin/page, --key=hunter2]
+    - command: { argv: [page], at: [recovered] }
+accounts: {}
+"#;
+    let agent = loaded(text).agent;
+    let audit = Audit { path: "/var/log/renewd/audit.jsonl".into(), mode: 0o600, group: None };
+    assert_eq!(agent.audit, Some(audit));
+    let all = [AlertLevel::Recovered, AlertLevel::Warn, AlertLevel::Critical];
+    let levels: Vec<Vec<AlertLevel>> =
+        agent.alerts.iter().map(|alert| alert.at.iter().copied().collect()).collect();
+    assert_eq!(levels, [&all[..], &[AlertLevel::Critical], &all, &[AlertLevel::Recovered]]);
+    assert!(
+        matches!(&agent.alerts[1].hook, Hook::Webhook { timeout, .. } if *timeout == Duration::from_secs(2))
+    );
+    assert!(matches!(&agent.alerts[2].hook, Hook::Command { argv, .. } if argv.len() == 2));
+
+    let agent =
+        loaded("agent: { audit: { path: /x/y, mode: \"0640\", group: adm }, alerts: [] }\naccounts: {}\n")
+            .agent;
+    assert_eq!(agent.audit, Some(Audit { path: "/x/y".into(), mode: 0o640, group: Some("adm".to_owned()) }));
+    assert_eq!(loaded("agent: { audit: off }\naccounts: {}\n").agent.audit, None);
+    let clash = "agent: { audit: /x/y }\naccounts: { a: { provider: portone, credentials: { apiSecret: x }, sinks: [file: /x/y] } }\n";
+    assert!(said(clash).contains("a sink would overwrite the audit log"), "{}", said(clash));
 }

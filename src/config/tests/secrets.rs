@@ -51,7 +51,7 @@ const BROKEN: &[&str] = &[
     "accounts:\n  a:\n    provider: bizppurio\n    credentials:\n      password: |\n        hunter2\n        hunter2: x\n      other: >\n        hunter2\n",
     "accounts:\n  a:\n    provider: bizppurio\n    credentials: { password: \"hunter2\n      hunter2\", a: &x hunter2, b: *x }\n    renew: { before: *x }\n",
     "defaults: { credentials: { pass: hunter2 }, params: { secret: hunter2 } }\naccounts: { a: { provider: bizppurio } }\n",
-    "agent: { alerts: [{ webhook: hunter2 }], audit: hunter2 }\naccounts: {}\n",
+    "agent: { alerts: [{ webhook: hunter2 }, { webhook: { url: \"ftp://h/hunter2\" } }, { webhook: { url: \"https://h/hunter2\", att: x } }, { command: [./x, --key=hunter2] }, hunter2] }\naccounts: {}\n",
     "vault: { address: \"https://u:hunter2@h\", auth: { token: hunter2, tokn: hunter2 } }\naccounts: {}\n",
     "vault: { address: \"http://h/\", auth: { approle: { role_id: hunter2, secret_id: hunter2, mont: hunter2 } } }\naccounts: {}\n",
     "vault: hunter2\ntemplates: [{ path: x, inline: \"hunter2 {{ x }}\", token: hunter2 }, hunter2]\naccounts: {}\n",

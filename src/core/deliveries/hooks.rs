@@ -50,7 +50,7 @@ fn hooks_do_not_wait_for_a_sink_that_fails_and_run_again_once_it_is_written() {
 #[test]
 fn hooks_do_not_wait_for_a_server_that_is_away() {
     let targets = vec![on_vault("v"), target("f")];
-    let mut bench = Bench::new(&[("a", AccountPlan { targets, hooks: 1, ..plan() })], Vec::new());
+    let mut bench = Bench::new(&[("a", AccountPlan { targets, hooks: vec![0], ..plan() })], Vec::new());
     bench.grant("a", HOUR);
     bench.write("f", &[1], 0);
     for _ in 0..9 {
@@ -195,6 +195,79 @@ fn further_hooks_of_a_set_that_is_noted_have_nothing_to_learn() {
     bench.configure(BTreeMap::new(), BTreeMap::new());
     bench.pass(SECOND);
     assert!(bench.hooks.is_empty());
+}
+
+/// The engine of an account with two hooks, of which the first, 0, has been told of the token and the second, 1, has failed.
+fn half_told() -> Bench {
+    let mut bench = Bench::new(&[("a", with(&["x"], 2))], Vec::new());
+    bench.grant("a", HOUR);
+    bench.write("x", &[1], 0);
+    bench.pass(DEBOUNCE);
+    let (set, hook, revision, _) = bench.hooks.remove(0);
+    assert_eq!(hook, 0);
+    bench.handle(Event::Notified { set, hook, revision, result: Ok(()) });
+    bench.hook(Err("status 1".to_owned()));
+    bench
+}
+
+fn with_hooks(bench: &mut Bench, hooks: &[HookId]) {
+    bench.plan.accounts = [(id("a"), AccountPlan { hooks: hooks.to_vec(), ..with(&["x"], 0) })].into();
+    bench.configure(BTreeMap::new(), BTreeMap::new());
+}
+
+#[test]
+fn a_hook_is_told_once_whatever_becomes_of_the_others() {
+    let cases: [(&[HookId], &[HookId]); 4] =
+        [(&[0], &[]), (&[1, 0], &[]), (&[2, 0, 1], &[2]), (&[2, 0], &[2])];
+    for (hooks, told) in cases {
+        let mut bench = half_told();
+        with_hooks(&mut bench, hooks);
+        bench.pass(Duration::from_millis(500)); // before the failed one is tried again
+        let runs: Vec<HookId> = bench.hooks.iter().map(|(_, hook, ..)| *hook).collect();
+        assert_eq!(runs, told, "{hooks:?}");
+        let noted = if hooks == [0] { vec![(account_set("a"), 1)] } else { Vec::new() };
+        assert_eq!(bench.marked, noted, "{hooks:?}");
+    }
+}
+
+#[test]
+fn a_hook_that_fails_keeps_its_failures_wherever_it_stands_and_a_new_one_has_none() {
+    let mut bench = half_told();
+    with_hooks(&mut bench, &[1, 0]);
+    bench.pass(SECOND);
+    assert_eq!(bench.hook(Ok(())), 1);
+    assert!(
+        matches!(bench.said.last(), Some(Note::HookRan { hook: 1, healed: true, .. })),
+        "{:?}",
+        bench.said
+    );
+
+    let mut bench = half_told();
+    with_hooks(&mut bench, &[0, 2]);
+    assert_eq!(bench.hook(Ok(())), 1);
+    assert!(
+        matches!(bench.said.last(), Some(Note::HookRan { hook: 2, healed: false, .. })),
+        "{:?}",
+        bench.said
+    );
+    assert_eq!(bench.marked, [(account_set("a"), 1)]);
+}
+
+#[test]
+fn the_run_of_a_hook_that_leaves_and_comes_back_is_waited_for_and_counts_for_nothing() {
+    let mut bench = half_told();
+    bench.pass(SECOND);
+    with_hooks(&mut bench, &[0]);
+    assert!(bench.engine.is_busy(), "it runs still");
+    with_hooks(&mut bench, &[0, 1]);
+    bench.renew("a");
+    bench.write("x", &[2], 0);
+    bench.pass(DEBOUNCE);
+    let (set, hook, revision, mark) = bench.hooks.remove(0);
+    assert_eq!((hook, mark, bench.hooks.len()), (1, 1, 1));
+    bench.handle(Event::Notified { set, hook, revision, result: Ok(()) });
+    let runs: Vec<(HookId, u64)> = bench.hooks.iter().map(|(_, hook, _, mark)| (*hook, *mark)).collect();
+    assert_eq!(runs, [(0, 2), (1, 2)]);
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn hup_compares_what_stands_on_servers_and_retries_what_failed_but_spares_a_serv
 #[test]
 fn a_write_that_takes_long_is_seen_and_hooks_do_not_wait_for_it() {
     let targets = vec![on_vault("v"), target("f")];
-    let mut bench = Bench::new(&[("a", AccountPlan { targets, hooks: 1, ..plan() })], Vec::new());
+    let mut bench = Bench::new(&[("a", AccountPlan { targets, hooks: vec![0], ..plan() })], Vec::new());
     bench.grant("a", HOUR);
     let began = bench.now.wall;
     bench.write("f", &[1], 0);

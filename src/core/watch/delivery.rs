@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::engine::Key;
-use super::super::plan::{SetId, TargetId};
+use super::super::plan::{HookId, SetId, TargetId};
 use super::super::server::PLACES;
 use super::super::{Event, HookFailure, set};
 use super::{Watch, Write};
@@ -57,7 +57,7 @@ impl Watch {
             return;
         }
         let (set, hook, revision, mark) = self.runs.remove(which % self.runs.len());
-        let known = self.plan_of(&set).is_some_and(|count| hook < count);
+        let known = self.plan_of(&set).contains(&hook);
         let ours = self.engine.runs[&(set.clone(), hook)].published.is_some(); // not of an earlier set of that name
         if works && known && ours {
             self.told.insert((set.clone(), hook), mark);
@@ -67,8 +67,8 @@ impl Watch {
         self.handle(Event::Notified { set, hook, revision, result });
     }
 
-    pub(super) fn plan_of(&self, set: &SetId) -> Option<usize> {
-        set::hooks_of(&self.plan).get(set).copied()
+    pub(super) fn plan_of(&self, set: &SetId) -> Vec<HookId> {
+        set::hooks_of(&self.plan).remove(set).unwrap_or_default()
     }
 
     /// What a hook is told holds what it is told of: nothing that could not be written is among it.
@@ -143,12 +143,12 @@ impl Watch {
         let runs: BTreeSet<_> = self.runs.iter().map(|(set, hook, ..)| (set.clone(), *hook)).collect();
         assert!(engine.runs.keys().eq(&runs));
         for (id, set) in &engine.sets {
-            assert_eq!(set.hooks.len(), hooks[id]);
-            for (place, hook) in set.hooks.iter().enumerate().filter(|(_, hook)| hook.told != Some(set.due)) {
-                let retry = engine.timers.at(&Key::Hook(id.clone(), place));
+            assert!(set.hooks.iter().map(|hook| &hook.id).eq(&hooks[id]), "in the plan's order");
+            for hook in set.hooks.iter().filter(|hook| hook.told != Some(set.due)) {
+                let retry = engine.timers.at(&Key::Hook(id.clone(), hook.id));
                 assert!(retry.is_none_or(|deadline| deadline.left(self.now) <= Duration::from_secs(60)));
-                let runs = runs.contains(&(id.clone(), place));
-                assert!(retry.is_some() || runs || self.stopped, "{id:?} {place} is never told: {hook:?}");
+                let runs = runs.contains(&(id.clone(), hook.id));
+                assert!(retry.is_some() || runs || self.stopped, "{id:?} never tells {hook:?}");
             }
         }
     }
@@ -157,14 +157,14 @@ impl Watch {
     pub(super) fn told_of(
         &mut self,
         set: SetId,
-        hook: usize,
+        hook: HookId,
         revision: u64,
         mark: u64,
         targets: &[TargetId],
     ) {
         assert!(!self.stopped, "no hook runs after shutdown");
-        assert!(self.plan_of(&set).is_some_and(|count| hook < count), "only hooks of the plan run");
-        let runs = |(other, place, ..): &(SetId, usize, u64, u64)| (other, *place) == (&set, hook);
+        assert!(self.plan_of(&set).contains(&hook), "only hooks of the plan run");
+        let runs = |(other, which, ..): &(SetId, HookId, u64, u64)| (other, *which) == (&set, hook);
         assert!(!self.runs.iter().any(runs), "one run a hook");
         let again = self.engine.sets[&set].due.1 > 0; // a target has come late
         let known = self.told.remove(&(set.clone(), hook));
@@ -175,7 +175,7 @@ impl Watch {
 
     /// All hooks of the set know of that mark.
     pub(super) fn marked(&mut self, set: SetId, mark: u64) {
-        for hook in 0..self.plan_of(&set).unwrap() {
+        for hook in self.plan_of(&set) {
             let known = self.told.get(&(set.clone(), hook));
             // A hook that was added to a noted set has nothing to learn.
             assert!(known.is_none_or(|known| *known == mark), "{set:?} {hook} knows {known:?}");

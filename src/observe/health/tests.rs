@@ -84,6 +84,15 @@ fn a_sink_that_fails_or_was_never_written_is_not_ready() {
 }
 
 #[test]
+fn a_sink_that_was_removed_as_its_token_has_ended_is_said_to_be() {
+    let mut world = World::new();
+    (world.sink, world.held, world.removed) = (SinkState::Unwritten, None, true);
+    (world.left, world.age) = (0, 3_600);
+    world
+        .expect(&["the token expired at 2023-11-14T22:13:20Z", "file:/a is removed, as the token has ended"]);
+}
+
+#[test]
 fn a_new_token_on_its_way_to_a_sink_that_holds_the_one_before_is_excused_for_five_seconds() {
     for (age, reasons) in
         [(0, &[][..]), (5, &[]), (6, &["file:/a is not written yet"]), (-60, &["file:/a is not written yet"])]
@@ -161,6 +170,7 @@ struct World {
     verifying: bool,
     unverified: Option<ErrorInfo>,
     slow: bool,
+    removed: bool,
     waiting: Option<Waiting>,
 }
 
@@ -178,6 +188,7 @@ impl World {
             verifying: false,
             unverified: None,
             slow: false,
+            removed: false,
             waiting: None,
         }
     }
@@ -218,8 +229,14 @@ impl World {
                 waits_for: None,
                 slow_since: self.slow.then_some(NOW.wall),
                 next: None,
+                removed: self.removed,
             }],
-            hooks: vec![HookView { state: HookState::Failed, error: self.sink_error.as_ref(), next: None }],
+            hooks: vec![HookView {
+                id: 0,
+                state: HookState::Failed,
+                error: self.sink_error.as_ref(),
+                next: None,
+            }],
         }
     }
 

@@ -281,6 +281,7 @@ fn status(accounts: Vec<AccountStatus>) -> Status {
         templates: Vec::new(),
         servers: Vec::new(),
         listeners: Vec::new(),
+        state_dir: None,
     }
 }
 
@@ -307,6 +308,7 @@ fn account(state: AccountState) -> AccountStatus {
             server: None,
             writing_since: None,
             next: None,
+            removed: false,
         }],
         hooks: Vec::new(),
     }

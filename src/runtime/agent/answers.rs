@@ -12,6 +12,8 @@ use crate::core::{Event, TemplateView};
 use crate::domain::{AccountId, Generation, Now, SinkState, TokenDocument};
 use crate::observe::health::Readiness;
 use crate::observe::metrics::Scrape;
+use crate::page::Page;
+use crate::store::Store;
 
 impl Agent {
     /// Whether no renewal or delivery is under way.
@@ -63,7 +65,7 @@ impl Agent {
         }
         let states: Vec<String> = counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
         let states = if states.is_empty() { "no accounts".to_owned() } else { states.join(", ") };
-        let shut = self.doors.shut().map(|door| door.head());
+        let shut = self.home.shut().chain(self.doors.shut()).map(|door| door.head());
         let broken = self.config_error.as_deref().map(|error| {
             format!("the configuration file has errors, the one before runs on: {}", gist(error))
         });
@@ -73,10 +75,16 @@ impl Agent {
     /// What is not well with the agent itself, and keeps no token from its place.
     fn warnings(&self) -> impl Iterator<Item = String> {
         let broken = self.config_error.iter().map(|error| {
-            format!("the configuration file as it is now cannot run, the one before runs on: {error}")
+            format!("the configuration file as it is now is refused, the one before runs on: {error}")
         });
-        let shut = self.doors.shut().map(|door| format!("{}: {}", door.head(), door.reason()));
+        let shut = self.home.shut().chain(self.doors.shut());
+        let shut = shut.map(|door| format!("{}: {}", door.head(), door.reason()));
         broken.chain(shut)
+    }
+
+    /// Where state is kept.
+    pub(crate) fn store(&self) -> Store {
+        self.shared.store.clone()
     }
 
     /// The configuration that runs.
@@ -138,6 +146,10 @@ impl Agent {
             Request::Scrape(reply) => {
                 let (status, counters) = (report::status(self, now), self.observer.counters());
                 let _ = reply.send(Scrape { status, counters });
+            }
+            Request::Page(reply) => {
+                let (status, history) = (report::status(self, now), self.observer.history());
+                let _ = reply.send(Page { status, history });
             }
         }
     }

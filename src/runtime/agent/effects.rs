@@ -15,6 +15,7 @@ use crate::config::model::Account;
 use crate::core::{self, Effect, Event, FailureMeta, HookFailure, SetId};
 use crate::domain::{AccountId, ErrorClass};
 use crate::observe;
+use crate::sink::file::Tenure;
 use crate::store::Durability;
 
 impl Agent {
@@ -44,25 +45,28 @@ impl Agent {
             }
             Effect::Deliver { target, revision } => {
                 let Some(outlet) = self.outlets.get(&target).cloned() else { return };
+                let tenure = self.drift.tenure(&target);
                 self.drift.begun(&target);
                 let task = self.tasks.spawn(async move {
-                    Done::Delivery(deliver::deliver(shared, servers, outlet, target, revision).await)
+                    Done::Delivery(deliver::deliver(shared, servers, outlet, target, revision, tenure).await)
                 });
                 self.about.insert(task.id(), effect);
             }
             Effect::Withdraw { target, revision } => {
                 let Some(outlet) = self.outlets.get(&target).cloned() else { return };
+                let tenure = self.drift.tenure(&target);
                 self.drift.begun(&target);
                 let task = self.tasks.spawn(async move {
-                    Done::Delivery(deliver::withdraw(shared, servers, outlet, target, revision).await)
+                    Done::Delivery(deliver::withdraw(shared, servers, outlet, target, revision, tenure).await)
                 });
                 self.about.insert(task.id(), effect);
             }
             Effect::Retire { target, delete } => {
+                let tenure = self.drift.tenure(&target);
                 self.drift.forget(&target);
                 let Some(outlet) = self.outlets.remove(&target).filter(|_| delete) else { return };
                 self.tasks.spawn(async move {
-                    Done::Deleted(target, deliver::delete(shared, servers, outlet).await)
+                    Done::Deleted(target, deliver::delete(shared, servers, outlet, tenure).await)
                 });
             }
             Effect::Notify { set, hook, revision, targets, .. } => {
@@ -118,8 +122,7 @@ impl Agent {
             return; // nothing was ever stored: there is nothing to keep
         }
         let saving = self.shared.store.update(&account, Durability::Cached, change);
-        self.tasks
-            .spawn(async move { Done::Saved(account, saving.await.map_err(|error| error.to_string())) });
+        self.tasks.spawn(async move { Done::Saved(account, saving.await.map_err(|error| error.worded())) });
     }
 
     fn notifier(&self, set: &SetId) -> Option<Notifier> {
@@ -155,7 +158,10 @@ impl Agent {
                     self.apply(Event::TargetLost { target });
                 }
             }
-            Done::Deleted(target, result) => self.observer.deleted(&target, &result),
+            Done::Deleted(target, result) => {
+                self.observer.deleted(&target, &result);
+                self.keep_deleted(&target, &result);
+            }
             Done::Notified(kind, event) => {
                 if let Event::Notified { result, .. } = &event {
                     self.observer.hook_ran(kind, result.is_ok());
@@ -178,19 +184,24 @@ impl Agent {
             Done::Purged(result) => self.observer.purged(&result),
             Done::Loaded(result, since) => self.loaded(*result, since).await,
             Done::Probed(account, probe) => self.probed(account, probe),
+            Done::Alerted(told) => self.told(told),
         }
     }
 
-    fn delivered(&mut self, Delivered { event, warnings, look }: Delivered) {
+    fn delivered(&mut self, Delivered { event, warnings, look, tenure, displaced }: Delivered) {
         if let Event::Delivered { target, .. } | Event::Undelivered { target, .. } = &event {
             self.observer.warnings(target, &warnings);
             self.drift.ended(target);
         }
-        if let Event::Delivered { target, written, .. } = &event
-            && self.drift.delivered(target, look, *written, clock::now().boot)
-        {
-            self.observer.mended(target);
+        if let Event::Delivered { target, written, .. } = &event {
+            if tenure == Tenure::Ours {
+                self.drift.settled(target);
+            }
+            if self.drift.delivered(target, look, *written, clock::now().boot) || displaced {
+                self.observer.mended(target, displaced);
+            }
         }
+        self.keep_delivered(&event);
         self.apply(event);
     }
 

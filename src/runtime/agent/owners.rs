@@ -7,7 +7,7 @@ use super::super::credentials::Probe;
 use super::super::issue::is_foreign;
 use super::Agent;
 use crate::core::{CredentialChange, Event};
-use crate::domain::AccountId;
+use crate::domain::{AccountId, ErrorClass};
 
 impl Agent {
     /// Takes what came of an exchange. One that left with the key before is not the last word: its refresh token is not
@@ -24,7 +24,17 @@ impl Agent {
             }
             _ => None,
         };
+        let refused = match &event {
+            Event::Failed { account, failure, .. } if failure.class == ErrorClass::Rejected => {
+                Some(account.clone())
+            }
+            _ => None,
+        };
         self.apply(event);
+        // What was refused may not be what stands there, before or since: nobody may have seen it change.
+        if let Some(account) = refused.filter(|account| !self.was_tried(account)) {
+            self.look_at_secrets(|known| known.name == account);
+        }
         if let Some(account) = owed {
             self.apply(Event::CredentialChanged { account, change: CredentialChange::Owner });
         }
@@ -49,11 +59,13 @@ impl Agent {
 
     /// Once tried, in vain, the key has the backoff of every other failure.
     pub(super) fn owes_login(&self, account: &AccountId) -> bool {
+        self.is_foreign(account) && !self.was_tried(account)
+    }
+
+    /// Whether the last request was made with the credentials that the last look saw.
+    fn was_tried(&self, account: &AccountId) -> bool {
         let content = self.running.probes.get(account).and_then(|probe| probe.content);
-        let tried = || {
-            let record = self.shared.store.latest(account);
-            record.is_some_and(|record| content.is_some() && record.credentials == content)
-        };
-        self.is_foreign(account) && !tried()
+        let record = self.shared.store.latest(account);
+        record.is_some_and(|record| content.is_some() && record.credentials == content)
     }
 }

@@ -14,10 +14,12 @@ use super::super::watch::{Change, Interest};
 use super::super::{clock, secret_paths};
 use super::{Agent, Done};
 use crate::config::Watched;
-use crate::config::model::{Account, Calendar, Config, SecretSource};
-use crate::core::{CredentialChange, Event, SetId, TargetId};
+use crate::config::model::{Account, Calendar, Config, Hook, SecretSource};
+use crate::core::{CredentialChange, Event, HookId, SetId, TargetId};
 use crate::domain::{AccountId, Timestamp};
 use crate::hook;
+use crate::observe::audit::Entry;
+use crate::store::{Fingerprint, Store};
 
 /// Where the reading of the configuration stands.
 #[derive(Default)]
@@ -146,12 +148,22 @@ impl Agent {
                 }
                 tell(CredentialChange::Identity(now.as_u128()));
             }
-            _ if probe.content != before.content || before.missing.is_some() => {
+            _ if self.is_news(&account, probe.content, before.content) || before.missing.is_some() => {
                 let owner = self.owes_login(&account);
                 let change = if owner { CredentialChange::Owner } else { CredentialChange::Secret };
                 self.apply(Event::CredentialChanged { account, change });
             }
             _ => {}
+        }
+    }
+
+    /// Whether the credentials are others than those of the last request; where that is not known, than at the last look.
+    /// One look may miss a change that a request saw: a mistake that was tried, and mended before anyone looked.
+    fn is_news(&self, account: &AccountId, now: Option<Fingerprint>, before: Option<Fingerprint>) -> bool {
+        let tried = self.shared.store.latest(account).and_then(|record| record.credentials);
+        match (tried, before, now) {
+            (Some(tried), Some(_), Some(now)) => tried != now,
+            (_, before, now) => before != now,
         }
     }
 
@@ -202,6 +214,9 @@ impl Agent {
                     self.watch.set(interest(&prepared.config), since);
                 }
                 self.observer.reloaded(self.generation, !same, healed);
+                if !same {
+                    self.record(&Entry::Configured { generation: self.generation });
+                }
                 Ok(self.generation)
             }
             Err(Broken { error, watched }) => {
@@ -213,6 +228,7 @@ impl Agent {
                 }
                 if asked.aloud || self.config_error.as_ref() != Some(&error) {
                     self.observer.reload_failed(&error);
+                    self.record(&Entry::ConfigRefused);
                 }
                 self.config_error = Some(error.clone());
                 Err(error)
@@ -280,7 +296,9 @@ impl Agent {
         let calendars: BTreeSet<Calendar> =
             config.accounts.values().filter_map(|account| account.renew.cron.clone()).collect();
         let interest = interest(&config);
-        self.observer.call_hooks(hook_names(&config));
+        self.observer.call_hooks(hook_names(&config, &self.shared.store));
+        self.keep_audit(&config);
+        self.alarms.tell(&config.agent.alerts, &mut self.doors);
         self.running = Running { config: Some(config), probes };
         self.apply(Event::Configured { plan, restored, touched, marks });
         self.log_in_with_other_keys(&before);
@@ -319,14 +337,16 @@ pub(super) fn stands_in_vault(account: &Account) -> bool {
 }
 
 /// What the log and the status call them.
-fn hook_names(config: &Config) -> BTreeMap<SetId, Vec<String>> {
+fn hook_names(config: &Config, store: &Store) -> BTreeMap<SetId, BTreeMap<HookId, String>> {
     let accounts =
         config.accounts.iter().map(|(name, account)| (SetId::Account(name.clone()), &account.on_change));
     let templates = config.templates.iter().map(|template| {
         (SetId::Template(format!("template:{}", template.path.display()).into()), &template.on_change)
     });
     let with_hooks = accounts.chain(templates).filter(|(_, hooks)| !hooks.is_empty());
-    with_hooks.map(|(set, hooks)| (set, hook::names(hooks))).collect()
+    let named =
+        |hooks: &[Hook]| restore::hook_ids(hooks, store).into_iter().zip(hook::names(hooks)).collect();
+    with_hooks.map(|(set, hooks)| (set, named(hooks))).collect()
 }
 
 fn interest(config: &Config) -> Interest {

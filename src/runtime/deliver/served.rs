@@ -5,6 +5,7 @@ use crate::config::model::{KubernetesSink, VaultSink};
 use crate::domain::{AccountId, ErrorClass};
 use crate::runtime::servers::Servers;
 use crate::sink::fields;
+use crate::sink::file::Tenure;
 use crate::store::Record;
 use crate::vault::{Fields, Outcome, Put, Stamp, VaultError};
 
@@ -32,6 +33,8 @@ pub(super) async fn vault(servers: &Servers, sink: &VaultSink, record: &Record) 
         print: 0,
         warnings,
         look: None,
+        tenure: Tenure::Unknown,
+        displaced: false,
     })
 }
 
@@ -84,6 +87,8 @@ pub(super) async fn kubernetes(
         print: 0,
         warnings: newer.then(|| NEWER.to_owned()).into_iter().collect(),
         look: None,
+        tenure: Tenure::Unknown,
+        displaced: false,
     })
 }
 

@@ -79,7 +79,8 @@ pub(super) async fn intend(
         // What can be asked for again needs no state on disk; the store says that it is dirty.
         Err(_) if !spends => Ok((intent, repeated)),
         Err(error) => Err(Refusal::Ours(format!(
-            "the refresh token is not spent, because that cannot be noted: {error}"
+            "the refresh token is not spent, because that cannot be noted: {}",
+            error.worded()
         ))),
     }
 }

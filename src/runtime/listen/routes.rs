@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::extract::{Path, Request as Asked, State};
+use axum::extract::{Path, RawQuery, Request as Asked, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
@@ -17,12 +17,13 @@ use tokio::time::timeout;
 
 use crate::observe::health::{Liveness, Readiness};
 use crate::observe::metrics;
+use crate::page::{self, Query, Rendered};
 use crate::runtime::clock;
 use crate::runtime::handle::{Handle, Heartbeat, Request};
 
 /// The loop is not waited for longer.
 const PATIENCE: Duration = Duration::from_secs(2);
-const PATHS: &str = "/livez, /readyz, /readyz/ACCOUNT, /metrics, /api/v1/status";
+const PATHS: &str = "/, /livez, /readyz, /readyz/ACCOUNT, /metrics, /api/v1/status";
 
 /// What answers are made from.
 #[derive(Clone)]
@@ -36,6 +37,7 @@ pub(super) struct Site {
 
 pub(super) fn routes(site: Site) -> Router {
     Router::new()
+        .route("/", get(page))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/readyz/{account}", get(readyz_of))
@@ -133,6 +135,28 @@ async fn status(State(site): State<Site>) -> Response {
         Ok(text) => ([(CONTENT_TYPE, "application/json")], text + "\n").into_response(),
         Err(reason) => refuse(StatusCode::SERVICE_UNAVAILABLE, reason, "see /livez"),
     }
+}
+
+/// For people; whatever is wrong, too.
+async fn page(State(site): State<Site>, RawQuery(query): RawQuery) -> Response {
+    let page = match ask(&site, Request::Page).await {
+        Ok(page) => page,
+        Err(reason) => return shown(StatusCode::SERVICE_UNAVAILABLE, page::silent(reason)),
+    };
+    let query = Query::parse(&query.unwrap_or_default());
+    match tokio::task::spawn_blocking(move || page.render(&query)).await {
+        Ok(Rendered { html, found: true }) => shown(StatusCode::OK, html),
+        Ok(Rendered { html, found: false }) => shown(StatusCode::NOT_FOUND, html),
+        Err(_) => shown(StatusCode::INTERNAL_SERVER_ERROR, page::silent("internal fault, see the log")),
+    }
+}
+
+fn shown(status: StatusCode, html: String) -> Response {
+    let mut response = (status, Html(html)).into_response();
+    for (name, value) in page::headers() {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 async fn nowhere() -> Response {

@@ -10,6 +10,7 @@ use crate::domain::{BootInstant, Timestamp};
 use crate::observe::health::Readiness;
 use crate::observe::metrics::Scrape;
 use crate::observe::status::{ConfigStatus, Status};
+use crate::page::Page;
 use crate::runtime::clock;
 use crate::runtime::doors::Doors;
 use crate::runtime::handle::Request;
@@ -35,6 +36,20 @@ async fn each_path_answers_with_its_kind() {
 }
 
 #[tokio::test]
+async fn the_page_for_people_is_html_under_a_strict_policy_also_where_something_is_missing() {
+    for (answers, path, code, words) in [
+        (Answers::Well, "/?q=x", "200", "All is well"),
+        (Answers::Well, "/?account=%3Cb%3E", "404", "No account <bdi>&lt;b&gt;</bdi>"),
+        (Answers::Busy, "/", "503", "No status: the agent is starting or does not answer"),
+    ] {
+        let page = get(site(answers).await, path).await;
+        assert!(page.starts_with(&format!("HTTP/1.1 {code}")) && page.contains(words), "{page}");
+        assert!(page.contains("content-type: text/html; charset=utf-8\r\n"), "{page}");
+        assert!(page.contains("content-security-policy: default-src 'none'; style-src 'sha256-"), "{page}");
+    }
+}
+
+#[tokio::test]
 async fn an_account_that_is_not_ready_says_why_and_an_unknown_one_is_not_found() {
     let address = site(Answers::Well).await;
     let known = get(address, "/readyz/known").await;
@@ -50,7 +65,7 @@ async fn an_account_that_is_not_ready_says_why_and_an_unknown_one_is_not_found()
 #[tokio::test]
 async fn other_paths_are_not_found_and_name_the_paths_that_are() {
     let address = site(Answers::Well).await;
-    for path in ["/", "/readyz/", "/metrics/x", "/v1/accounts/a/token"] {
+    for path in ["/index.html", "/readyz/", "/metrics/x", "/v1/accounts/a/token"] {
         let answer = get(address, path).await;
         assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("/readyz/ACCOUNT"), "{path}: {answer}");
     }
@@ -264,17 +279,22 @@ async fn pretend(mut requests: mpsc::Receiver<Request>) {
             }
             Request::Status(reply) => drop(reply.send(r#"{"version":"1"}"#.to_owned())),
             Request::Scrape(reply) => {
-                let at = Timestamp::from_secs(1);
-                let config = ConfigStatus { path: "/c".into(), generation: 1, loaded_at: at, error: None };
-                let (accounts, templates, servers) = (Vec::new(), Vec::new(), Vec::new());
-                let (version, listeners) = ("1".to_owned(), Vec::new());
-                let status = Status { version, now: at, config, accounts, templates, servers, listeners };
-                drop(reply.send(Scrape { status, counters: Arc::default() }));
+                drop(reply.send(Scrape { status: nothing(), counters: Arc::default() }));
             }
+            Request::Page(reply) => drop(reply.send(Page { status: nothing(), history: Arc::default() })),
             Request::Peek(_, reply) => drop(reply.send(None)),
             _ => {}
         }
     }
+}
+
+/// A status without accounts.
+fn nothing() -> Status {
+    let at = Timestamp::from_secs(1);
+    let config = ConfigStatus { path: "/c".into(), generation: 1, loaded_at: at, error: None };
+    let (accounts, templates, servers, listeners) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (version, state_dir) = ("1".to_owned(), None);
+    Status { version, now: at, config, accounts, templates, servers, listeners, state_dir }
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {

@@ -55,6 +55,43 @@ const SECTIONS: &[Section] = &[
             ("listen", "", "listen: off"),
             ("shutdown_grace", "", "shutdown_grace: 30s"),
             ("log", "", "log: { level: debug }"),
+            ("audit", "", "audit: /x.jsonl"),
+            ("alerts", "", "alerts: [command: [page]]"),
+        ],
+    ),
+    (
+        "agent.audit",
+        "accounts: {}\nagent: { audit: { @ } }",
+        &[
+            ("path", "path: /x", "path: /y"),
+            ("mode", "path: /x", "path: /x, mode: \"0640\""),
+            ("group", "path: /x", "path: /x, group: adm"),
+        ],
+    ),
+    (
+        "agent.alerts",
+        "accounts: {}\nagent: { alerts: [{ @ }] }",
+        &[
+            ("webhook", "command: [page]", "webhook: { url: \"https://h\" }"),
+            ("command", "command: [page]", "command: [page, now]"),
+        ],
+    ),
+    (
+        "agent.alerts.webhook",
+        "accounts: {}\nagent: { alerts: [webhook: { @ }] }",
+        &[
+            ("url", "url: \"https://h\"", "url: \"https://i\""),
+            ("at", "url: \"https://h\"", "url: \"https://h\", at: [warn]"),
+            ("timeout", "url: \"https://h\"", "url: \"https://h\", timeout: 3s"),
+        ],
+    ),
+    (
+        "agent.alerts.command",
+        "accounts: {}\nagent: { alerts: [command: { @ }] }",
+        &[
+            ("argv", "argv: [page]", "argv: [page, now]"),
+            ("at", "argv: [page]", "argv: [page], at: [warn]"),
+            ("timeout", "argv: [page]", "argv: [page], timeout: 3s"),
         ],
     ),
     (

@@ -1,7 +1,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::super::file::{Outcome, SinkError, clean_leftovers, folders_of, put, remove};
+use super::super::file::{Outcome, SinkError, Tenure, clean_leftovers, folders_of, put, remove};
 use super::{Content, FileSink, WriteMode, sink};
 use crate::atomic::{Error, Warning};
 
@@ -14,7 +14,7 @@ fn file(name: &str) -> (tempfile::TempDir, FileSink) {
 }
 
 fn outcome(sink: &FileSink, content: &str) -> Outcome {
-    put(sink, content.as_bytes()).unwrap().outcome
+    put(sink, content.as_bytes(), Tenure::Unknown).unwrap().outcome
 }
 
 fn read(path: &Path) -> String {
@@ -68,7 +68,7 @@ fn a_wrong_mode_owner_or_group_is_mended() {
 fn a_name_that_nobody_has_is_a_clear_error() {
     let (_folder, mut sink) = file("token");
     sink.group = Some("no-such-group".into());
-    let error = put(&sink, b"x").unwrap_err();
+    let error = put(&sink, b"x", Tenure::Unknown).unwrap_err();
     assert_eq!(error.to_string(), "there is no group `no-such-group` on this machine");
     assert!(!sink.path.exists());
 }
@@ -86,7 +86,7 @@ fn missing_folders_are_made_for_everybody_to_read_through() {
 fn a_folder_open_to_all_is_warned_about_and_served() {
     let (folder, sink) = file("token");
     set_mode(folder.path(), 0o777);
-    let put = put(&sink, b"x").unwrap();
+    let put = put(&sink, b"x", Tenure::Unknown).unwrap();
     assert_eq!(put.warnings, [Warning::WorldWritableFolder(sink.path.parent().unwrap().into())]);
     assert_eq!(read(&sink.path), "x");
 }
@@ -100,10 +100,55 @@ fn a_link_of_ours_is_written_through_and_removed_through() {
         assert_eq!(outcome(&sink, "x"), Outcome::Written);
         assert_eq!(outcome(&sink, "x"), Outcome::Unchanged);
         assert_eq!(read(&folder.path().join("real")), "x");
-        assert!(remove(&sink).unwrap());
+        assert!(remove(&sink, Tenure::Unknown).unwrap());
         assert!(sink.path.symlink_metadata().unwrap().is_symlink());
-        assert!(!remove(&sink).unwrap());
+        assert!(!remove(&sink, Tenure::Unknown).unwrap());
     }
+}
+
+#[test]
+fn a_link_that_comes_into_a_place_of_ours_is_replaced_and_what_it_names_stays() {
+    for write in [WriteMode::Replace, WriteMode::InPlace] {
+        let (folder, mut sink) = file("token");
+        sink.write = write;
+        let theirs = folder.path().join("theirs");
+        std::fs::File::create(&theirs).unwrap();
+        set_mode(&theirs, 0o644);
+        let first = put(&sink, b"x", Tenure::Unknown).unwrap();
+        assert_eq!((first.tenure, first.displaced), (Tenure::Ours, false));
+        let bend = || {
+            let _ = std::fs::remove_file(&sink.path);
+            symlink(&theirs, &sink.path).unwrap();
+        };
+        bend();
+        let mended = put(&sink, b"x", first.tenure).unwrap();
+        assert_eq!((mended.outcome, mended.displaced), (Outcome::Written, true));
+        assert!(sink.path.symlink_metadata().unwrap().is_file());
+        assert_eq!(read(&sink.path), "x");
+        let again = put(&sink, b"x", first.tenure).unwrap();
+        assert_eq!((again.outcome, again.displaced), (Outcome::Unchanged, false));
+        bend();
+        assert!(remove(&sink, Tenure::Ours).unwrap());
+        assert!(sink.path.symlink_metadata().is_err(), "the link is taken away");
+        let found = std::fs::metadata(&theirs).unwrap();
+        assert_eq!((found.len(), found.mode() & 0o777), (0, 0o644), "and what it names stays");
+    }
+}
+
+#[test]
+fn a_strangers_link_in_a_place_of_ours_is_replaced_too() {
+    if !is_root() {
+        return;
+    }
+    let (_folder, sink) = file("token");
+    symlink("/etc/hostname", &sink.path).unwrap();
+    std::os::unix::fs::lchown(&sink.path, Some(12_345), None).unwrap();
+    assert!(matches!(
+        put(&sink, b"x", Tenure::Unknown).unwrap_err(),
+        SinkError::Files(Error::ForeignLink { uid: 12_345, .. })
+    ));
+    assert!(put(&sink, b"x", Tenure::Ours).unwrap().displaced);
+    assert_eq!(read(&sink.path), "x");
 }
 
 #[test]
@@ -127,8 +172,8 @@ fn nothing_waits_for_a_fifo() {
         let mut ends = None;
         for _ in 0..2 {
             let expected = SinkError::Files(Error::NotAFile { path: sink.path.clone(), kind: "FIFO" });
-            assert_eq!(put(&sink, b"x").unwrap_err(), expected);
-            assert_eq!(remove(&sink).unwrap_err(), expected);
+            assert_eq!(put(&sink, b"x", Tenure::Unknown).unwrap_err(), expected);
+            assert_eq!(remove(&sink, Tenure::Unknown).unwrap_err(), expected);
             let both = || std::fs::File::options().read(true).write(true).open(&sink.path).unwrap();
             ends.get_or_insert_with(both);
         }
@@ -138,9 +183,9 @@ fn nothing_waits_for_a_fifo() {
 #[test]
 fn removing_what_is_not_there_is_fine() {
     let (_folder, sink) = file("no/such/token");
-    assert!(!remove(&sink).unwrap());
+    assert!(!remove(&sink, Tenure::Unknown).unwrap());
     outcome(&sink, "x");
-    assert!(remove(&sink).unwrap());
+    assert!(remove(&sink, Tenure::Unknown).unwrap());
     assert!(!sink.path.exists());
 }
 
@@ -173,10 +218,10 @@ fn a_busy_in_place_file_is_emptied_instead_of_unlinked() {
         eprintln!("skipped: a_busy_in_place_file_is_emptied_instead_of_unlinked (no mount here)");
         return;
     }
-    let written = put(&sink, b"x");
+    let written = put(&sink, b"x", Tenure::Unknown);
     let through = read(&outside);
-    let removed = remove(&sink);
-    let replaced = put(&FileSink { write: WriteMode::Replace, ..sink.clone() }, b"y");
+    let removed = remove(&sink, Tenure::Unknown);
+    let replaced = put(&FileSink { write: WriteMode::Replace, ..sink.clone() }, b"y", Tenure::Unknown);
     assert!(run("umount", &[&sink.path]));
     assert_eq!((written.unwrap().outcome, through.as_str()), (Outcome::Written, "x"));
     assert_eq!((removed.unwrap(), read(&outside).as_str()), (true, ""));

@@ -51,8 +51,13 @@ impl Run {
 
     /// Starts `renewd run` and does not wait for anything.
     pub(crate) fn start(self) -> Agent {
+        self.start_with(&["run", "--log-level", "trace"])
+    }
+
+    /// The same with other words.
+    pub(crate) fn start_with(self, words: &[&str]) -> Agent {
         let log = std::fs::File::create(&self.log).unwrap();
-        let mut command = self.command(&["run", "--log-level", "trace"]);
+        let mut command = self.command(words);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         Agent { child, run: self, status: None }
     }

@@ -1,6 +1,7 @@
 //! What every test stands on.
 
 mod agent;
+mod browser;
 mod canaries;
 mod reader;
 mod sim;
@@ -10,6 +11,7 @@ mod world;
 use std::time::{Duration, Instant};
 
 pub(crate) use agent::{Agent, Run, binary};
+pub(crate) use browser::{Browser, axe};
 pub(crate) use canaries::Canaries;
 pub(crate) use reader::Reader;
 pub(crate) use sim::Sim;

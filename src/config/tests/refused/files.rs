@@ -285,13 +285,39 @@ accounts:
 ",
     ),
     (
-        "parts that are not built yet",
-        r"agent: { audit: /x, alerts: [] }
+        "the audit log and the alerts",
+        r#"agent:
+  audit: logs/audit.jsonl
+  alerts:
+    - webhook: { url: "http://hooks.example.com/x", at: [warn, fatal, warn] }
+    - command: mail root
+    - { command: [mail], webhook: { url: "https://h" } }
+    - webhook: { url: "https://h", att: [warn], at: [] }
+    - signal: { pid_file: /run/x }
 accounts: {}
-",
+"#,
         r"
-1:10: `audit` is not supported by this version of renewd yet
-1:21: `alerts` is not supported by this version of renewd yet
+2:10: the path is relative (write the whole path, from `/` on)
+4:23: `http` would send secrets in the clear (use `https`; `http` is for this machine only: 127.0.0.0/8, [::1] and localhost)
+4:64: expected `warn`, `critical` or `recovered` (there are `warn`, `critical` and `recovered`)
+4:71: this level stands twice
+5:16: expected a list of the program and its arguments, found a single value (write `command: [PROGRAM, ARGUMENT]`; no shell is involved)
+6:7: an alert has exactly one of `webhook` and `command`
+7:36: unknown key `att` in `webhook` (did you mean `at`?)
+7:53: `at` is an empty list
+8:7: unknown key `signal` in `alerts` (the keys here are `webhook` and `command`)
+",
+    ),
+    (
+        "the audit log in its long form",
+        r#"agent: { audit: { mode: 4777, group: "a b" }, alerts: { webhook: { url: "https://h" } } }
+accounts: { a: { provider: bizppurio, credentials: { account: x, password: y } } }
+"#,
+        r"
+1:10: `path` is missing in `audit` (add `path`: the file; lines are appended, and a missing file is made.)
+1:25: setuid, setgid and sticky bits make no sense here
+1:38: expected a group's name or number
+1:55: expected a list, found a mapping (each item of a list begins with `- `)
 ",
     ),
     (
