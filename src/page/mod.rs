@@ -1,7 +1,7 @@
 //! The status page for people: from the status document and the history to one HTML page that needs nothing else. Pure:
 //! the same status gives the same page. Without JavaScript it is loaded anew, with it, it follows.
 //!
-//! Markup comes from this program's own text only ([`html`]); whatever else is shown is escaped, also what a provider or
+//! Markup comes from this program's own text only (`html`); whatever else is shown is escaped, also what a provider or
 //! a visitor has written.
 
 mod detail;
