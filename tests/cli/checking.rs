@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -36,6 +37,7 @@ impl Scene {
                  credentials: {{ account: x, password: y }}\n    sinks: {sinks}\n"
             ),
         );
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap(); // a password stands in it
         path
     }
 

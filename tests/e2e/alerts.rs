@@ -89,8 +89,7 @@ fn refused_credentials_and_a_refused_configuration_are_warned_of_and_an_absent_w
     drop(place);
     let inbox = Inbox::start();
     let mut config = world.config(["a", "b"].map(|name| (name.to_owned(), world.account(ANY, name))));
-    config["accounts"]["b"]["credentials"]["client_secret"] = json!("Zwr0ng-pa55word-0001");
-    world.canaries.add("Zwr0ng-pa55word-0001");
+    config["accounts"]["b"]["credentials"]["client_secret"] = json!("wrong");
     config["agent"]["alerts"] = json!([
         { "webhook": { "url": format!("http://{}/x", inbox.address) } },
         { "webhook": { "url": format!("http://{address}/x") } },

@@ -33,6 +33,7 @@ fn who_took_or_forced_what_and_what_was_delivered_where_is_noted_without_a_token
     let agent = world.start(&config);
     agent.until_well();
     let token = world.canary_token("a", &agent);
+    until("the first token's hook", secs(5), || (of(&lines(&path), "hook_ran").len() == 1).then_some(()));
     assert_eq!(agent.renew("a").0, 200);
     assert_eq!(agent.post("/v1/accounts/a/invalidate", r#"{"generation":1}"#).0, 200);
     assert_eq!(agent.post("/v1/reload", "").0, 200);

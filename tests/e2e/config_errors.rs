@@ -95,7 +95,6 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
     ("a tag", "accounts: !!python/object:os.system {}", &["tag"]),
     ("a half-written file", "accounts:\n  a:\n    provider: bizp", &[":3:"]),
     ("no YAML at all", "\u{1}\u{2}", &[]),
-    ("what is not there yet", "accounts: {}\nagent: { audit: /var/log/renewd/audit.jsonl }", &["audit"]),
 ];
 
 fn text_of(template: &str) -> String {

@@ -237,7 +237,7 @@ fn nothing_that_others_can_see_of_the_agent_tells_a_secret_or_a_token() {
     for folder in [world.path(""), world.out(""), world.path("run"), world.path("log")] {
         for entry in fs::read_dir(folder).into_iter().flatten().map(Result::unwrap) {
             let name = entry.file_name().to_string_lossy().into_owned();
-            assert!(!name.starts_with(".renewd-tmp") && !name.starts_with("core"), "{name} was left over");
+            assert!(!name.starts_with(".renewd-tmp") && !name.starts_with("core."), "{name} was left over");
         }
     }
 
