@@ -74,6 +74,7 @@ impl Engine {
         marks: &BTreeMap<SetId, u64>,
         now: Now,
     ) {
+        let first = self.sets.is_empty() && !hooks.is_empty();
         let gone: Vec<SetId> = self.sets.keys().filter(|id| !hooks.contains_key(id)).cloned().collect();
         for id in gone {
             self.drop_set(&id);
@@ -117,6 +118,9 @@ impl Engine {
                 }
             }
             self.publish(id, now);
+        }
+        if first {
+            self.time_writes(); // nobody wanted to know until now how long they take
         }
     }
 

@@ -252,6 +252,15 @@ impl Engine {
         self.say(Note::Undelivered { target: id.clone(), message, next: now.wall.plus(pause), news });
     }
 
+    /// Those that are under way are looked at once they have been so for long.
+    pub(super) fn time_writes(&mut self) {
+        for (id, target) in self.targets.iter() {
+            if let Some(begun) = target.begun {
+                self.timers.set(Key::Slow(id.clone()), begun.after(SLOW));
+            }
+        }
+    }
+
     /// Ends the flight of that revision; `None` where the result is nobody's any more.
     fn landed(&mut self, id: &TargetId, revision: u64) -> Option<(&mut Target, Option<Arc<str>>)> {
         let target = self.targets.get_mut(id)?;

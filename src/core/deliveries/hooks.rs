@@ -347,3 +347,17 @@ fn a_sink_that_becomes_another_accounts_is_owing_no_more() {
     bench.configure(BTreeMap::new(), BTreeMap::new());
     assert_eq!(bench.marked, [(account_set("a"), 1)]);
 }
+
+#[test]
+fn hooks_that_come_amid_a_write_do_not_wait_for_one_that_hangs() {
+    let mut bench = Bench::new(&[("a", with(&["good", "hangs"], 0))], Vec::new());
+    bench.grant("a", HOUR);
+    bench.write("good", &[1], 0);
+    bench.plan.accounts.insert(id("a"), with(&["good", "hangs"], 1));
+    bench.configure(BTreeMap::new(), BTreeMap::new());
+    bench.pass(SECOND);
+    assert!(bench.hooks.is_empty(), "it may be written yet");
+    bench.pass(SECOND * 5);
+    bench.pass(DEBOUNCE);
+    assert_eq!(bench.hooks.len(), 1);
+}
