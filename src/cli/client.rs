@@ -211,7 +211,8 @@ impl Agent {
             #[serde(default)]
             undelivered: Vec<Undelivered>,
         }
-        let path = format!("/v1/accounts/{account}/renew?timeout={}", patience.as_secs().max(1));
+        let seconds = patience.as_millis().div_ceil(1000).max(1); // the socket counts whole ones
+        let path = format!("/v1/accounts/{account}/renew?timeout={seconds}");
         let (status, body) = self.exchange(Method::POST, &path, patience.saturating_add(PATIENCE)).await?;
         match status {
             StatusCode::OK => {
