@@ -4,7 +4,7 @@ use super::View;
 use super::html::{Cut, Html, html};
 use super::judge::{self, counted, relative};
 use super::query::Query;
-use super::rows::{error_words, hooks, legend, sign};
+use super::rows::{error_words, hooks, legend, own_troubles, sign};
 use super::select::Seen;
 use super::timeline;
 use crate::domain::Timestamp;
@@ -33,16 +33,7 @@ fn account(to: &mut Html, view: &View<'_>, seen: Seen<'_>) {
     html!(to, {account.state.as_str()} ", " {judge::left(account, now)} ", " {judge::next(account, now)} "</p>");
     timeline::axis(to, view.window);
     timeline::draw(to, account, view.past(name), view.window);
-    if let Some(error) = &account.error {
-        error_words(to, error, account.attempt, now);
-    }
-    if let Some(waiting) = judge::waiting(account, now) {
-        html!(to, "<p>" {waiting} "</p>");
-    }
-    if let Some(error) = &account.unverified {
-        html!(to, "<p class=\"e\">The token is not known to work.</p>");
-        error_words(to, error, 0, now);
-    }
+    own_troubles(to, account, now);
     html!(to, "<dl class=\"facts\"><div><dt>Provider</dt><dd><bdi>" {&account.provider} "</bdi></dd></div>");
     html!(to, "<div><dt>Generation</dt><dd>" {account.generation.0} "</dd></div>");
     let instants =

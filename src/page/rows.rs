@@ -117,16 +117,7 @@ fn troubles(to: &mut Html, account: &AccountStatus, tone: Tone, now: Timestamp, 
         return;
     }
     html!(to, "<div class=\"why\">");
-    if let Some(error) = &account.error {
-        error_words(to, error, account.attempt, now);
-    }
-    if let Some(waiting) = judge::waiting(account, now) {
-        html!(to, "<p>" {waiting} "</p>");
-    }
-    if let Some(error) = &account.unverified {
-        html!(to, "<p class=\"e\">The token is not known to work.</p>");
-        error_words(to, error, 0, now);
-    }
+    own_troubles(to, account, now);
     for sink in account.sinks.iter().filter(|sink| judge::ails(sink)) {
         html!(to, "<p class=\"e\"><code>" {Cut(&sink.sink, MESSAGE)} "</code> " {judge::sink(sink, account, now)} "</p>");
         if let (Some(error), None) = (&sink.error, &sink.server) {
@@ -144,6 +135,20 @@ fn troubles(to: &mut Html, account: &AccountStatus, tone: Tone, now: Timestamp, 
 pub(super) fn hooks(to: &mut Html, hooks: &[HookStatus], now: Timestamp) {
     for (hook, error) in hooks.iter().filter_map(|hook| Some((hook, hook.error.as_ref()?))) {
         html!(to, "<p class=\"e\">Hook <code>" {Cut(&hook.hook, MESSAGE)} "</code> " {judge::hook(hook, now)} "</p>");
+        error_words(to, error, 0, now);
+    }
+}
+
+/// Why its renewal fails, what it waits for, and whether its token is known to work.
+pub(super) fn own_troubles(to: &mut Html, account: &AccountStatus, now: Timestamp) {
+    if let Some(error) = &account.error {
+        error_words(to, error, account.attempt, now);
+    }
+    if let Some(waiting) = judge::waiting(account, now) {
+        html!(to, "<p>" {waiting} "</p>");
+    }
+    if let Some(error) = &account.unverified {
+        html!(to, "<p class=\"e\">The token is not known to work.</p>");
         error_words(to, error, 0, now);
     }
 }
