@@ -4,7 +4,7 @@
 //! deadline and never for time alone. Whatever an agent logs, at trace, is searched for every secret and token
 //! when the test ends. Longer forms: `RENEWD_LONG=600` (seconds under short lives), `RENEWD_KILLS=200`,
 //! `RENEWD_ACCOUNTS=1000`, `RENEWD_WRONG=180`, `RENEWD_OUTAGE_ACCOUNTS=200`, `RENEWD_ROTATIONS=1000`,
-//! `RENEWD_MUTATIONS=10000`, `RENEWD_COMPOSED=10000`, `RENEWD_HOOK_FAILURES=10`, `RENEWD_HOOK_OUTPUT=1000000000`, with
+//! `RENEWD_MUTATIONS=10000`, `RENEWD_COMPOSED=10000`, `RENEWD_HOOK_FAILURES=10`, `RENEWD_HOOK_OUTPUT=1000000000`, `RENEWD_INJECTIONS=1000`, `RENEWD_SOAK=3600` with `RENEWD_SOAK_ACCOUNTS=500`, with
 //! nextest's profile `long`; `RENEWD_BINARY` names another build to test.
 #![expect(
     clippy::disallowed_methods,
@@ -26,6 +26,7 @@ mod drift;
 mod exec;
 mod faults;
 mod hooks;
+mod injected;
 mod keys;
 mod leaks;
 mod limits;
@@ -42,6 +43,7 @@ mod run;
 mod secrets;
 mod signals;
 mod sinks;
+mod soak;
 mod state;
 mod support;
 mod templates;
