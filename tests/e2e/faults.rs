@@ -12,7 +12,7 @@ use crate::support::{
 
 /// What a fault is to mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Meaning {
+pub(crate) enum Meaning {
     /// The renewal fails with this class and the old token stays.
     Fails(&'static str),
     /// As that, and the message holds these words.
@@ -29,7 +29,7 @@ use Meaning::{Fails, Passes, PassesWithFallback, Same, Says};
 
 /// Every fault of the simulator, with two providers: an OAuth 2.0 server (relative lives) and Bizppurio (a wall-clock
 /// end, credentials by Basic, errors in its own words).
-const FAULTS: &[(&str, Meaning, Meaning)] = &[
+pub(crate) const FAULTS: &[(&str, Meaning, Meaning)] = &[
     ("rejected", Says("rejected", "invalid_client"), Says("rejected", "password")),
     ("throttled", Fails("throttled"), Fails("throttled")),
     ("busy", Fails("transient"), Fails("transient")),
@@ -319,8 +319,9 @@ fn an_outage_shorter_than_the_lead_is_not_felt() {
         .collect();
     // 0.7 of the shortest lead: half the life (11 s where whole seconds are cut), times 0.8.
     let outage = millis(3_000);
-    for phase in [1_000, 3_500, 2_000] {
-        std::thread::sleep(millis(phase));
+    for number in 0..crate::support::setting("RENEWD_PHASES", 3) {
+        // Anywhere in the four seconds from one renewal to the next.
+        std::thread::sleep(millis(1_000 + number * 1_618 % 4_000));
         world.sim.stop();
         std::thread::sleep(outage);
         world.sim.resume();

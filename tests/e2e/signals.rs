@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use renewd::simulator::Provider;
 use rustix::process::Signal;
 
-use crate::support::{World, account, class, generation, millis, secs, state, throughout, until};
+use crate::support::{World, account, class, generation, millis, secs, setting, state, throughout, until};
 
 #[test]
 fn term_waits_for_the_request_in_flight_and_its_refresh_token_is_kept() {
@@ -72,6 +72,51 @@ fn a_second_term_ends_at_once() {
     let agent = world.run().start();
     agent.until_well();
     agent.until("a renewal", secs(30), |status| generation(status, "a") > 1 || agent.renew("a").0 == 200);
+}
+
+#[test]
+fn term_at_any_instant_ends_within_the_grace_and_loses_no_refresh_token() {
+    let terms = setting("RENEWD_TERMS", 12);
+    let mut options = renewd::simulator::Options::with_lifetime(secs(6));
+    options.lifetimes = [(Provider::OAuthRefreshToken, secs(5))].into();
+    let world = World::with(options);
+    // The last one has no other way in than its refresh token.
+    let kinds = [Provider::PortOne, Provider::PortOne, Provider::PortOne, Provider::OAuthRefreshToken];
+    let names = ["a", "b", "c", "d"];
+    world.sim.fault("*=delay:60ms");
+    world.write(
+        &world.config(
+            names.iter().zip(kinds).map(|(name, kind)| ((*name).to_owned(), world.account(kind, name))),
+        ),
+    );
+    let agent = world.run().start();
+    agent.until_well();
+    agent.stop();
+    let (mut longest, mut in_flight) = (std::time::Duration::ZERO, 0);
+    for number in 0..terms {
+        let mut agent = world.run().start();
+        // Spread evenly over starts, renewals and the rest between them.
+        std::thread::sleep(millis(20 + number * 809 % 2_500));
+        let before = world.sim.stats().requests;
+        let start = std::time::Instant::now();
+        agent.signal(Signal::TERM);
+        let status = agent.ends_within(secs(25)).expect("an end within the grace");
+        assert!(status.code() == Some(0) || status.signal() == Some(15), "{status:?}");
+        longest = longest.max(start.elapsed());
+        in_flight += u64::from(world.sim.stats().requests > before || start.elapsed() > millis(40));
+    }
+    let agent = world.run().start();
+    agent.until_well();
+    agent.stop();
+    let stats = world.sim.stats();
+    for (name, kind) in names.iter().zip(kinds) {
+        let (operations, identity) = (&stats.providers[kind.name()].operations, world.identity(kind, name));
+        let spent = &operations["refresh"][&identity];
+        assert_eq!(spent.dead_refresh_tokens, 0, "{name}: {spent:?}");
+        let logins = operations.get("issue").and_then(|logins| logins.get(&identity));
+        assert!(logins.is_none_or(|logins| logins.requests == 1), "{name}: {logins:?}");
+    }
+    eprintln!("{terms} ends, the longest took {longest:?}; {in_flight} with a request or more than 40 ms");
 }
 
 #[test]

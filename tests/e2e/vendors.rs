@@ -1,0 +1,103 @@
+//! Every fault against every built-in definition: whatever a vendor says, no token is lost by it and it heals.
+//!
+//! `RENEWD_VENDORS` is how many of the built-in definitions are tried, PortOne first. What each fault means is in
+//! [`crate::faults`], for two of them; here it is what may not happen with any.
+
+use std::collections::BTreeMap;
+
+use renewd::simulator::{Options, Provider};
+use serde_json::Value;
+
+use crate::faults::FAULTS;
+use crate::support::{World, account, generation, is_well, secs, setting};
+
+/// A request may hang for the half of this, and what stood in the file holds all the while.
+const LIFE: u64 = 90;
+
+#[test]
+fn no_fault_of_any_vendor_costs_a_token() {
+    let count = usize::try_from(setting("RENEWD_VENDORS", 1)).unwrap();
+    let mut providers = Provider::ALL.to_vec();
+    providers.sort_by_key(|provider| *provider != Provider::PortOne);
+    for provider in providers.into_iter().take(count) {
+        all_faults(provider);
+    }
+}
+
+/// One account a fault, each on a host of its own: pauses and breakers are hosts' affairs.
+fn all_faults(provider: Provider) {
+    let mut options = Options::with_lifetime(secs(LIFE));
+    options.limits.bizppurio_idle = None;
+    let world = World::with(options);
+    let names: Vec<String> = (0..FAULTS.len()).map(|number| format!("f{number:02}")).collect();
+    let accounts = names.iter().enumerate().map(|(number, name)| {
+        let mut account = world.account(provider, name);
+        account["base_url"] = world.sim.base_url(provider, u8::try_from(number).unwrap() + 10).into();
+        account["http"]["timeout"] = "8s".into();
+        account["renew"]["min_interval"] = "1s".into();
+        (name.clone(), account)
+    });
+    let agent = world.start(&world.config(accounts));
+    agent.until("all accounts", secs(30), crate::support::all_well);
+    let old: BTreeMap<&String, String> =
+        names.iter().map(|name| (name, world.read(&format!("{name}.token")))).collect();
+    let identities: Vec<String> = names.iter().map(|name| world.identity(provider, name)).collect();
+    for (identity, (fault, ..)) in identities.iter().zip(FAULTS) {
+        world.sim.fault(&format!("{provider}/{identity}={fault}"));
+    }
+    // Not before the shortest interval is over.
+    std::thread::sleep(secs(1));
+    agent.signal(rustix::process::Signal::USR1);
+    let is_judged = |status: &Value, at: usize| {
+        let seen = account(status, &names[at]);
+        let asked = world.sim.requests_of(&identities[at]) >= 2;
+        asked && seen["renewing"] != true && (!seen["error"].is_null() || is_well(seen))
+    };
+    let status = agent.until("a verdict on all", secs(LIFE / 2 - 10), |status| {
+        (0..names.len()).all(|at| is_judged(status, at))
+    });
+
+    let mut complaints = Vec::new();
+    for (name, (fault, ..)) in names.iter().zip(FAULTS) {
+        let (seen, token) = (account(&status, name), world.read(&format!("{name}.token")));
+        world.canaries.add(&token);
+        let is_old = token == old[name];
+        let message = seen["error"]["message"].as_str().unwrap_or_default();
+        let problem = match () {
+            () if !is_old && !world.sim.accepts(provider, &token) => Some("a token that does not hold"),
+            () if is_old && generation(&status, name) > 1 => Some("a generation without its token"),
+            () if !is_old && generation(&status, name) < 2 => Some("a token without its generation"),
+            () if message.chars().any(char::is_control) || message.len() > 600 => Some("the message"),
+            () => None,
+        };
+        if let Some(problem) = problem {
+            complaints.push(format!("{provider} {fault}: {problem}: {seen}"));
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    let failed = names.iter().filter(|name| !account(&status, name)["error"].is_null()).count();
+
+    world.sim.clear();
+    for (name, (fault, ..)) in names.iter().zip(FAULTS) {
+        // It waits for as long as the vendor asked for, an hour at most.
+        if *fault != "429:huge" && !is_well(account(&agent.status(), name)) {
+            // Or it says how long it waits, which is what the vendor asked for.
+            let (code, reply) = agent.renew(name);
+            assert!(code == 200 || code == 202, "{provider} {fault}: {reply}");
+        }
+    }
+    let status = agent.until("all well", secs(30), |status| {
+        names.iter().zip(FAULTS).all(|(name, row)| row.0 == "429:huge" || is_well(account(status, name)))
+    });
+    for (name, (fault, ..)) in names.iter().zip(FAULTS) {
+        let token = world.read(&format!("{name}.token"));
+        let holds = world.sim.accepts(provider, &token);
+        assert!(holds || *fault == "429:huge", "{provider} {fault}: {}", account(&status, name));
+    }
+    eprintln!(
+        "{provider}: {} faults, {failed} made a renewal fail, {} requests",
+        FAULTS.len(),
+        world.sim.requests()
+    );
+    agent.stop();
+}
