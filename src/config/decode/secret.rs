@@ -70,7 +70,7 @@ fn source(report: &mut Report, fields: &Fields<'_, '_>) -> Option<SecretSource> 
         [_, second, ..] => {
             let sources = words::list(given.iter().map(|entry| &*entry.key));
             report
-                .error(second.place, format!("a secret comes from one place, and here are {sources}"))
+                .error(second.place, format!("a secret has exactly one source, and here are {sources}"))
                 .hint("keep the one where it is, and remove the rest");
             return None;
         }

@@ -96,7 +96,7 @@ providers:
 "#,
         r"
 5:23: not the name of an environment variable (give the variable's name without `$`; the secret itself stands directly after the key)
-6:28: a secret comes from one place, and here are `file` and `env` (keep the one where it is, and remove the rest)
+6:28: a secret has exactly one source, and here are `file` and `env` (keep the one where it is, and remove the rest)
 7:53: an empty secret
 7:67: a secret is missing here (write it, or `{ file: /run/secrets/NAME }`; quote it where the word itself is meant)
 8:64: an empty command

@@ -143,7 +143,7 @@ accounts:
 5:82: expected a mapping, found a single value (a secret in Vault is written `vault: { mount: MOUNT, path: PATH, key: FIELD }`)
 8:56: expected text
 8:65: not the name of a field: it is empty, or a space stands at an end of it
-8:125: a secret comes from one place, and here are `vault` and `env` (keep the one where it is, and remove the rest)
+8:125: a secret has exactly one source, and here are `vault` and `env` (keep the one where it is, and remove the rest)
 ",
     ),
     (

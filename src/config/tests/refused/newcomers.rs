@@ -82,8 +82,8 @@ pub(super) const CASES: &[Case] = &[
         env: A
 ",
         r"
-5:56: a secret comes from one place, and here are `vault`, `env` and `file` (keep the one where it is, and remove the rest)
-8:9: a secret comes from one place, and here are `file` and `env` (keep the one where it is, and remove the rest)
+5:56: a secret has exactly one source, and here are `vault`, `env` and `file` (keep the one where it is, and remove the rest)
+8:9: a secret has exactly one source, and here are `file` and `env` (keep the one where it is, and remove the rest)
 ",
     ),
     (
