@@ -177,8 +177,7 @@ async fn attempt(
             keep(shared, account, order, &credentials, spent.map(|(_, seed)| seed), t0, issued).await
         }
         Err(failure) => {
-            let login = order.operation == Operation::Issue;
-            let failure = if repeated && login { stale(failure) } else { failure };
+            let failure = if repeated { stale(failure, account.provider.issue.is_some()) } else { failure };
             Err(Refusal::Theirs(note_failure(shared, account, order, &credentials, t0, failure).await))
         }
     }

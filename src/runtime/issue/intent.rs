@@ -11,12 +11,17 @@ use crate::runtime::credentials::Credentials;
 use crate::runtime::shared::Shared;
 use crate::store::{Durability, Fingerprint, Intent, IntentKind};
 
-/// A whole reply to a repeated login that makes no sense is the stored reply of the first one, whose token has ended
-/// since, and would come again for ever: that login is over, and the next one has a key of its own. (A repeated refresh
-/// needs no such care: what it brings is the next refresh token, and spending that is another request.)
-pub(super) fn stale(failure: Failure) -> Failure {
-    let whole = failure.class == ErrorClass::Malformed && failure.status.is_some();
-    Failure { ambiguous: failure.ambiguous && !whole, ..failure }
+/// A whole reply to a repeated request that makes no sense, or says that the vendor cannot answer, may be the stored reply of the
+/// first one and come again for as long as the vendor keeps it: that request is over, and the next one has a key of its own.
+/// Where the first one was done after all, what it brought is lost, which costs a login: not where there is none.
+pub(super) fn stale(failure: Failure, can_log_in: bool) -> Failure {
+    let whole = match failure.class {
+        ErrorClass::Malformed => failure.status.is_some(),
+        // Others, such as 409, say that the first one is under way.
+        ErrorClass::Transient => failure.status.is_some_and(|status| status >= 500),
+        _ => false,
+    };
+    Failure { ambiguous: failure.ambiguous && !(whole && can_log_in), ..failure }
 }
 
 /// Whether the provider can tell a repeated request. Without a key on its way it sees one like any other, and its reply is
@@ -106,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_login_is_given_up_by_a_whole_reply_that_makes_no_sense_and_by_nothing_else() {
+    fn a_repeated_request_is_given_up_by_a_whole_reply_that_may_be_stored_and_by_nothing_else() {
         let failure = |class, status| Failure {
             class,
             message: String::new(),
@@ -117,8 +122,18 @@ mod tests {
             ambiguous: true,
             refresh_token: None,
         };
-        assert!(!stale(failure(ErrorClass::Malformed, Some(200))).ambiguous);
-        assert!(stale(failure(ErrorClass::Malformed, None)).ambiguous, "no whole reply");
-        assert!(stale(failure(ErrorClass::Transient, Some(503))).ambiguous, "it may have been done yet");
+        for (class, status) in
+            [(ErrorClass::Malformed, 200), (ErrorClass::Transient, 500), (ErrorClass::Transient, 503)]
+        {
+            assert!(!stale(failure(class, Some(status)), true).ambiguous, "{status}");
+            assert!(
+                stale(failure(class, Some(status)), false).ambiguous,
+                "{status}: there is no other way in"
+            );
+        }
+        for class in [ErrorClass::Malformed, ErrorClass::Transient] {
+            assert!(stale(failure(class, None), true).ambiguous, "no whole reply");
+        }
+        assert!(stale(failure(ErrorClass::Transient, Some(409)), true).ambiguous, "it is under way");
     }
 }
