@@ -114,7 +114,7 @@ fn version() -> Option<u32> {
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn skip(test: &str, reason: &str) {
+pub(super) fn skip(test: &str, reason: &str) {
     use std::io::Write;
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} may not be skipped: {reason}");
     eprintln!("skipped: {test}: {reason}");
