@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::units::skip;
-use super::{renewd, run, told};
+use super::{renewd, run, skip, told};
 
 /// The pages as `renewd man --dir` leaves them, by name.
 fn pages(folder: &tempfile::TempDir) -> Vec<(String, PathBuf)> {
