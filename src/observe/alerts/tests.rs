@@ -257,6 +257,7 @@ impl Account {
             unverified: self.unverified.as_ref(),
             attempt: 0,
             error: self.error.as_ref(),
+            lacks: None,
             finished: 1,
             calendar: None,
             left,

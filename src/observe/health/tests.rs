@@ -216,6 +216,7 @@ impl World {
             unverified: self.unverified.as_ref(),
             attempt: 0,
             error: self.error.as_ref(),
+            lacks: None,
             finished: 1,
             calendar: None,
             left: Duration::from_secs(self.left),
@@ -236,6 +237,7 @@ impl World {
                 state: HookState::Failed,
                 error: self.sink_error.as_ref(),
                 next: None,
+                running_since: None,
             }],
         }
     }
