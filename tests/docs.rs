@@ -242,3 +242,43 @@ fn every_event_of_the_audit_log_stands_on_its_page_and_no_other() {
     let told: BTreeSet<String> = told.into_iter().filter(|name| !fields.contains(name)).collect();
     assert_eq!(told, known);
 }
+
+/// The targets of a page's links to other pages.
+fn links(page: &str) -> Vec<&str> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+    targets.filter(|target| target.ends_with(".md")).collect()
+}
+
+#[test]
+fn every_page_is_in_the_list_of_pages_and_the_one_for_operations_in_each() {
+    let list = std::fs::read_to_string(root().join("docs/README.md")).unwrap();
+    let listed = links(&list);
+    for page in pages() {
+        let Ok(name) = page.strip_prefix(root().join("docs")) else { continue };
+        let name = name.to_str().unwrap();
+        let one_of_many = name.starts_with("decisions/") && name != "decisions/README.md";
+        assert!(
+            one_of_many || name == "README.md" || listed.contains(&name),
+            "docs/README.md does not have {name}"
+        );
+    }
+    for readme in ["README.md", "README.ko.md"] {
+        let text = std::fs::read_to_string(root().join(readme)).unwrap();
+        assert!(links(&text).contains(&"docs/operations.md"), "{readme}");
+    }
+}
+
+#[test]
+fn decisions_are_listed_each_once_by_number() {
+    let folder = root().join("docs/decisions");
+    let list = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let names =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut pages: Vec<String> = names.filter(|name| name != "README.md").collect();
+    pages.sort();
+    assert_eq!(links(&list), pages);
+    for name in pages {
+        let page = std::fs::read_to_string(folder.join(&name)).unwrap();
+        assert!(page.starts_with(&format!("# {}: ", &name[..4])), "{name}");
+    }
+}

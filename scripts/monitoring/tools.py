@@ -61,7 +61,7 @@ def renewd():
     built = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "renewd"
     binary = Path(os.environ.get("RENEWD_BINARY", built)).absolute()
     if not binary.exists():
-        raise Missing(f"there is no {binary}: cargo build, or name another with RENEWD_BINARY")
+        raise AssertionError(f"there is no {binary}: cargo build, or name another with RENEWD_BINARY")
     return binary
 
 

@@ -3,6 +3,7 @@
 
 mod checking;
 mod installing;
+mod manual;
 mod stub;
 mod talking;
 mod units;

@@ -20,6 +20,7 @@ mod kustomize;
 mod oci;
 mod pods;
 mod restricted;
+mod scripts;
 #[expect(dead_code, unused_imports, reason = "the rest of it is for tests/e2e")]
 #[path = "../e2e/support/mod.rs"]
 mod support;

@@ -7,7 +7,8 @@ use renewd::simulator::Provider;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{World, all_well, is_root, secs, skip, until};
+use crate::sinks::Small;
+use crate::support::{World, all_well, free_port, http_get, is_root, secs, skip, until};
 
 const ANY: Provider = Provider::OAuthClientCredentials;
 
@@ -176,4 +177,63 @@ fn an_audit_log_that_cannot_be_written_is_said_once_holds_up_nothing_and_is_made
     agent.renew("a");
     agent.stop();
     assert_eq!(lines(&other).len(), before);
+}
+
+#[test]
+fn a_full_file_system_under_the_audit_log_is_said_delays_no_token_and_heals_without_a_gap() {
+    let name = "a_full_file_system_under_the_audit_log_is_said_delays_no_token_and_heals_without_a_gap";
+    let world = World::living(secs(600));
+    let Some(small) = Small::mount(world.path("small")) else {
+        return skip(name, "mounting a tmpfs is not permitted");
+    };
+    let (path, port) = (small.0.join("audit.jsonl"), free_port());
+    let mut config = world.one(ANY);
+    config["agent"]["audit"] = json!(path);
+    config["agent"]["listen"] = json!(format!("127.0.0.1:{port}"));
+    let agent = world.start(&config);
+    agent.until_well();
+    until("the first lines", secs(5), || (!of(&lines(&path), "delivered").is_empty()).then_some(()));
+    assert!(std::fs::write(small.0.join("ballast"), vec![0; 1 << 20]).is_err(), "the disk is full");
+
+    // The file's last page has room for some lines.
+    let mut renewals = 0;
+    let status = until("word of it", secs(20), || {
+        assert_eq!(agent.renew("a").0, 200);
+        renewals += 1;
+        Some(agent.status()).filter(|status| status["listeners"][0]["name"] == "agent.audit")
+    });
+    let message = status["listeners"][0]["error"]["message"].as_str().unwrap();
+    assert!(message.contains("no space left") || message.contains("No space left"), "{message}");
+    for _ in 0..3 {
+        assert_eq!(agent.renew("a").0, 200);
+        renewals += 1;
+    }
+    let status = agent.until_well();
+    assert_eq!(status["accounts"][0]["generation"], renewals + 1, "tokens are renewed and delivered");
+    let check = world.renewd(&["status", "--check"]);
+    assert_eq!(check.status.code(), Some(1));
+    let said = String::from_utf8(check.stderr).unwrap();
+    assert!(said.contains("agent.audit cannot be written at"), "{said}");
+    let (answer, ready) = http_get(port, "/readyz", "localhost").unwrap();
+    let ready: Value = serde_json::from_str(&ready).unwrap();
+    assert_eq!(answer, 200, "nobody is kept from a token: {ready}");
+    assert!(ready["warnings"].to_string().contains("agent.audit cannot be written at"), "{ready}");
+    assert_eq!(agent.logged("audit_failed"), 1);
+
+    std::fs::remove_file(small.0.join("ballast")).unwrap();
+    agent.until("its return", secs(12), |status| status["listeners"] == json!([]));
+    assert_eq!(agent.logged("audit_back"), 1);
+    assert_eq!(world.renewd(&["status", "--check"]).status.code(), Some(0));
+    agent.stop();
+    // A line that the full disk cut off is followed by the whole of it.
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut all: Vec<&str> = text.lines().collect();
+    all.dedup(); // where only the end of a line was cut off, it counted as not written
+    let whole: Vec<Value> = all.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert!(all.len() - whole.len() <= 5, "more than a cut line a try: {text}");
+    let issued: Vec<u64> =
+        of(&whole, "issued").iter().map(|line| line["generation"].as_u64().unwrap()).collect();
+    assert_eq!(issued, (1..=renewals + 1).collect::<Vec<_>>(), "each once, in order");
+    assert_eq!((of(&whole, "renew").len() as u64, of(&whole, "lost").len()), (renewals, 0));
+    assert_eq!(world.canaries.found_in(&text), [""; 0]);
 }

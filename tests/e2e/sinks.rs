@@ -300,10 +300,10 @@ fn a_read_only_folder_fails_its_sink_and_heals_alone() {
 }
 
 /// A small file system of its own, unmounted with the test.
-struct Small(PathBuf);
+pub(crate) struct Small(pub(crate) PathBuf);
 
 impl Small {
-    fn mount(path: PathBuf) -> Option<Self> {
+    pub(crate) fn mount(path: PathBuf) -> Option<Self> {
         std::fs::create_dir(&path).unwrap();
         let done = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=64k,mode=0755", "renewd-e2e"])

@@ -120,6 +120,15 @@ impl Bao {
         }
     }
 
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.process.as_ref().unwrap().id()).unwrap()
+    }
+
+    /// What it has said, at the level debug.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("bao.log")).unwrap()
+    }
+
     pub(crate) async fn unseal(&self) {
         self.call("PUT", "sys/unseal", json!({ "key": self.unseal })).await;
         until(async || self.http.get(self.url("sys/health")).send().await.is_ok_and(|r| r.status() == 200))

@@ -48,6 +48,7 @@ mod bench;
 mod client;
 mod faults;
 mod kv;
+mod leaks;
 mod online;
 mod outage;
 mod redirects;
