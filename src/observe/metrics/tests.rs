@@ -202,7 +202,8 @@ fn observed() -> Observer {
     observer.effect(&issue(Duration::from_millis(700)), at(110));
     observer.exchange(&exchange(Some(200), Ok(()), Some(-2_500)), at(113));
     let token = token();
-    let meta = IssuedMeta { token, admission: Admission::Promoted, refresh: None, unverified: None };
+    let meta =
+        IssuedMeta { token, admission: Admission::Promoted, refresh: None, owner: None, unverified: None };
     observer.event(&Event::Issued { account: name("a"), epoch: 1, meta }, at(113));
     let target: Arc<str> = SINK.into();
     for (revision, end) in [
