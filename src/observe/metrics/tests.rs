@@ -12,7 +12,7 @@ use crate::domain::{
     AccountId, AccountState, BootInstant, ErrorClass, ErrorInfo, Generation, Now, SinkState, Timestamp,
     TokenMeta,
 };
-use crate::observe::status::{AccountStatus, Status};
+use crate::observe::status::{AccountStatus, SinkStatus, Status};
 use crate::observe::{Exchange, Observer, sample};
 
 const SINK: &str = "file:/run/a \"quoted\" \\ sink";
@@ -236,7 +236,15 @@ fn observed() -> Observer {
 }
 
 fn busy() -> Scrape {
-    let accounts = vec![account(AccountState::Fresh), pending()];
+    let mut accounts = vec![account(AccountState::Fresh), pending()];
+    let hangs = SinkStatus {
+        sink: "file:/mnt/hung".to_owned(),
+        state: SinkState::Unwritten,
+        written_at: None,
+        writing_since: Some(at(120).wall),
+        ..accounts[0].sinks[0].clone()
+    };
+    accounts[0].sinks.push(hangs);
     Scrape { status: status(accounts), counters: observed().counters() }
 }
 
