@@ -212,7 +212,7 @@ impl Engine {
             Key::Server(server) => self.pump_server(&server, now),
             Key::Knock(server) => self.knock(&server),
             Key::Notify(set) => self.notify(&set, now),
-            Key::Hook(set, hook) => self.run_hook(&set, hook),
+            Key::Hook(set, hook) => self.run_hook(&set, hook, now),
         }
     }
 

@@ -8,7 +8,7 @@ use super::effect::{Effect, Note};
 use super::engine::{Engine, Key};
 use super::event::HookFailure;
 use super::plan::{HookId, Plan, SetId, TargetId, hash, unit};
-use crate::domain::{ErrorInfo, Generation, Now};
+use crate::domain::{ErrorInfo, Generation, Now, Timestamp};
 
 /// Hooks run so long after a set is published, in case something follows.
 const DEBOUNCE: Duration = Duration::from_millis(250);
@@ -49,6 +49,8 @@ pub(super) struct Run {
     pub(super) revision: u64,
     /// `None` where the hook, or its set, has left since.
     pub(super) published: Option<Published>,
+    /// Since when it runs.
+    pub(super) since: Timestamp,
 }
 
 /// By set and hook.
@@ -107,7 +109,7 @@ impl Engine {
                     }
                     set.owing = owing.unwrap_or_default();
                     before.iter().for_each(|hook| self.drop_hook(id, hook.id));
-                    added.into_iter().for_each(|hook| self.run_hook(id, hook));
+                    added.into_iter().for_each(|hook| self.run_hook(id, hook, now));
                     self.note_mark(id);
                 }
                 None => {
@@ -200,13 +202,13 @@ impl Engine {
             set.hooks.iter().filter(|hook| hook.told != Some(due)).map(|hook| hook.id).collect();
         for hook in untold {
             self.timers.clear(&Key::Hook(id.clone(), hook)); // the retry of an older mark
-            self.run_hook(id, hook);
+            self.run_hook(id, hook, now);
         }
         self.note_mark(id);
     }
 
     /// Runs the hook, unless it knows all, runs already or the agent stops.
-    pub(super) fn run_hook(&mut self, set_id: &SetId, id: HookId) {
+    pub(super) fn run_hook(&mut self, set_id: &SetId, id: HookId, now: Now) {
         let run = (set_id.clone(), id);
         let Some(set) = self.sets.get_mut(set_id).filter(|_| !self.stopping) else { return };
         let (due, Some(hook)) = (set.due, set.hook(id)) else { return };
@@ -216,7 +218,7 @@ impl Engine {
         hook.told = None;
         let revision = self.next_epoch;
         self.next_epoch += 1;
-        self.runs.insert(run, Run { revision, published: Some(due) });
+        self.runs.insert(run, Run { revision, published: Some(due), since: now.wall });
         let (set, mark, targets) = (set_id.clone(), due.0, self.holders(set_id, due.0));
         self.effects.push(Effect::Notify { set, hook: id, revision, mark, targets });
     }
@@ -265,7 +267,7 @@ impl Engine {
                 Err(_) => hook.failures = 0, // the newer mark is told at once
             }
         }
-        self.run_hook(id, which);
+        self.run_hook(id, which, now);
         self.note_mark(id);
     }
 

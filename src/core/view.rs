@@ -39,6 +39,8 @@ pub struct AccountView<'a> {
     pub unverified: Option<&'a ErrorInfo>,
     pub attempt: u32,
     pub error: Option<&'a ErrorInfo>,
+    /// The server whose absence keeps a secret of the account from us.
+    pub lacks: Option<&'a str>,
     /// Finished requests since start.
     pub finished: u64,
     pub calendar: Option<&'a Calendar>,
@@ -103,6 +105,8 @@ pub struct HookView<'a> {
     pub error: Option<&'a ErrorInfo>,
     /// When one that has failed is tried again; `None` while it runs.
     pub next: Option<Timestamp>,
+    /// Since when it runs; `None` where it does not.
+    pub running_since: Option<Timestamp>,
 }
 
 /// A server that cannot be delivered to.
@@ -179,6 +183,7 @@ impl Engine {
             unverified: account.unverified.as_ref(),
             attempt: account.attempt,
             error: account.error.as_ref(),
+            lacks: account.lacks.as_deref(),
             finished: account.finished,
             calendar: account.plan.calendar.as_ref(),
             left: account.alive(now).map_or(Duration::ZERO, |(_, left)| left),
@@ -214,6 +219,7 @@ impl Engine {
                 state,
                 error: hook.error.as_ref(),
                 next: next.map(|next| visible(next, now)),
+                running_since: self.runs.get(&(id.clone(), hook.id)).map(|run| run.since),
             }
         };
         set.hooks.iter().map(view).collect()

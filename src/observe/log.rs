@@ -2,6 +2,7 @@
 
 use std::fmt::{Debug, Display, Write as _};
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use tracing::field::Field;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
@@ -202,6 +203,19 @@ fn put(written: bool, healed: bool) -> &'static str {
     }
 }
 
+/// The agent stops, and waits `at_most` so long for a hook that runs.
+pub(super) fn hook_awaited(set: &SetId, hook: &str, at_most: Duration) {
+    let ((account, template), at_most) = (whose(set), human_duration(at_most));
+    tracing::info!(
+        event = "hook_awaited",
+        account,
+        template,
+        hook,
+        at_most,
+        "stopping waits for a hook that still runs"
+    );
+}
+
 /// A server as people call it.
 fn called(server: &str) -> &str {
     match server {
@@ -221,7 +235,8 @@ fn whose(set: &SetId) -> (Option<&str>, Option<&str>) {
 
 /// The first failure of a kind is said aloud, those after it only at `debug`.
 fn failing(account: &str, class: ErrorClass, message: &str, next: &str, attempt: u32, news: bool) {
-    let attempt = (attempt > 0).then_some(attempt); // nothing was tried: a secret's source is missing
+    // Nothing was tried: a secret's source is missing.
+    let attempt = (attempt > 0 && class != ErrorClass::Config).then_some(attempt);
     match (class, news) {
         (_, false) => {
             tracing::debug!(event = "renewal_failed", account, %class, error = message, next, attempt, "still failing");
@@ -277,7 +292,7 @@ mod tests {
             };
             say(&relogin, |_, _| "");
             failing(account.as_str(), ErrorClass::Transient, "HTTP \"503\"", "now", 2, true);
-            failing(account.as_str(), ErrorClass::Config, "no such file", "now", 0, true);
+            failing(account.as_str(), ErrorClass::Config, "no such file", "now", 2, true);
             tracing::info!(%account, sink = %"file:/run/a b", empty = "", count = 3, error = %"one\ntwo", "said");
             tracing::info!(account = "pay", sink = "file:/run/a b", steers = %"\u{1b}[2J", path = "C:\\x", "said");
         });

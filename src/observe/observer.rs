@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::history::History;
 use super::log;
@@ -137,6 +138,11 @@ impl Observer {
     /// A hook of that kind has run, or failed.
     pub fn hook_ran(&mut self, kind: &'static str, ok: bool) {
         self.recorder.hook_run(kind, ok);
+    }
+
+    /// The agent stops, and waits `at_most` so long for a hook that runs.
+    pub fn hook_awaited(&self, set: &SetId, hook: HookId, at_most: Duration) {
+        log::hook_awaited(set, self.hook(set, hook), at_most);
     }
 
     /// The login at Vault was renewed or made anew, or could not be: said once.

@@ -92,6 +92,7 @@ pub(crate) fn account_view(name: &AccountId) -> AccountView<'_> {
         unverified: None,
         attempt: 0,
         error: None,
+        lacks: None,
         finished: 1,
         calendar: None,
         left: Duration::ZERO,

@@ -145,6 +145,9 @@ pub struct HookStatus {
     pub error: Option<ErrorInfo>,
     /// When one that has failed is tried again; `None` while it runs.
     pub next: Option<Timestamp>,
+    /// Since when it runs; `None` where it does not.
+    #[serde(default)]
+    pub running_since: Option<Timestamp>,
 }
 
 /// A server that sinks stand on, and that is away.

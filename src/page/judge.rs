@@ -134,7 +134,10 @@ pub(super) fn sink(sink: &SinkStatus, account: &AccountStatus, now: Timestamp) -
 pub(super) fn hook(hook: &HookStatus, now: Timestamp) -> String {
     match hook.state {
         HookState::Told => "told".to_owned(),
-        HookState::Untold => "not told yet".to_owned(),
+        HookState::Untold => match hook.running_since {
+            Some(since) => format!("running for {}", span(now.since(since))),
+            None => "not told yet".to_owned(),
+        },
         HookState::Failed => format!("failed{}", again(hook.next, now)),
     }
 }

@@ -6,7 +6,7 @@ use super::judge::{self, Tone, ago, counted, hint};
 use super::query::{Part, Query, Wanted};
 use super::select::{Seen, Selection};
 use super::timeline;
-use crate::domain::{ErrorInfo, Timestamp};
+use crate::domain::{ErrorClass, ErrorInfo, Timestamp};
 use crate::observe::status::{AccountState, AccountStatus, HookStatus};
 
 /// Where no more than so many accounts are shown, each tells its sinks.
@@ -157,7 +157,7 @@ pub(super) fn own_troubles(to: &mut Html, account: &AccountStatus, now: Timestam
 pub(super) fn error_words(to: &mut Html, error: &ErrorInfo, attempt: u32, now: Timestamp) {
     let (message, hint) = hint(&error.message);
     html!(to, "<p class=\"e\"><bdi>" {Cut(message, MESSAGE)} "</bdi> <small>" {error.class.as_str()} ", " {ago(error.at, now)});
-    if attempt > 1 {
+    if attempt > 1 && error.class != ErrorClass::Config {
         html!(to, ", attempt " {u64::from(attempt)});
     }
     html!(to, "</small></p>");

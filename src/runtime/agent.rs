@@ -223,6 +223,7 @@ impl Agent {
     /// Ends what is in flight, within the grace; then makes durable what is not yet.
     pub(crate) async fn drain(&mut self, inbox: &mut Inbox, grace: Duration) -> bool {
         self.apply(Event::Shutdown);
+        self.about_hooks(grace);
         let drained = tokio::time::timeout(grace, async {
             while self.engine.is_busy() {
                 let _ = self.turn(inbox, None).await;
@@ -256,6 +257,16 @@ impl Agent {
         self.record(&Entry::Stopped { drained: in_time });
         self.audit.end().await;
         in_time
+    }
+
+    /// Says which hooks an end waits for.
+    fn about_hooks(&self, grace: Duration) {
+        let runs = self.about.values().filter_map(|effect| match effect {
+            Effect::Notify { set, hook, .. } => Some((set, *hook)),
+            _ => None,
+        });
+        let in_order: BTreeSet<_> = runs.collect();
+        in_order.into_iter().for_each(|(set, hook)| self.observer.hook_awaited(set, hook, grace));
     }
 
     /// Whether the marks of templates are being written.

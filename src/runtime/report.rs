@@ -54,6 +54,7 @@ fn hooks(agent: &Agent, set: &SetId, views: Vec<HookView<'_>>) -> Vec<HookStatus
         state: view.state,
         error: view.error.cloned(),
         next: view.next,
+        running_since: view.running_since,
     };
     views.into_iter().map(status).collect()
 }

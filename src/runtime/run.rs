@@ -20,7 +20,7 @@ use super::shared::Shared;
 use super::signals::Signal;
 use crate::config::Watched;
 use crate::config::model::{Config, FileSink, LogLevel, Sink};
-use crate::core::AccountView;
+use crate::core::{AccountView, TargetView};
 use crate::domain::{AccountState, Awaited, ErrorClass, SinkState};
 use crate::observe::{LevelHandle, Observer};
 use crate::provider::Clients;
@@ -226,7 +226,8 @@ async fn clean(config: &Config) {
     }
 }
 
-/// Whether `once` has nothing left to hope for: all is done, or what is not needs a person.
+/// Whether `once` has nothing left to hope for: all is done, or what is not needs a person. A server that is away (Vault,
+/// the Kubernetes API) may come back.
 fn settled(agent: &Agent) -> bool {
     let now = clock::now();
     !agent.is_busy()
@@ -235,10 +236,20 @@ fn settled(agent: &Agent) -> bool {
         && agent.engine.views(now).all(|view| {
             let hopeless = view.error.is_some_and(|error| {
                 matches!(error.class, ErrorClass::Rejected | ErrorClass::Relogin | ErrorClass::Config)
-            });
-            let delivered = view.targets.iter().all(|target| target.state != SinkState::Unwritten);
+            }) && view.lacks.is_none();
+            let delivered = view.targets.iter().all(has_ended);
             hopeless || (view.state == AccountState::Fresh && delivered)
         })
+}
+
+/// Whether the target is written, or will not be without a person.
+fn has_ended(target: &TargetView<'_>) -> bool {
+    let away = |class: Option<ErrorClass>| target.waits_for.is_some() && class == Some(ErrorClass::Transient);
+    match target.state {
+        SinkState::Written => true,
+        SinkState::Unwritten => false,
+        SinkState::Failed => !away(target.error.map(|error| error.class)),
+    }
 }
 
 fn verdict(agent: &Agent, in_time: bool) -> Once {

@@ -249,20 +249,21 @@ fn publish(folder: &Folder, unlinked: &[OsString], new: Option<&OsStr>) -> Resul
 /// Ages are taken from the file system's own times: here is no clock.
 fn outdated(folder: &Folder, sets: Vec<OsString>, new: &OsStr, current: Option<&OsStr>) -> Vec<OsString> {
     let now = made_at(folder, new);
-    let mut old: Vec<_> = sets.into_iter().map(|set| (made_at(folder, &set), set)).collect();
+    let is_current = |set: &OsString| Some(set.as_os_str()) == current;
+    let mut old: Vec<_> =
+        sets.into_iter().map(|set| (made_at(folder, &set), is_current(&set), set)).collect();
+    // Of those that a coarse clock says were made at once, the current one is the last.
     old.sort();
     // A set was replaced when the next one was made.
-    let replaced_at: Vec<_> = old.iter().skip(1).map(|(made_at, _)| *made_at).chain([now]).collect();
+    let replaced_at: Vec<_> = old.iter().skip(1).map(|(made_at, ..)| *made_at).chain([now]).collect();
     let surplus = old.len().saturating_sub(MOST_SETS);
     let is_outdated = |index: usize| {
         let age = now.zip(replaced_at[index]).and_then(|(now, then)| now.duration_since(then).ok());
         index < surplus || age.is_some_and(|age| age >= GRACE)
     };
-    let old = old
-        .into_iter()
-        .enumerate()
-        .filter(|(index, (_, set))| Some(set.as_os_str()) != current && is_outdated(*index));
-    old.map(|(_, (_, set))| set).collect()
+    let old =
+        old.into_iter().enumerate().filter(|(index, (_, is_current, _))| !is_current && is_outdated(*index));
+    old.map(|(_, (.., set))| set).collect()
 }
 
 fn made_at(folder: &Folder, set: &OsStr) -> Option<SystemTime> {

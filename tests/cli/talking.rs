@@ -180,6 +180,34 @@ fn wait_waits_for_an_agent_that_is_only_just_starting() {
 }
 
 #[test]
+fn exec_says_once_what_it_waits_for_and_nothing_where_the_token_is_there() {
+    let agent = StubAgent::new(|method, path| match path {
+        "/v1/accounts/shop/token" => {
+            (409, json!({"error": {"message": "`shop` has no living token: it is pending"}}))
+        }
+        _ => usual(method, path),
+    });
+    let exec = |account, words: &[&str]| {
+        let socket = agent.socket();
+        let end = ["--timeout", "1600ms", "--socket", socket.to_str().unwrap(), "--", "true"];
+        run(&[&["exec", "--account", account][..], words, &end].concat())
+    };
+    assert_eq!(exec("messaging", &[]), (0, String::new(), String::new()));
+    let (exit, _, stderr) = exec("shop", &[]);
+    let lack = "`shop` has no living token: it is pending";
+    let (note, failure) = stderr.split_once('\n').unwrap();
+    assert_eq!((exit, note), (75, &*format!("note: {lack}; waiting, 1s at most")));
+    assert!(failure.starts_with("error: `shop` has no living token after "), "{stderr}");
+    let (_, _, stderr) = exec("shop", &["--log-level", "error"]);
+    assert!(stderr.starts_with("error: "), "{stderr}");
+    let nowhere =
+        ["exec", "--account", "a", "--socket", "/nonexistent/s", "--timeout", "1200ms", "--", "true"];
+    let (_, _, stderr) = run(&nowhere);
+    let lack = "no agent at /nonexistent/s: there is no such socket";
+    assert!(stderr.starts_with(&format!("note: {lack}; waiting, 1s at most\nerror: ")), "{stderr}");
+}
+
+#[test]
 fn an_answer_that_makes_no_sense_is_told_without_its_text() {
     let agent = StubAgent::new(|_, _| (200, json!({"access_tokn": "s3cret"})));
     for command in [&["token", "messaging"][..], &["status"]] {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use super::{renewd, told, write};
+use super::{renewd, skip, told, write};
 
 /// systemd's own measure of how open a service is, from 0 to 10.
 const MOST_EXPOSED: f64 = 1.2;
@@ -111,15 +111,4 @@ fn version() -> Option<u32> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let word = text.strip_prefix("systemd ")?.split_whitespace().next()?;
     word.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn skip(test: &str, reason: &str) {
-    use std::io::Write;
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} may not be skipped: {reason}");
-    eprintln!("skipped: {test}: {reason}");
-    if let Some(list) = std::env::var_os("RENEWD_TEST_SKIPS") {
-        let mut list = std::fs::File::options().append(true).create(true).open(list).unwrap();
-        list.write_all(format!("{test}: {reason}\n").as_bytes()).unwrap();
-    }
 }

@@ -78,7 +78,9 @@ fn the_same_binary_gives_the_same_image() {
 
 #[test]
 fn the_demo_runs_in_a_container_that_may_write_only_to_tmp() {
-    let Some(image) = Image::build("the_demo_runs_in_a_container_that_may_write_only_to_tmp") else { return };
+    let Some(image) = Image::running("the_demo_runs_in_a_container_that_may_write_only_to_tmp") else {
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o1777)).unwrap();
     let plan = image.plan(&["demo", "--for", "4s"]);
@@ -91,7 +93,7 @@ fn the_demo_runs_in_a_container_that_may_write_only_to_tmp() {
 #[test]
 fn the_health_check_tells_by_its_exit_status_and_the_state_outlives_the_container() {
     let test = "the_health_check_tells_by_its_exit_status_and_the_state_outlives_the_container";
-    let Some(image) = Image::build(test) else { return };
+    let Some(image) = Image::running(test) else { return };
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let sim = Sim::start(Options::with_lifetime(secs(20)));

@@ -89,6 +89,20 @@ impl Image {
         })
     }
 
+    /// The image where containers of it start; `None`, noted, where this machine forbids them even to root.
+    pub(crate) fn running(test: &str) -> Option<Self> {
+        let image = Self::build(test)?;
+        let (status, said) = image.run(&image.plan(&["--version"]));
+        if said.starts_with("renewd ") {
+            return Some(image);
+        }
+        skip(
+            test,
+            &format!("no container starts here ({status}): {}", said.lines().last().unwrap_or_default()),
+        );
+        None
+    }
+
     pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("root")
     }

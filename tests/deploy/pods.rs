@@ -28,7 +28,7 @@ impl Pod {
             skip(test, NO_TOOL);
             return None;
         };
-        let image = Image::build(test)?;
+        let image = Image::running(test)?;
         let objects = kustomize(&kubectl, &root().join("examples/kubernetes").join(overlay));
         let spec = objects.iter().find_map(pod_of).unwrap().clone();
         let folder = tempfile::Builder::new().prefix("renewd-pod-").tempdir().unwrap();

@@ -388,8 +388,18 @@ fn term_waits_for_a_hook_within_the_grace_and_a_later_one_is_ended_and_run_again
     config["accounts"]["a"]["on_change"] = json!([script(1)]);
     let agent = world.start(&config);
     until("the hook", secs(10), || (lines(&begun).len() == 1).then_some(()));
+    let hook = account(&agent.status(), "a")["hooks"][0].clone();
+    assert!(hook["state"] == "untold" && hook["running_since"].is_string(), "{hook}");
+    let table = String::from_utf8(world.renewd(&["status", "a"]).stdout).unwrap();
+    assert!(table.contains("running  command:/bin/sh\n      running since 20"), "{table}");
     agent.stop();
     assert_eq!(lines(&ended), ["1"]);
+    let log = fs::read_to_string(world.path("agent-0.log")).unwrap();
+    let awaited = log.lines().find(|line| line.contains("\"hook_awaited\"")).unwrap_or(&log);
+    assert!(
+        awaited.contains("\"hook\":\"command:/bin/sh\"") && awaited.contains("\"at_most\":\"5s\""),
+        "{awaited}"
+    );
     let agent = world.run().start();
     agent.until_well();
     throughout("it is known", secs(1), || lines(&begun).len() == 1);

@@ -24,7 +24,9 @@ Examples:
 
 pub(super) const ONCE: &str = "\
 Exits 0 only if every account is fresh and delivered, 1 where some failed, 75 where the time was up
-or a running agent holds the state directory. When the time is up it still ends what it has begun, so that
+or a running agent holds the state directory. What may pass by itself is tried again until the time is
+up: a provider, Vault or the Kubernetes API that does not answer. What needs a person ends it at once:
+refused credentials, a file that cannot be written. When the time is up it still ends what it has begun, so that
 no token and no single-use refresh token is lost: with a request that hangs that takes up to
 `agent.shutdown_grace` (20s) more.
 

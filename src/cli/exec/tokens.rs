@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::time::sleep;
 use crate::cli::args::Globals;
 use crate::cli::client::{self, Agent, Silence, Trouble};
 use crate::cli::exit::Exit;
-use crate::cli::report::Failure;
+use crate::cli::report::{self, Failure};
 use crate::cli::status::span;
 use crate::cli::suggest::unknown_account;
 use crate::domain::AccountId;
@@ -18,6 +19,9 @@ pub(super) type Tokens = BTreeMap<AccountId, Value>;
 
 /// Between two looks at an agent that has no token yet, or is not there.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// After so long without a token a person is told what is waited for.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// How long one question for a newer token stays open.
 const OPEN: Duration = Duration::from_secs(30);
@@ -35,30 +39,40 @@ pub(super) async fn first(
     limit: Duration,
     globals: &Globals,
 ) -> Result<Tokens, Failure> {
-    let mut last = None;
-    let mut tokens = Tokens::new();
+    let last: RefCell<Option<(&AccountId, Trouble)>> = RefCell::new(None);
     let all = async {
+        let mut tokens = Tokens::new();
         for account in accounts {
             loop {
                 match agent.token_text(account).await.and_then(|text| client::read::<Value>(&text)) {
                     Ok(document) => {
                         tokens.insert(account.clone(), document);
+                        last.take();
                         break;
                     }
                     Err(trouble) if is_final(&trouble) => {
                         return Err(explained(trouble, agent, account, globals).await);
                     }
-                    Err(trouble) => last = Some((account, trouble)),
-                }
+                    Err(trouble) => last.replace(Some((account, trouble))),
+                };
                 sleep(PAUSE).await;
             }
         }
-        Ok(())
+        Ok(tokens)
     };
-    match tokio::time::timeout(limit, all).await {
-        Ok(Ok(())) => Ok(tokens),
-        Ok(Err(failure)) => Err(failure),
-        Err(_) => Err(match last {
+    let told = async {
+        tokio::pin!(all);
+        if let Ok(done) = tokio::time::timeout(SILENT, &mut all).await {
+            return done;
+        }
+        let lack = last.borrow().as_ref().map(|(_, trouble)| trouble.words());
+        let lack = lack.unwrap_or_else(|| "the agent has not answered yet".to_owned());
+        report::note(&format!("{lack}; waiting, {} at most", span(limit)), globals);
+        all.await
+    };
+    match tokio::time::timeout(limit, told).await {
+        Ok(done) => done,
+        Err(_) => Err(match last.take() {
             Some((_, trouble @ Trouble::Unreachable { .. })) => trouble.into_failure(globals),
             Some((account, trouble)) => no_token(account, limit).cause(trouble.words()),
             None => {

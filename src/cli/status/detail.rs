@@ -2,7 +2,7 @@
 
 use super::words;
 use crate::cli::screen::{Line, Look, Tone, pad, sanitise, wrap};
-use crate::domain::{ErrorInfo, Generation, Timestamp};
+use crate::domain::{ErrorClass, ErrorInfo, Generation, Timestamp};
 use crate::observe::status::{AccountStatus, HookStatus, SinkStatus};
 
 const LABELS: usize = 12;
@@ -27,7 +27,9 @@ pub(super) fn lines(account: &AccountStatus, now: Timestamp, look: Look) -> Vec<
         field("expires").with(Tone::Plain, instant(account.expires_at, now)),
         renewal(account, now),
     ];
-    if account.attempt > 0 {
+    // What is missing on this side has kept the provider from being asked.
+    let asked = account.error.as_ref().is_none_or(|error| error.class != ErrorClass::Config);
+    if account.attempt > 0 && asked {
         let times = if account.attempt == 1 { "attempt" } else { "attempts" };
         let said = format!("{} failed {times} since the last success", account.attempt);
         lines.push(field("retries").with(Tone::Warn, said));
@@ -132,7 +134,7 @@ fn hooks(hooks: &[HookStatus], now: Timestamp, look: Look) -> Vec<Line> {
     }
     let mut lines = vec![Line::new(), Line::new().with(Tone::Dim, "HOOKS")];
     for hook in hooks {
-        let (tone, sign, word) = words::hook_sign(hook.state, look);
+        let (tone, sign, word) = words::hook_sign(hook, look);
         let mut line = Line::new().with(Tone::Plain, "  ");
         if look.is_terminal() {
             line.push(tone, format!("{sign} "));
@@ -145,6 +147,10 @@ fn hooks(hooks: &[HookStatus], now: Timestamp, look: Look) -> Vec<Line> {
             let said = format!("{}: {}", words::hook_head(hook, error, now), sanitise(&error.message));
             let said = wrap(&said, room).into_iter();
             lines.extend(said.map(|text| Line::new().with(Tone::Warn, format!("      {text}"))));
+        }
+        if let Some(since) = hook.running_since {
+            let said = format!("      running since {}", instant(Some(since), now));
+            lines.push(Line::new().with(Tone::Dim, said));
         }
     }
     lines
@@ -163,5 +169,58 @@ fn instant(at: Option<Timestamp>, now: Timestamp) -> String {
     match at {
         Some(at) => format!("{} ({})", Timestamp::from_secs(at.as_secs()), words::relative(at, now)),
         None => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::status::tests::{account, at, error, status_of};
+    use crate::observe::status::HookState;
+
+    fn said(account: AccountStatus) -> String {
+        let now = status_of(Vec::new()).now;
+        let lines = lines(&account, now, Look::plain());
+        lines.iter().map(|line| line.render(Look::plain()) + "\n").collect()
+    }
+
+    #[test]
+    fn a_hook_that_runs_is_said_to_and_since_when() {
+        let hook = |state, error, running| HookStatus {
+            hook: "command:/bin/reload".to_owned(),
+            state,
+            error,
+            next: None,
+            running_since: running,
+        };
+        let hooks = vec![
+            hook(HookState::Untold, None, Some(at(-10))),
+            hook(HookState::Failed, Some(error(ErrorClass::Transient, "status 1", 12)), Some(at(-2))),
+            hook(HookState::Untold, None, None),
+        ];
+        let said = said(AccountStatus { hooks, ..account("pay", "portone") });
+        insta::assert_snapshot!(said.split_once("HOOKS").unwrap().1, @"
+        running  command:/bin/reload
+            running since 2026-03-01T09:59:50Z (10s ago)
+        failed  command:/bin/reload
+            hook command:/bin/reload failed 12s ago (transient), again now: status 1
+            running since 2026-03-01T09:59:58Z (2s ago)
+        untold  command:/bin/reload
+        ");
+    }
+
+    #[test]
+    fn where_nothing_could_be_asked_no_attempts_are_counted() {
+        let of = |class| AccountStatus {
+            attempt: 2,
+            error: Some(error(class, "no such file", 12)),
+            ..account("pay", "portone")
+        };
+        assert!(said(of(ErrorClass::Transient)).contains("2 failed attempts"));
+        assert!(!said(of(ErrorClass::Config)).contains("attempt"));
+        let now = status_of(Vec::new()).now;
+        let head = |class| words::error_head(&error(class, "no such file", 12), 2, now);
+        assert_eq!(head(ErrorClass::Transient), "transient 12s ago, attempt 2");
+        assert_eq!(head(ErrorClass::Config), "config 12s ago");
     }
 }

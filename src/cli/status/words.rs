@@ -114,9 +114,10 @@ pub(super) fn sink_sign(state: SinkState, look: Look) -> (Tone, &'static str, &'
     }
 }
 
-/// The tone, the symbol and the word of a hook's state.
-pub(super) fn hook_sign(state: HookState, look: Look) -> (Tone, &'static str, &'static str) {
-    match state {
+/// The tone, the symbol and the word of a hook's state, or of its run.
+pub(super) fn hook_sign(hook: &HookStatus, look: Look) -> (Tone, &'static str, &'static str) {
+    match hook.state {
+        HookState::Untold if hook.running_since.is_some() => (Tone::Note, look.either("○", "o"), "running"),
         HookState::Untold => (Tone::Note, look.either("○", "o"), "untold"),
         HookState::Told => (Tone::Good, look.either("✓", "+"), "told"),
         HookState::Failed => (Tone::Bad, look.either("✗", "x"), "failed"),
@@ -141,10 +142,11 @@ pub(super) fn sinks(account: &AccountStatus) -> (Tone, String) {
     }
 }
 
-/// `transient 12s ago, attempt 3`.
+/// `transient 12s ago, attempt 3`. What is missing on this side (`config`) kept the provider from being asked: no attempt.
 pub(super) fn error_head(error: &ErrorInfo, attempt: u32, now: Timestamp) -> String {
     let head = format!("{} {}", error.class, ago(error.at, now));
-    if attempt > 1 { format!("{head}, attempt {attempt}") } else { head }
+    let asked = attempt > 1 && error.class != ErrorClass::Config;
+    if asked { format!("{head}, attempt {attempt}") } else { head }
 }
 
 /// `hook command:systemctl failed 3s ago (transient), again in 4s`.

@@ -217,6 +217,10 @@ impl<'t, 's> Fields<'t, 's> {
                 let finding = not_a_mapping(report, node);
                 if node.is_null() {
                     finding.hint(format!("`{key}: {{}}` means none"));
+                } else if finding.hint.is_none()
+                    && let Some(form) = self.field(key).and_then(|field| by_name(key, &field.kind))
+                {
+                    finding.hint(form);
                 }
                 &[]
             }
@@ -253,6 +257,17 @@ fn item_kind(kind: &'static Kind) -> Option<&'static Kind> {
     }
 }
 
+/// How a mapping with keys of the user's choosing is written.
+fn by_name(key: &str, kind: &Kind) -> Option<String> {
+    let Kind::Map(name, of) = kind else { return None };
+    let (value, none) = match of {
+        Kind::Secret => ("{ file: /run/secrets/NAME }", String::new()),
+        Kind::Scalar(_) => ("VALUE", String::new()),
+        _ => ("{ ... }", format!("; `{key}: {{}}` means none")),
+    };
+    Some(format!("each stands below by its name: `{key}: {{ {name}: {value} }}`{none}"))
+}
+
 /// A node as text; `kind` tells what was expected.
 pub(super) fn text<'t>(report: &mut Report, node: &'t Node<'_>, kind: &Kind) -> Option<&'t str> {
     match &node.value {
@@ -272,6 +287,9 @@ pub(super) fn wrong_type(report: &mut Report, node: &Node<'_>, kind: &Kind) {
         }
         Value::Mapping(entries) if looks_like_template(entries) => {
             finding.hint("a template needs quotes, as in \"{{ access_token }}\"");
+        }
+        Value::Sequence(_) if matches!(kind, Kind::Scalar(_) | Kind::Choice(_) | Kind::Secret) => {
+            finding.hint("one value, without `[` and `]` or `- `");
         }
         Value::Mapping(_) if matches!(kind, Kind::List(_)) => {
             finding.hint("each item of a list begins with `- `");
@@ -313,11 +331,26 @@ fn unknown(
         || shape.fields.iter().filter(|field| !matches!(field.kind, Kind::Refused(_))).map(|field| field.key);
     let hint = strange_space(&entry.key)
         .or_else(|| below(shape, &entry.key, beside))
+        .or_else(|| misplaced(shape, entry))
         .unwrap_or_else(|| words::suggest(&entry.key, keys(), "the keys here are"));
+    let near = words::nearest(&entry.key, keys());
+    let is_account = shape.field("provider").is_some_and(|field| field.required);
+    let hint = match is_account && near.is_none() {
+        true => format!("{hint}; a password or key of the vendor's stands under `credentials`"),
+        false => hint,
+    };
     report
         .error(entry.place, format!("unknown key {} in {}", words::echo(&entry.key), shape.title()))
         .hint(hint);
-    words::nearest(&entry.key, keys())
+    near
+}
+
+/// An account where only sections stand.
+fn misplaced(shape: &'static Shape, entry: &Entry<'_>) -> Option<String> {
+    let is_account =
+        || entry.node.entries().is_some_and(|below| below.iter().any(|field| *field.key == *"provider"));
+    (shape.field("accounts").is_some() && is_account())
+        .then(|| "an account stands under `accounts:`, and begins further right than that".to_owned())
 }
 
 /// The space in a key that YAML takes for a letter.

@@ -34,6 +34,12 @@ const SIGNALS: [(&str, HookSignal); 8] = [
 
 /// Who is told of a change.
 pub(super) fn hooks(report: &mut Report, owner: &Fields<'_, '_>) -> Vec<Hook> {
+    if let Some(node) = owner.node("on_change").filter(|node| node.scalar().is_some() && !node.is_null()) {
+        report
+            .error(node.place, format!("expected a list, found {}", node.what()))
+            .hint("write each as an item, as in `- command: [PROGRAM, ARGUMENT]`");
+        return Vec::new();
+    }
     owner.items(report, "on_change").iter().filter_map(|item| hook(report, item)).collect()
 }
 
@@ -41,6 +47,12 @@ fn hook(report: &mut Report, item: &Node<'_>) -> Option<Hook> {
     let fields = Fields::read(report, &HOOK, item, item.place)?;
     match fields.only(report, "a hook has exactly one of `signal`, `command` and `webhook`")? {
         "signal" => {
+            if let Some(node) = fields.node("signal").filter(|node| node.scalar().is_some()) {
+                report
+                    .error(node.place, format!("expected a mapping, found {}", node.what()))
+                    .hint("write `signal: { pid_file: PATH, signal: HUP }`");
+                return None;
+            }
             let fields = fields.section(report, "signal", &HOOK_SIGNAL)?;
             let pid_file: Option<PathBuf> = fields.parsed(report, "pid_file", paths::absolute);
             let signal = match fields.has("signal") {
@@ -62,10 +74,7 @@ fn command<'t, 's>(
 ) -> (Option<Hook>, Option<Fields<'t, 's>>) {
     match owner.node("command").map(|node| &node.value) {
         Some(Value::Scalar(_)) => {
-            let place = owner.place_of("command");
-            report
-                .error(place, "expected a list of the program and its arguments, found a single value")
-                .hint("write `command: [PROGRAM, ARGUMENT]`; no shell is involved");
+            secret::no_argv(report, owner);
             (None, None)
         }
         Some(Value::Mapping(_)) => {

@@ -46,10 +46,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Refusal> {
             "h" => 3_600_000,
             "d" => 86_400_000,
             "w" => 604_800_000,
-            _ => return Err(Refusal::EXPECTED),
+            _ => return Err(no_duration(text)),
         };
         if number.is_empty() {
-            return Err(Refusal::EXPECTED);
+            return Err(no_duration(text));
         }
         let span = number.parse::<u64>().ok().and_then(|number| number.checked_mul(millis));
         total = span
@@ -61,6 +61,16 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Refusal> {
         true => Err(Refusal::EXPECTED),
         false => Ok(total),
     }
+}
+
+/// What is wrong with it, as far as can be said without saying it.
+fn no_duration(text: &str) -> Refusal {
+    Refusal::EXPECTED.with_hint(match text {
+        _ if text.contains(char::is_whitespace) => "write it without spaces",
+        _ if text.starts_with('-') => "it cannot be negative",
+        _ if text.contains(['.', ',']) => "whole numbers only: one and a half hours are `1h30m`",
+        _ => "a number and its unit: `s`, `m`, `h`, `d`, `w` or `ms`",
+    })
 }
 
 /// `true` or `false`.
@@ -129,7 +139,9 @@ pub(crate) fn rate(text: &str) -> Result<Option<Duration>, Refusal> {
 pub(crate) fn mode(text: &str) -> Result<u32, Refusal> {
     let digits = text.strip_prefix("0o").or_else(|| text.strip_prefix('0')).unwrap_or(text);
     if !matches!(digits.len(), 3..=5) || !digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte)) {
-        return Err(Refusal::EXPECTED);
+        return Err(Refusal::EXPECTED.with_hint(
+            "a digit from 0 to 7 each for the owner, the group and all others: 4 is read, 2 is write",
+        ));
     }
     match u32::from_str_radix(digits, 8) {
         Ok(bits @ 0..=0o777) => Ok(bits),

@@ -23,7 +23,14 @@ pub(super) fn secret(report: &mut Report, entry: &Entry<'_>) -> Option<SecretSou
             report.error(node.place, "an empty secret");
             None
         }
-        Value::Scalar(scalar) => Some(SecretSource::Inline(Secret::from(&*scalar.text))),
+        Value::Scalar(scalar) => {
+            if is_variable(&scalar.text) {
+                report
+                    .warn(node.place, "this secret looks like a variable, and is taken as it is written")
+                    .hint("one from the environment is `{ env: NAME }`");
+            }
+            Some(SecretSource::Inline(Secret::from(&*scalar.text)))
+        }
         Value::Sequence(_) => {
             wrong_type(report, node, &Kind::Secret);
             None
@@ -46,13 +53,27 @@ pub(super) fn secret(report: &mut Report, entry: &Entry<'_>) -> Option<SecretSou
 }
 
 fn source(report: &mut Report, fields: &Fields<'_, '_>) -> Option<SecretSource> {
-    let given = SECRET.fields.iter().filter(|field| fields.has(field.key)).count();
-    if given != 1 {
-        report.error(
-            fields.place,
-            "a secret has exactly one of `env`, `file`, `credential`, `command` and `vault`",
-        );
-        return None;
+    let mut given: Vec<&Entry<'_>> =
+        SECRET.fields.iter().filter_map(|field| fields.entry(field.key)).collect();
+    given.sort_by_key(|entry| entry.place.start);
+    match given[..] {
+        [_] => {}
+        [] => {
+            report
+                .error(
+                    fields.place,
+                    "a secret has exactly one of `env`, `file`, `credential`, `command` and `vault`",
+                )
+                .hint("write it, or one of these, as in `{ file: /run/secrets/NAME }`");
+            return None;
+        }
+        [_, second, ..] => {
+            let sources = words::list(given.iter().map(|entry| &*entry.key));
+            report
+                .error(second.place, format!("a secret has exactly one source, and here are {sources}"))
+                .hint("keep the one where it is, and remove the rest");
+            return None;
+        }
     }
     if fields.has("env") {
         return fields.parsed(report, "env", variable).map(SecretSource::Env);
@@ -66,7 +87,21 @@ fn source(report: &mut Report, fields: &Fields<'_, '_>) -> Option<SecretSource> 
     if fields.has("vault") {
         return vault::key(report, fields).map(SecretSource::Vault);
     }
+    if fields.node("command").is_some_and(|node| node.scalar().is_some()) {
+        no_argv(report, fields);
+        return None;
+    }
     argv(report, fields, "command").map(SecretSource::Command)
+}
+
+/// Reports a command line where a list is wanted.
+pub(super) fn no_argv(report: &mut Report, fields: &Fields<'_, '_>) {
+    report
+        .error(
+            fields.place_of("command"),
+            "expected a list of the program and its arguments, found a single value",
+        )
+        .hint("write `command: [PROGRAM, ARGUMENT]`; no shell is involved");
 }
 
 /// A program and its arguments, as the list under `key`.
@@ -107,6 +142,14 @@ pub(super) fn argv(report: &mut Report, fields: &Fields<'_, '_>, key: &str) -> O
         return None;
     }
     Some(argv)
+}
+
+/// `$NAME` or `${NAME}`, as shells write it.
+fn is_variable(text: &str) -> bool {
+    let Some(name) = text.strip_prefix('$') else { return false };
+    let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
+    let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    name.bytes().next().is_some_and(|first| first.is_ascii_uppercase()) && name.bytes().all(fits)
 }
 
 fn variable(text: &str) -> Result<String, Refusal> {

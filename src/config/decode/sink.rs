@@ -144,7 +144,16 @@ fn content(
 ) -> Content {
     const WORDS: [(&str, &Content); 3] =
         [("token", &Content::Token), ("header", &Content::Header), ("json", &Content::Json)];
-    let choice = fields.choice(report, "content", &WORDS);
+    let is_template = |node: &Node<'_>| node.scalar().is_some_and(|scalar| scalar.text.contains("{{"));
+    let choice = match fields.node("content").is_some_and(is_template) {
+        true => {
+            report
+                .error(fields.place_of("content"), "`content` must be one of `token`, `header`, `json`")
+                .hint("a text of your own is `template: ...` in its place");
+            None
+        }
+        false => fields.choice(report, "content", &WORDS),
+    };
     let template = fields.text(report, "template").filter(|text| {
         let node = fields.node("template");
         node.is_some_and(|node| templates.sink(report, node, text, path, owner))

@@ -55,7 +55,7 @@ impl<'a> Templates<'a> {
             let uses = match uses(text, MAX_TEMPLATE, Root::Document) {
                 Ok(uses) => uses,
                 Err(wrong) => {
-                    wrong.tell(report, text, place);
+                    wrong.tell(report, place);
                     return false;
                 }
             };
@@ -98,32 +98,41 @@ pub(super) fn told(report: &mut Report, uses: &Uses, flaw: &Flaw, place: impl Fn
 
 /// A template that is none.
 pub(super) struct Wrong {
-    /// The line, from 1.
-    pub(super) line: usize,
-    pub(super) refusal: Refusal,
+    /// The byte at which it goes wrong.
+    offset: usize,
+    refusal: Refusal,
 }
 
 impl Wrong {
-    /// Tells it at the line's beginning.
-    pub(super) fn tell(self, report: &mut Report, text: &str, place: impl Fn(usize) -> Place) {
-        let Self { line, refusal: Refusal { message, hint } } = self;
-        let offset = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-        let message = message.unwrap_or_default().replace(&format!(" on its line {line}"), "");
-        report.error(place(offset), message).hint = hint;
+    /// What the parser says, at what it stumbles over: else at the line's beginning.
+    fn syntax(text: &str, error: &minijinja::Error) -> Self {
+        let line = error.line().unwrap_or(1).saturating_sub(1);
+        let offset = match error.detail() {
+            Some("unexpected end of string") => open_quote(text),
+            _ => error.range().map(|range| range.start.min(text.trim_end().len())),
+        };
+        let offset = offset.unwrap_or_else(|| text.split_inclusive('\n').take(line).map(str::len).sum());
+        Self { offset, refusal: not_valid("", error) }
+    }
+
+    /// Tells it at its place.
+    pub(super) fn tell(self, report: &mut Report, place: impl Fn(usize) -> Place) {
+        let Self { offset, refusal: Refusal { message, hint } } = self;
+        report.error(place(offset), message.unwrap_or_default()).hint = hint;
     }
 }
 
 /// What a template of at most so many bytes names.
 pub(super) fn uses(text: &str, most: usize, root: Root) -> Result<Uses, Wrong> {
-    let wrong = |refusal| Wrong { line: 1, refusal };
     if !is_template(text) {
         return Ok(Uses::default());
     }
     if text.len() > most {
-        return Err(wrong(Refusal::because(format!("a template of more than {} KiB", most >> 10))));
+        let refusal = Refusal::because(format!("a template of more than {} KiB", most >> 10));
+        return Err(Wrong { offset: 0, refusal });
     }
-    within_bounds(text).map_err(wrong)?;
-    let syntax = |error| Wrong { line: minijinja::Error::line(&error).unwrap_or(1), refusal: syntax(&error) };
+    within_bounds(text)?;
+    let syntax = |error| Wrong::syntax(text, &error);
     environment().template_from_str(text).map_err(syntax)?;
     jinja::uses(text, root).map_err(syntax)
 }
@@ -160,7 +169,7 @@ pub(super) fn check(
     if text.len() > MAX_TEMPLATE {
         return Err(Refusal::because("a template of more than 256 KiB"));
     }
-    within_bounds(text)?;
+    within_bounds(text).map_err(|wrong| wrong.refusal)?;
     let environment = environment();
     let template = environment.template_from_str(text).map_err(|error| syntax(&error))?;
     let mut used: Vec<String> = template.undeclared_variables(true).into_iter().collect();
@@ -191,12 +200,16 @@ fn environment() -> Environment<'static> {
 fn syntax(error: &minijinja::Error) -> Refusal {
     let line =
         error.line().filter(|line| *line > 1).map(|line| format!(" on its line {line}")).unwrap_or_default();
+    not_valid(&line, error)
+}
+
+fn not_valid(line: &str, error: &minijinja::Error) -> Refusal {
     let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
     Refusal::because(format!("the template is not valid{line}{detail}"))
 }
 
 /// Refuses expressions that are too long, and statements that would read other templates.
-fn within_bounds(text: &str) -> Result<(), Refusal> {
+fn within_bounds(text: &str) -> Result<(), Wrong> {
     let (mut rest, mut statements) = (text, 0);
     while let Some(open) = rest.find('{') {
         rest = &rest[open..];
@@ -211,22 +224,47 @@ fn within_bounds(text: &str) -> Result<(), Refusal> {
         };
         let inner = &rest[2..];
         let inner = &inner[..end_of(inner, close)];
+        let wrong = |message: String| {
+            Err(Wrong { offset: text.len() - rest.len(), refusal: Refusal::because(message) })
+        };
         if inner.len() > MAX_EXPRESSION && close != "#}" {
-            return Err(Refusal::because("an expression of more than 1 KiB in a template"));
+            return wrong("an expression of more than 1 KiB in a template".to_owned());
         }
         statements += usize::from(close == "%}");
         if statements > MAX_STATEMENTS {
-            return Err(Refusal::because(format!("a template with more than {MAX_STATEMENTS} statements")));
+            return wrong(format!("a template with more than {MAX_STATEMENTS} statements"));
         }
         let word = inner.trim_start_matches(['-', '+']).split_whitespace().next().unwrap_or_default();
         if close == "%}" && ["include", "extends", "import", "from", "block"].contains(&word) {
-            return Err(Refusal::because(format!(
-                "`{word}` in a template: there are no other templates to read"
-            )));
+            return wrong(format!("`{word}` in a template: there are no other templates to read"));
         }
         rest = &rest[2 + inner.len()..];
     }
     Ok(())
+}
+
+/// Where a quote stands that is not closed, in an expression or statement.
+fn open_quote(text: &str) -> Option<usize> {
+    let (mut at, mut close, mut quote) = (0, None, None);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let length = rest.chars().next().map_or(1, char::len_utf8);
+        at += match (close, quote) {
+            (None, _) => {
+                close = [("{{", "}}"), ("{%", "%}")].into_iter().find(|(open, _)| rest.starts_with(open));
+                if close.is_some() { 2 } else { length }
+            }
+            (Some(_), Some((mark, _))) => {
+                quote = quote.filter(|_| !rest.starts_with(mark));
+                if rest.starts_with('\\') { 2 } else { length }
+            }
+            (Some((_, end)), None) => {
+                quote = ['"', '\''].iter().find(|mark| rest.starts_with(**mark)).map(|mark| (*mark, at));
+                close = close.filter(|_| !rest.starts_with(end));
+                length
+            }
+        };
+    }
+    quote.map(|(_, at)| at)
 }
 
 /// Where `close` stands, outside of quotes; the whole length where it does not.

@@ -260,7 +260,7 @@ impl Decoder<'_, '_> {
             Ok(uses) => uses,
             Err(wrong) => {
                 needed.broken = true;
-                wrong.tell(report, text, |offset| self.sources.place(stand, text, offset));
+                wrong.tell(report, |offset| self.sources.place(stand, text, offset));
                 return;
             }
         };

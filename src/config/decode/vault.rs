@@ -142,8 +142,9 @@ pub(super) fn target(text: &str) -> Result<(String, String), Refusal> {
     let whole = place(text)?;
     match whole.split_once('/') {
         Some((mount, path)) => Ok((mount.to_owned(), path.to_owned())),
-        None => Err(Refusal::EXPECTED
-            .with_hint("a mount that has a `/` in it needs the long form: `{ mount: ..., path: ... }`")),
+        None => Err(Refusal::EXPECTED.with_hint(
+            "the mount comes first; one that has a `/` in it needs the long form: `{ mount: ..., path: ... }`",
+        )),
     }
 }
 

@@ -279,9 +279,9 @@ a.j2:3:16: there is no account `mesaging`
   3 | T="{{ accounts.mesaging['access_token'] }}***{{ *** }}
     |                ^
   hint: did you mean `messaging`?
-b.j2:2:1: the template is not valid: unexpected end of block
+b.j2:2:15: the template is not valid: unexpected end of block
   2 | ***{% if %}
-    | ^
+    |          ^
 "#,
     );
 }

@@ -76,7 +76,7 @@ const SHOWN: &[Case] = &[
     ("accounts:\n  a:\n    credentials:\n      account: x\n\t  appsecret: hunter2\n", "→  appsecret: ***"),
     // A file that cannot be parsed for another reason.
     ("accounts:\n  a:\n    provider: \"bizppurio\n", "    provider: \"bizppurio"),
-    ("accounts:\n  a:\n    provider:bizppurio\n    renew: {}\n", "    renew: {}"),
+    ("accounts:\n  a:\n    provider:bizppurio\n    renew: {}\n", "    provider:***"),
 ];
 
 /// Each has the canary where a secret may stand, and it stays hidden; the line tells the rest.

@@ -17,7 +17,15 @@ pub(super) fn fault(file: u32, text: &str, read: usize, error: &ScanError) -> Fa
         return Fault { place: at(start), message: "a quote is not closed".to_owned(), hint: Some(hint) };
     }
     let (message, hint) = words(error.kind());
-    let hint = cause(text, offset, error.kind()).or_else(|| hint.map(str::to_owned));
+    let hint = match cause(text, offset, error.kind()) {
+        Some(Cause::LacksSpace(start)) => {
+            let hint = "without it the key and its value are one word to YAML".to_owned();
+            return Fault { place: at(start), message: NO_SPACE.to_owned(), hint: Some(hint) };
+        }
+        Some(Cause::Hint(hint)) => Some(hint),
+        None if hint == Some(TEMPLATE) && has_variable(text, offset) => Some(VARIABLE.to_owned()),
+        None => hint.map(str::to_owned),
+    };
     let place = if message == TAB { at(tab(text, offset)) } else { at(offset) };
     Fault { place, message: message.to_owned(), hint }
 }
@@ -64,9 +72,17 @@ fn open_quote(text: &str, read: usize, offset: usize, kind: &ErrorKind) -> Optio
 /// What to do about a NUL byte, which the parser takes for the end of the text.
 pub(super) const NUL: &str = "is it a text file, saved as UTF-8, and whole?";
 
+/// What a misplaced key comes from.
+enum Cause {
+    /// A `:` right before this byte has no space after it.
+    LacksSpace(usize),
+    /// Something else, in words.
+    Hint(String),
+}
+
 /// What the lines around a misplaced key show of the cause: the parser stops where it can no longer go on, often a line
 /// below the mistake.
-fn cause(text: &str, offset: usize, kind: &ErrorKind) -> Option<String> {
+fn cause(text: &str, offset: usize, kind: &ErrorKind) -> Option<Cause> {
     use ErrorKind as K;
     let is_colon = matches!(kind, K::MappingValueNotAllowed | K::InvalidColonPlacement);
     let is_key = matches!(
@@ -84,28 +100,48 @@ fn cause(text: &str, offset: usize, kind: &ErrorKind) -> Option<String> {
     let (above, begun) = before.rsplit_once('\n').unwrap_or(("", before));
     let rest = text.get(offset..)?.lines().next().unwrap_or_default();
     let line = format!("{begun}{rest}");
-    let is_content = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-    let above = above.lines().rev().find(is_content).unwrap_or_default();
+    let (above_start, above) = last_content(above);
     for (which, line) in [("this line", line.as_str()), ("the line above", above)] {
         if let Some(named) = misplaced_space(line) {
-            return Some(format!("{which} has {named} where YAML wants a space"));
+            return Some(Cause::Hint(format!("{which} has {named} where YAML wants a space")));
         }
     }
     // A `:` inside of a value, with the key before it.
     if is_colon && begun.contains(": ") {
         return None;
     }
-    if lacks_space(above) {
-        return Some("in the line above a space after the `:` is missing".to_owned());
-    }
-    if lacks_space(&line) {
-        return Some("a space after the `:` of this line is missing".to_owned());
+    for (start, line) in [(above_start, above), (before.len() - begun.len(), line.as_str())] {
+        if let Some(colon) = line.find(':').filter(|_| lacks_space(line)) {
+            return Some(Cause::LacksSpace(start + colon + 1));
+        }
     }
     let is_deeper = indentation(&line) > indentation(above) && !above.trim_end().ends_with(':');
     (is_colon && is_deeper && above.contains(": ")).then(|| {
-        "this line begins further right than the one above, which has its value: keys of one mapping begin in one column"
-            .to_owned()
+        Cause::Hint(
+            "this line begins further right than the one above, which has its value: keys of one mapping begin in one column"
+                .to_owned(),
+        )
     })
+}
+
+/// Whether a shell's `${NAME}` stands in that line before it, or right there.
+fn has_variable(text: &str, offset: usize) -> bool {
+    let before = text[..offset].rsplit('\n').next().unwrap_or_default();
+    before.contains("${") || (before.ends_with('$') && text[offset..].starts_with('{'))
+}
+
+/// The last line that is neither empty nor a comment, and where it begins.
+fn last_content(text: &str) -> (usize, &str) {
+    let mut end = text.len();
+    loop {
+        let start = text[..end].rfind('\n').map_or(0, |newline| newline + 1);
+        let line = &text[start..end];
+        match line.trim().is_empty() || line.trim_start().starts_with('#') {
+            false => return (start, line),
+            true if start == 0 => return (0, ""),
+            true => end = start - 1,
+        }
+    }
 }
 
 /// The name of a character that looks like a space and is none in YAML; of a tab, which is one in places, too.
@@ -184,7 +220,7 @@ fn words(kind: &ErrorKind) -> (&'static str, Option<&'static str>) {
             ("a key is expected here", Some("check the indentation of this line and of the one above"))
         }
         K::SimpleKeyExpected | K::InvalidSimpleKey => ("a `:` after the key is missing", None),
-        K::InvalidMappingValueWhitespace => ("a space after the `:` is missing", None),
+        K::InvalidMappingValueWhitespace => (NO_SPACE, None),
         K::ExpectedBlockSequenceEntry
         | K::BlockEntryInFlowCollection
         | K::BlockSequenceEntryNotAllowed
@@ -218,5 +254,8 @@ fn words(kind: &ErrorKind) -> (&'static str, Option<&'static str>) {
     }
 }
 
+const NO_SPACE: &str = "a space after the `:` is missing";
 const TAB: &str = "a tab where YAML wants spaces";
+const VARIABLE: &str =
+    "variables such as `${NAME}` are not expanded: a secret from the environment is `{ env: NAME }`";
 const TEMPLATE: &str = "a template needs quotes, as in \"{{ access_token }}\"";

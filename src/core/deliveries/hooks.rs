@@ -93,22 +93,26 @@ fn where_a_hook_stands_is_to_be_seen_until_it_has_succeeded() {
     let seen = |bench: &Bench| {
         let view = bench.engine.view("a", bench.now).unwrap();
         let [hook] = view.hooks[..] else { panic!("{:?}", view.hooks) };
-        (hook.state, hook.error.map(|error| error.message.clone()), hook.next.is_some())
+        let since = hook.running_since.map(|since| bench.now.wall.since(since));
+        (hook.state, hook.error.map(|error| error.message.clone()), hook.next.is_some(), since)
     };
-    assert_eq!(seen(&bench), (HookState::Untold, None, false));
+    assert_eq!(seen(&bench), (HookState::Untold, None, false, None));
     bench.grant("a", HOUR);
     bench.write("x", &[1], 0);
-    assert_eq!(seen(&bench), (HookState::Untold, None, false));
+    assert_eq!(seen(&bench), (HookState::Untold, None, false, None));
     bench.pass(DEBOUNCE);
-    assert_eq!(seen(&bench), (HookState::Untold, None, false), "it runs");
+    bench.pass(SECOND * 3);
+    assert_eq!(seen(&bench), (HookState::Untold, None, false, Some(SECOND * 3)), "it runs");
     bench.hook(Err("status 1".to_owned()));
-    assert_eq!(seen(&bench), (HookState::Failed, Some("status 1".to_owned()), true));
+    assert_eq!(seen(&bench), (HookState::Failed, Some("status 1".to_owned()), true, None));
     bench.pass(SECOND);
-    assert_eq!(seen(&bench), (HookState::Failed, Some("status 1".to_owned()), false), "it runs again");
+    let (state, error, waits, since) = seen(&bench);
+    assert_eq!((state, error), (HookState::Failed, Some("status 1".to_owned())));
+    assert!(!waits && since.is_some_and(|since| since < SECOND), "it runs again: {since:?}");
     bench.hook(Ok(()));
-    assert_eq!(seen(&bench), (HookState::Told, None, false));
+    assert_eq!(seen(&bench), (HookState::Told, None, false, None));
     bench.renew("a");
-    assert_eq!(seen(&bench), (HookState::Untold, None, false), "of the new token");
+    assert_eq!(seen(&bench), (HookState::Untold, None, false, None), "of the new token");
     let template = SetId::Template("t".into());
     let noted = [(template, 77)].into();
     let restored = [(id("a"), stored(3_600))].into();

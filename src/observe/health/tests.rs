@@ -222,6 +222,7 @@ impl World {
                 state: HookState::Failed,
                 error: self.sink_error.as_ref(),
                 next: None,
+                running_since: None,
             }],
             ..sample::account_view(name)
         }

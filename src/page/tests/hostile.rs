@@ -17,7 +17,8 @@ fn what_others_have_written_never_becomes_markup() {
     account.sinks[0].sink = hostile.clone();
     account.sinks[0].error = Some(error(ErrorClass::Transient, &hostile));
     account.sinks[0].state = SinkState::Failed;
-    let hook = |state| HookStatus { hook: hostile.clone(), state, error: None, next: None };
+    let hook =
+        |state| HookStatus { hook: hostile.clone(), state, error: None, next: None, running_since: None };
     let failed =
         HookStatus { error: Some(error(ErrorClass::Transient, &hostile)), ..hook(HookState::Failed) };
     account.hooks = vec![hook(HookState::Told), failed];

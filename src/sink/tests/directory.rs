@@ -106,6 +106,24 @@ fn of_flips_in_quick_succession_some_sets_stay_and_not_all() {
 }
 
 #[test]
+fn of_sets_that_a_coarse_clock_cannot_tell_apart_the_current_one_is_the_newest() {
+    for round in 0..8 {
+        let (_folder, target) = folder();
+        for round in 0..8 {
+            outcome(&target, &[("a", &round.to_string())]);
+        }
+        let moment = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
+        for set in sets(&target.path) {
+            std::fs::File::open(target.path.join(set)).unwrap().set_modified(moment).unwrap();
+        }
+        outcome(&target, &[("a", "last")]);
+        let left = sets(&target.path).len();
+        // All but the one that is replaced now were replaced a minute ago.
+        assert_eq!(left, 2, "round {round}");
+    }
+}
+
+#[test]
 fn a_set_that_is_right_is_left_untouched() {
     let (_folder, target) = folder();
     let set = [("a", "1"), ("b", "2")];

@@ -9,6 +9,7 @@ fn a_hook_that_fails_and_what_a_template_waits_for_stand_below_their_rows() {
         hook: name.to_owned(),
         state: if error.is_some() { HookState::Failed } else { HookState::Told },
         next: error.as_ref().map(|_| at(4)),
+        running_since: None,
         error,
     };
     let words = "the hook's command `systemctl` ended with status 1; hint: run it by hand";

@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
         r"
 1:13: `provider` is missing in an account (add `provider`: the provider's name: a built-in one, or one under `providers`.)
 1:35: expected a name, found nothing (quote it where the word itself is meant)
-1:58: expected a name, found a list
+1:58: expected a name, found a list (one value, without `[` and `]` or `- `)
 ",
     ),
     (
@@ -96,15 +96,15 @@ providers:
 "#,
         r"
 5:23: not the name of an environment variable (give the variable's name without `$`; the secret itself stands directly after the key)
-6:7: a secret has exactly one of `env`, `file`, `credential`, `command` and `vault`
+6:28: a secret has exactly one source, and here are `file` and `env` (keep the one where it is, and remove the rest)
 7:53: an empty secret
 7:67: a secret is missing here (write it, or `{ file: /run/secrets/NAME }`; quote it where the word itself is meant)
 8:64: an empty command
 8:91: the program's path is relative (write the whole path, or a name to find in `PATH`)
 9:67: not the name of a systemd credential (give its name, not its path)
-9:84: expected a secret or one of `env`, `file`, `credential`, `command`, `vault`, found a list
-10:64: expected a list, found a single value
-10:79: a secret has exactly one of `env`, `file`, `credential`, `command` and `vault`
+9:84: expected a secret or one of `env`, `file`, `credential`, `command`, `vault`, found a list (one value, without `[` and `]` or `- `)
+10:64: expected a list of the program and its arguments, found a single value (write `command: [PROGRAM, ARGUMENT]`; no shell is involved)
+10:79: a secret has exactly one of `env`, `file`, `credential`, `command` and `vault` (write it, or one of these, as in `{ file: /run/secrets/NAME }`)
 ",
     ),
     (
@@ -165,7 +165,7 @@ providers:
 5:22: a share must be more than 0% and less than 100%
 5:34: a cron expression of five fields (the first of six is the second: "0 0 4 * * *")
 5:57: there is no such time zone (did you mean `Asia/Seoul`?)
-5:83: expected a duration such as `90s`, `10m` or `1h30m`
+5:83: expected a duration such as `90s`, `10m` or `1h30m` (a number and its unit: `s`, `m`, `h`, `d`, `w` or `ms`)
 "#,
     ),
     (

@@ -99,7 +99,7 @@ accounts:
       - { vault: secret/x, file: /run/x }
 "#,
         r"
-7:16: expected `MOUNT/PATH` such as `secret/tokens/messaging`, or a mapping (a mount that has a `/` in it needs the long form: `{ mount: ..., path: ... }`)
+7:16: expected `MOUNT/PATH` such as `secret/tokens/messaging`, or a mapping (the mount comes first; one that has a `/` in it needs the long form: `{ mount: ..., path: ... }`)
 8:16: an empty part, `.` or `..` in a path of Vault
 9:16: an empty part, `.` or `..` in a path of Vault
 10:16: expected a mapping, found a list (the keys of `vault` are `mount`, `path`, `kv`, `fields` and `on_remove`)
@@ -143,7 +143,7 @@ accounts:
 5:82: expected a mapping, found a single value (a secret in Vault is written `vault: { mount: MOUNT, path: PATH, key: FIELD }`)
 8:56: expected text
 8:65: not the name of a field: it is empty, or a space stands at an end of it
-8:75: a secret has exactly one of `env`, `file`, `credential`, `command` and `vault`
+8:125: a secret has exactly one source, and here are `vault` and `env` (keep the one where it is, and remove the rest)
 ",
     ),
     (

@@ -39,7 +39,7 @@ pub(super) const CASES: &[Case] = &[
         r"accounts: []
 ",
         r"
-1:11: expected a mapping, found a list
+1:11: expected a mapping, found a list (each stands below by its name: `accounts: { NAME: { ... } }`; `accounts: {}` means none)
 ",
     ),
     (
@@ -146,14 +146,14 @@ accounts: {}
     credentials: { account: x, password: y }
 ",
         r"
-6:5: a key is expected here (in the line above a space after the `:` is missing)
+3:14: a space after the `:` is missing (without it the key and its value are one word to YAML)
 ",
     ),
     (
         "a space that is missing right above",
         "accounts:\n  a:\n    provider:bizppurio\n    credentials: {}\n",
         r"
-4:16: a `:` where no key can stand (in the line above a space after the `:` is missing)
+3:14: a space after the `:` is missing (without it the key and its value are one word to YAML)
 ",
     ),
     (
@@ -201,7 +201,7 @@ accounts: {}
         "a space that is missing in the last line",
         "accounts:\n  a:\n    provider: bizppurio\n    base_url:x\n",
         r"
-4:5: a `:` after the key is missing (a space after the `:` of this line is missing)
+4:14: a space after the `:` is missing (without it the key and its value are one word to YAML)
 ",
     ),
     (
@@ -219,7 +219,7 @@ templates:
   - { path: /run/y, inline: "{% for name in accounts %}{{ accounts[name].account }}{% endfor %}" }
 "#,
         r"
-1:11: expected a mapping, found a list
+1:11: expected a mapping, found a list (each stands below by its name: `accounts: { NAME: { ... } }`; `accounts: {}` means none)
 ",
     ),
     (

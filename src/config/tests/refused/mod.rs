@@ -5,6 +5,7 @@ mod definitions;
 mod delivery;
 mod files;
 mod forms;
+mod newcomers;
 mod templates;
 
 use super::brief;
@@ -14,9 +15,16 @@ type Case = (&'static str, &'static str, &'static str);
 
 #[test]
 fn every_mistake_is_reported_at_its_place_with_a_hint() {
-    let cases =
-        [files::CASES, forms::CASES, accounts::CASES, definitions::CASES, delivery::CASES, templates::CASES]
-            .concat();
+    let cases = [
+        files::CASES,
+        forms::CASES,
+        newcomers::CASES,
+        accounts::CASES,
+        definitions::CASES,
+        delivery::CASES,
+        templates::CASES,
+    ]
+    .concat();
     let mut wrong = Vec::new();
     for (what, text, expected) in cases {
         let said = brief(text);

@@ -152,15 +152,42 @@ accounts: {}
     inline: |
       {{ accounts.a.access_token }}
       {{ accounts.a. }}
-  - { path: /run/b, inline: "{% include 'x' %}{{ accounts.a.account }}" }
+  - { path: /run/b, inline: "{{ accounts.a.account }}{% include 'x' %}" }
   - { path: /run/c, inline: }
 accounts: { a: { provider: bizppurio, credentials: { account: x, password: y } } }
 "#,
         r#"
-5:7: the template is not valid: unexpected end of variable block, expected identifier or integer
-6:30: `include` in a template: there are no other templates to read
+5:22: the template is not valid: unexpected end of variable block, expected identifier or integer
+6:54: `include` in a template: there are no other templates to read
 7:27: expected a template such as "{{ accounts.NAME.access_token }}", found nothing (quote it where the word itself is meant)
 "#,
+    ),
+    (
+        "templates with a slip in the middle of a line",
+        r#"templates:
+  - path: /run/a
+    inline: |
+      A={{ accounts.a.access_token }}
+      B={{ accounts.a.access_token }
+      C={{ accounts.a.account }}
+  - { path: /run/b, inline: "x={{ accounts.a.access_token b64encode }}" }
+  - { path: /run/c, inline: "{% if accounts.a.account == 'x %}{{ accounts.a.account }}{% endif %}" }
+  - { path: /run/d, inline: "{% fi accounts.a.account %}{{ accounts.a.account }}{% endif %}" }
+  - { path: /run/e, inline: "{% if accounts.a.account %}{{ accounts.a.account }}" }
+accounts:
+  a:
+    provider: bizppurio
+    credentials: { account: x, password: y }
+    sinks: [file: { path: /run/x, template: "한글 {{ access_token | }}" }]
+"#,
+        r"
+5:36: the template is not valid: unexpected `}`, expected end of variable block
+7:59: the template is not valid: unexpected identifier, expected end of variable block
+8:58: the template is not valid: unexpected end of string
+9:33: the template is not valid: unknown statement fi
+10:79: the template is not valid: unexpected end of input, expected end of block
+15:67: the template is not valid: unexpected end of variable block, expected identifier
+",
     ),
     (
         "paths with two writers",
