@@ -13,38 +13,51 @@ import tools
 from world import free_port, get, until
 
 
+METRICS = "text/plain; version=0.0.4"
+
+
+def serve(answer):
+    """Answers on a port of 127.0.0.1, which it gives, what `answer(request)` does: a status, a content type and a text."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            status, kind, text = answer(self)
+            body = text.encode()
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_address[1]
+
+
 class Guard:
     """Answers `/NAME/PROVIDER` with metrics to whoever brings a token that the stand-in accepts at that instant, else 401."""
 
     def __init__(self, simulator):
         self.accepted, self.refused, self.tokens = Counter(), Counter(), {}
-        guard = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                _, name, provider, *_ = self.path.split("/") + ["", ""]
-                bearer = self.headers.get("Authorization", "")
-                status, _ = get(simulator.url(f"{provider}/whoami"), {"Authorization": bearer})
-                if status == 200:
-                    guard.accepted[name] += 1
-                    # Not the token itself: only how many there were.
-                    guard.tokens.setdefault(name, set()).add(hashlib.sha256(bearer.encode()).digest())
-                else:
-                    guard.refused[name] += 1
-                body = b"guarded 1\n" if status == 200 else b"the token is not accepted\n"
-                self.send_response(200 if status == 200 else 401)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+        def answer(request):
+            _, name, provider, *_ = request.path.split("/") + ["", ""]
+            bearer = request.headers.get("Authorization", "")
+            if get(simulator.url(f"{provider}/whoami"), {"Authorization": bearer})[0] != 200:
+                self.refused[name] += 1
+                return 401, METRICS, "the token is not accepted\n"
+            self.accepted[name] += 1
+            # Not the token itself: only how many there were.
+            self.tokens.setdefault(name, set()).add(hashlib.sha256(bearer.encode()).digest())
+            return 200, METRICS, "guarded 1\n"
 
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.address = f"127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.address = f"127.0.0.1:{serve(answer)}"
 
     def said(self, name):
         tokens = len(self.tokens.get(name, ()))
@@ -140,31 +153,18 @@ class Kubectl:
 
     def reviews(self, simulator):
         """Answers TokenReviews."""
-        reviewer = self
         self.reviewed = Counter()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                bearer = {"Authorization": f"Bearer {review['spec']['token']}"}
-                lives = get(simulator.url("oauth2-client-credentials/whoami"), bearer)[0] == 200
-                reviewer.reviewed["accepted" if lives else "refused"] += 1
-                review["status"] = {"authenticated": lives, "user": {"username": "renewd", "uid": "1"}}
-                del review["spec"]
-                body = json.dumps(review).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+        def answer(request):
+            review = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+            bearer = {"Authorization": f"Bearer {review['spec']['token']}"}
+            lives = get(simulator.url("oauth2-client-credentials/whoami"), bearer)[0] == 200
+            self.reviewed["accepted" if lives else "refused"] += 1
+            review["status"] = {"authenticated": lives, "user": {"username": "renewd", "uid": "1"}}
+            del review["spec"]
+            return 200, "application/json", json.dumps(review)
 
-            def log_message(self, *_):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return server.server_address[1]
+        return serve(answer)
 
     def certify(self, room):
         def openssl(*words):
@@ -212,23 +212,8 @@ class Frozen:
 
     def __init__(self, agent):
         self.page = get(agent.url("metrics"))[1]
-        frozen = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                body = (frozen.page or get(agent.url("metrics"))[1]).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.instance = f"127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = serve(lambda _: (200, METRICS, self.page or get(agent.url("metrics"))[1]))
+        self.instance = f"127.0.0.1:{port}"
 
     def thaw(self):
         self.page = None

@@ -18,6 +18,9 @@ use crate::observe::{self, LevelHandle};
 use crate::runtime::{self, Missing, Once, Options, Outcome, Signal, StartError};
 use crate::store::OpenError;
 
+/// How long short writes that are under way at the end may take.
+const LAST_WRITES: Duration = Duration::from_secs(1);
+
 /// To whoever wants a token of accounts that a running agent looks after; `socket` is where it is asked.
 fn beside(socket: Option<&Path>, pid: Option<u32>) -> String {
     let fresh = "that agent keeps these accounts fresh";
@@ -42,7 +45,7 @@ fn beside(socket: Option<&Path>, pid: Option<u32>) -> String {
 
 /// Runs until a signal ends it.
 pub(super) fn run(globals: &Globals) -> Result<Exit, Failure> {
-    worker()?.block_on(async {
+    driven(async {
         let signals = signals()?;
         let (config, options) = prepare(globals)?;
         let socket = asked_at(&config, globals);
@@ -56,7 +59,7 @@ pub(super) fn run(globals: &Globals) -> Result<Exit, Failure> {
 /// Issues what is due, delivers, ends.
 pub(super) fn once(args: &OnceArgs, globals: &Globals) -> Result<Exit, Failure> {
     let limit: Duration = args.timeout;
-    let (once, accounts, templates) = worker()?.block_on(async {
+    let (once, accounts, templates) = driven(async {
         let signals = signals()?;
         let (config, options) = prepare(globals)?;
         let (accounts, templates) = (config.accounts.len(), config.templates.len());
@@ -91,6 +94,15 @@ pub(super) fn once(args: &OnceArgs, globals: &Globals) -> Result<Exit, Failure> 
             Err(failure.hint("allow more with --timeout"))
         }
     }
+}
+
+/// Runs that to its end. What then still hangs in the kernel, such as a write to a file server that is gone, is not waited
+/// for: the process ends, and takes it along.
+fn driven<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let worker = worker()?;
+    let result = worker.block_on(work);
+    worker.shutdown_timeout(LAST_WRITES);
+    result
 }
 
 /// `1 of 3 accounts and 1 of 1 template are`: who is missing, of those that there are.

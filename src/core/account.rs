@@ -58,6 +58,8 @@ pub(super) struct Account {
     pub(super) generation: Generation,
     pub(super) token: Option<Held>,
     pub(super) refresh: Option<RefreshMeta>,
+    /// The key that the last login was made with, where refresh tokens belong to it.
+    pub(super) owner: Option<u128>,
     pub(super) phase: Phase,
     /// Since when it has wanted the request that it queues for.
     pub(super) due: Deadline,
@@ -116,6 +118,7 @@ impl Account {
             token,
             generation,
             refresh,
+            owner,
             attempt,
             rejected,
             next_try,
@@ -144,6 +147,7 @@ impl Account {
             generation,
             token,
             refresh,
+            owner,
             phase: Phase::Idle,
             due: now.at_once(),
             attempt,
@@ -224,10 +228,16 @@ impl Account {
         bounds.reduce(Deadline::later)
     }
 
-    /// The call to make: refresh where a living refresh token is there, else log in.
+    /// Whether the last login was made with another key than the configured one, and refresh tokens belong to that: under
+    /// the new one a refresh token of the one before would go on for ever.
+    pub(super) fn is_foreign(&self) -> bool {
+        matches!((self.owner, self.plan.owner), (Some(one), Some(other)) if one != other)
+    }
+
+    /// The call to make: refresh where a living refresh token of ours is there, else log in.
     pub(super) fn operation(&self, now: Now) -> Option<Operation> {
         let lives = |meta: &RefreshMeta| meta.expires_at.is_none_or(|end| end > now.wall);
-        match self.refresh.filter(|meta| lives(meta) || !self.plan.can_issue) {
+        match self.refresh.filter(|meta| lives(meta) && !self.is_foreign() || !self.plan.can_issue) {
             Some(_) if self.plan.can_refresh => Some(Operation::Refresh),
             _ if self.plan.can_issue => Some(Operation::Issue),
             _ => None,

@@ -94,14 +94,21 @@ impl Bench {
     fn grant_sent(&mut self, issued_at: Timestamp, life: Duration) -> TokenMeta {
         let issue = self.issues.pop().unwrap();
         let token = TokenMeta { generation: issue.generation, issued_at, expires_at: issued_at.plus(life) };
-        let meta = IssuedMeta { token, admission: Admission::Promoted, refresh: None, unverified: None };
+        let meta = IssuedMeta {
+            token,
+            admission: Admission::Promoted,
+            refresh: None,
+            owner: None,
+            unverified: None,
+        };
         self.handle(Event::Issued { account: issue.account, epoch: issue.epoch, meta });
         token
     }
 
     fn same(&mut self, token: TokenMeta) {
         let issue = self.issues.pop().unwrap();
-        let meta = IssuedMeta { token, admission: Admission::Same, refresh: None, unverified: None };
+        let meta =
+            IssuedMeta { token, admission: Admission::Same, refresh: None, owner: None, unverified: None };
         self.handle(Event::Issued { account: issue.account, epoch: issue.epoch, meta });
     }
 
@@ -271,7 +278,8 @@ fn an_account_that_comes_back_while_its_old_request_is_out_uses_its_stored_token
     let stored = Restored { token: Some(token), generation: Generation(4), ..Restored::default() };
     bench.configure(&[("a", plan())], [(id("a"), stored)].into());
     let token = TokenMeta { generation: Generation(1), ..token };
-    let meta = IssuedMeta { token, admission: Admission::Promoted, refresh: None, unverified: None };
+    let meta =
+        IssuedMeta { token, admission: Admission::Promoted, refresh: None, owner: None, unverified: None };
     bench.handle(Event::Issued { account: id("a"), epoch: old.epoch, meta });
     assert!(bench.issues.is_empty());
     let view = bench.view("a");

@@ -100,7 +100,13 @@ impl Bench {
         let issue = self.issues.remove(at);
         let generation = issue.generation;
         let token = TokenMeta { generation, issued_at: self.now.wall, expires_at: self.now.wall.plus(life) };
-        let meta = IssuedMeta { token, admission: Admission::Promoted, refresh: None, unverified: None };
+        let meta = IssuedMeta {
+            token,
+            admission: Admission::Promoted,
+            refresh: None,
+            owner: None,
+            unverified: None,
+        };
         self.handle(Event::Issued { account: issue.account, epoch: issue.epoch, meta });
         generation.0
     }

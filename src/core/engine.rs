@@ -67,6 +67,8 @@ pub(super) struct Flight {
     pub(super) left: Now,
     /// When the provider was asked before: a request that was never sent does not count for `min_interval`.
     pub(super) before: Option<Timestamp>,
+    /// What comes of it was asked for with a key that had changed before this left.
+    pub(super) outdated: bool,
 }
 
 /// What a deadline is for.
@@ -304,6 +306,7 @@ impl Engine {
             failing_since,
             left: now,
             before,
+            outdated: false,
         };
         self.flights.insert(name.clone(), flight);
         self.timers.set(Key::Stall(name.clone()), now.after(STALLS_AFTER));

@@ -153,8 +153,9 @@ pub enum CredentialChange {
     Secret,
     /// Another first refresh token than the one that was configured: the stored one no longer counts.
     Seed,
-    /// Another key than the one that refresh tokens belong to: the token is kept, and a login with the new key is due.
-    Owner,
+    /// The key that refresh tokens belong to, as it stands there now: where the last login was made with another one, the
+    /// token is kept and a login is due; else as [`Self::Secret`].
+    Owner(u128),
     /// Another identity: the token is not ours any more.
     Identity(u128),
     /// The source is missing.
@@ -170,6 +171,8 @@ pub struct IssuedMeta {
     pub admission: super::Admission,
     /// Whether the store holds a refresh token now, and until when it lives.
     pub refresh: Option<RefreshMeta>,
+    /// The key that the last login was made with, where refresh tokens belong to it.
+    pub owner: Option<u128>,
     /// Why it is not known to work, where it was tried in vain and is used all the same.
     pub unverified: Option<ErrorInfo>,
 }
@@ -209,6 +212,8 @@ pub struct Restored {
     pub generation: Generation,
     /// A refresh token that belongs to the identity.
     pub refresh: Option<RefreshMeta>,
+    /// The key that the last login was made with, where refresh tokens belong to it.
+    pub owner: Option<u128>,
     /// Failures in a row.
     pub attempt: u32,
     /// Refusals in a row.

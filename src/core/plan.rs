@@ -28,6 +28,9 @@ pub struct AccountPlan {
     /// A keyed fingerprint of what a stored token belongs to; `None` while a source is missing, which says nothing
     /// about the identity: the token stays.
     pub identity: Option<u128>,
+    /// A keyed fingerprint of the key that refresh tokens belong to (docs/decisions/0011); `None` where there is none such,
+    /// or while a source is missing.
+    pub owner: Option<u128>,
     /// `host:port` of the token API.
     pub host: Arc<str>,
     /// The limit of that host.
@@ -104,12 +107,19 @@ pub struct TargetPlan {
 }
 
 impl AccountPlan {
-    /// The engine's view of `account`, with the fingerprints of its identity and of its hooks.
+    /// The engine's view of `account`, with the fingerprints of its identity, of its refresh tokens' owner and of its
+    /// hooks.
     #[must_use]
-    pub fn new(account: &model::Account, identity: Option<u128>, hooks: Vec<HookId>) -> Self {
+    pub fn new(
+        account: &model::Account,
+        identity: Option<u128>,
+        owner: Option<u128>,
+        hooks: Vec<HookId>,
+    ) -> Self {
         Self {
             provider: account.provider.name.as_str().into(),
             identity,
+            owner,
             host: account.host.as_str().into(),
             limit: account.limit,
             lead: account.renew.before,
@@ -206,6 +216,7 @@ pub(crate) mod tests {
         AccountPlan {
             provider: "test".into(),
             identity: Some(1),
+            owner: None,
             host: "127.0.0.1:1".into(),
             limit: Limit::default(),
             lead: None,

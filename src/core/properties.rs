@@ -60,13 +60,23 @@ fn plans() -> impl Strategy<Value = AccountPlan> {
     let targets = prop::collection::vec((0..2_u64, any::<bool>(), any::<bool>()), 0..4);
     let targets = (targets, hooks());
     let identity = prop::sample::select(vec![None, Some(1), Some(1), Some(2)]);
+    let owner = prop::sample::select(vec![None, None, Some(1), Some(2)]);
     let reuse = prop::option::weighted(0.2, secs(&[1, 60]));
     let vendor = (old_token, any::<bool>(), reuse);
-    let who = (identity, prop::sample::select(vec!["x:1", "y:1"]), any::<bool>(), calls);
+    let who = ((identity, owner), prop::sample::select(vec!["x:1", "y:1"]), any::<bool>(), calls);
     (who, limit, lead, secs(&[0, 0, 60, 30_000]), vendor, targets, any::<bool>()).prop_map(
-        |((identity, host, single_use, calls), limit, lead, min_interval, vendor, (targets, hooks), cron)| {
+        |(
+            ((identity, owner), host, single_use, calls),
+            limit,
+            lead,
+            min_interval,
+            vendor,
+            (targets, hooks),
+            cron,
+        )| {
             AccountPlan {
                 identity,
+                owner,
                 host: host.into(),
                 limit,
                 lead,
@@ -135,7 +145,7 @@ fn steps() -> impl Strategy<Value = Step> {
     let credential = prop_oneof![
         Just(CredentialChange::Secret),
         Just(CredentialChange::Seed),
-        Just(CredentialChange::Owner),
+        (1..3_u128).prop_map(CredentialChange::Owner),
         (1..3_u128).prop_map(CredentialChange::Identity),
         Just(CredentialChange::Missing("no file".to_owned())),
     ];
@@ -196,6 +206,7 @@ fn play(watch: &mut Watch, step: Step) {
                         token,
                         admission: super::Admission::Promoted,
                         refresh: None,
+                        owner: None,
                         unverified: None,
                     };
                     Event::Issued { account, epoch, meta }
@@ -222,10 +233,11 @@ fn play(watch: &mut Watch, step: Step) {
         }
         Step::Credential(who, change) => {
             let account = id(NAMES[who]);
-            if let (Some(plan), CredentialChange::Identity(new)) =
-                (watch.plan.accounts.get_mut(&account), &change)
-            {
-                plan.identity = Some(*new); // a reload finds it, too
+            match (watch.plan.accounts.get_mut(&account), &change) {
+                // A reload finds it, too.
+                (Some(plan), CredentialChange::Identity(new)) => plan.identity = Some(*new),
+                (Some(plan), CredentialChange::Owner(new)) => plan.owner = Some(*new),
+                _ => {}
             }
             watch.handle(Event::CredentialChanged { account, change });
         }

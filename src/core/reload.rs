@@ -80,10 +80,10 @@ impl Engine {
     ) {
         let Some(account) = self.accounts.get_mut(name) else { return };
         plan.identity = plan.identity.or(account.plan.identity); // missing is not another
+        plan.owner = plan.owner.or(account.plan.owner);
+        let rekeyed = std::mem::replace(&mut account.plan.owner, plan.owner) != plan.owner;
         if account.plan == plan {
-            if touched {
-                self.forgive(name, now);
-            }
+            self.mended(name, rekeyed, touched, now);
             return;
         }
         self.say(Note::Changed { account: name.clone() });
@@ -106,11 +106,17 @@ impl Engine {
             if moves {
                 self.enqueue(name, now);
             }
-            if touched {
-                self.forgive(name, now);
-            }
+            self.mended(name, rekeyed, touched, now);
         }
         self.plan_targets(name, &targets, now);
+    }
+
+    fn mended(&mut self, name: &AccountId, rekeyed: bool, touched: bool, now: Now) {
+        match (rekeyed, touched) {
+            (true, _) => self.rekeyed(name, now),
+            (false, true) => self.forgive(name, now),
+            (false, false) => {}
+        }
     }
 
     /// The schedule may have changed.
@@ -177,7 +183,7 @@ impl Engine {
         }
         match inherited {
             Some(next) => self.ask_at(name, next),
-            None if live => {
+            None if live && !account.is_foreign() => {
                 self.schedule_renewal(name, now);
             }
             None => self.ask_at(name, now.at_once()),

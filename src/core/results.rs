@@ -79,6 +79,7 @@ impl Engine {
         account.untried = false;
         if !asked {
             account.forget_request(flight.before, now);
+            flight.outdated = account.is_foreign();
         }
         let (flight, generation) = (flight.clone(), account.generation.next());
         self.timers.clear(&Key::Stall(name.clone()));
@@ -113,14 +114,18 @@ impl Engine {
         let Some(flight) = self.land(name, epoch, Sign::Answered, now) else { return };
         let Some(account) = self.accounts.get_mut(name) else { return };
         let healed = account.error.take().is_some();
-        (account.again, account.untried) = (false, false);
+        let mended = std::mem::take(&mut account.again);
+        account.untried = false;
         (account.attempt, account.rejected) = (0, 0);
         (account.hold, account.next_try) = (None, None);
         (account.failing_since, account.lacks) = (None, None);
         if meta.admission == Admission::Promoted {
             account.unverified = meta.unverified.filter(|_| account.plan.verify);
         }
-        account.refresh = meta.refresh;
+        (account.refresh, account.owner) = (meta.refresh, meta.owner);
+        // The reply to a request that left with the key before is not the last word. One that left since was made with what
+        // stands there, even where the last look at it is older: the next look will say so.
+        let owes_login = account.is_foreign() && (mended || flight.outdated);
         let held = match (meta.admission, account.token) {
             (Admission::Same | Admission::Shorter, Some(held)) if held.meta == meta.token => held,
             (Admission::Promoted, _) => Held::issued(meta.token, flight.left, now),
@@ -153,6 +158,9 @@ impl Engine {
             self.ask_at(name, now.after(pause));
             self.effects.push(Effect::Remember { account: name.clone(), schedule });
             self.say(Note::Unchanged { account: name.clone(), expires_at: meta.token.expires_at, next });
+        }
+        if owes_login {
+            self.enqueue(name, now);
         }
         self.drive_targets(name, now);
         self.pump(&flight.host, now);

@@ -187,6 +187,7 @@ impl<'a> World<'a> {
             let account = AccountPlan {
                 provider: provider.clone(),
                 identity: Some(1),
+                owner: None,
                 host: hosts[stored.host as usize].clone(),
                 limit: self.scenario.limit,
                 lead: self.scenario.lead,
@@ -215,6 +216,7 @@ impl<'a> World<'a> {
                 next_try,
                 last_request,
                 error,
+                owner: None,
                 unverified: None,
                 untried: false,
             };
@@ -345,7 +347,7 @@ impl<'a> World<'a> {
             issued_at: sent_wall,
             expires_at,
         });
-        IssuedMeta { token, admission, refresh: None, unverified: None }
+        IssuedMeta { token, admission, refresh: None, owner: None, unverified: None }
     }
 }
 

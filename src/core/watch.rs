@@ -52,6 +52,7 @@ pub(super) struct Stored {
     ends: BootInstant,
     generation: Generation,
     refresh: Option<RefreshMeta>,
+    owner: Option<u128>,
     schedule: Schedule,
 }
 
@@ -114,6 +115,7 @@ impl Watch {
                     next_try,
                     last_request,
                     error,
+                    owner: stored.owner,
                     unverified: None,
                     untried: false,
                 },
@@ -212,6 +214,7 @@ impl Watch {
                 Admission::Promoted,
             ),
         };
+        let owner = self.plan.accounts.get(account).and_then(|plan| plan.owner);
         if current {
             if admission == Admission::Promoted {
                 assert!(generation > stored.generation, "generations strictly increase");
@@ -220,9 +223,9 @@ impl Watch {
                 stored.token = Some(token);
             }
             stored.schedule = Schedule { last_request: stored.schedule.last_request, ..Schedule::default() };
-            stored.refresh = Some(RefreshMeta { expires_at: None });
+            (stored.refresh, stored.owner) = (Some(RefreshMeta { expires_at: None }), owner);
         }
-        IssuedMeta { token, admission, refresh: Some(RefreshMeta { expires_at: None }), unverified: None }
+        IssuedMeta { token, admission, refresh: stored.refresh, owner, unverified: None }
     }
 
     /// Both clocks go on.
@@ -257,12 +260,9 @@ impl Watch {
                 assert!(!issue.timeout.is_zero() && issue.timeout <= Duration::from_secs(30));
                 assert!(issue.intent.attempt > 0 && issue.intent.last_request == Some(self.now.wall));
                 if issue.operation == Operation::Refresh {
-                    assert!(
-                        self.engine
-                            .accounts
-                            .get(&issue.account)
-                            .is_some_and(|account| account.refresh.is_some())
-                    );
+                    let account = self.engine.accounts.get(&issue.account).unwrap();
+                    assert!(account.refresh.is_some(), "nothing to spend");
+                    assert!(!account.is_foreign() || !account.plan.can_issue, "spent under another key");
                 }
                 self.store.entry(issue.account.clone()).or_default().schedule = issue.intent.clone();
                 self.issues.push((issue, self.now));

@@ -56,16 +56,10 @@ impl Engine {
                 self.effects.push(Effect::DropRefresh { account: name.clone() });
                 self.forgive(name, now);
             }
-            CredentialChange::Owner => {
-                account.refresh = None;
-                match account.phase {
-                    Phase::Asking => account.again = true, // as it was; who runs us says so again where it succeeds
-                    _ => {
-                        account.rejected = 0;
-                        self.enqueue(name, now);
-                    }
-                }
-            }
+            CredentialChange::Owner(owner) => match account.plan.owner.replace(owner) == Some(owner) {
+                true => self.forgive(name, now), // it was away, or was tried before anyone saw it
+                false => self.rekeyed(name, now),
+            },
             CredentialChange::Identity(identity) => {
                 if account.plan.identity.is_none() {
                     // It was missing, not another one: whether the stored token is ours was decided by the store.
@@ -75,6 +69,19 @@ impl Engine {
                     account.plan.identity = Some(identity);
                     self.renounce(name, now);
                 }
+            }
+        }
+    }
+
+    /// There is another key than before that refresh tokens belong to: where it has brought none yet, a login is due.
+    pub(super) fn rekeyed(&mut self, name: &AccountId, now: Now) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        match account.phase {
+            _ if !account.is_foreign() => self.forgive(name, now),
+            Phase::Asking => account.again = true, // with the key before
+            _ => {
+                account.rejected = 0;
+                self.enqueue(name, now);
             }
         }
     }

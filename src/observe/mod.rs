@@ -9,6 +9,8 @@ mod journal;
 mod log;
 pub mod metrics;
 mod observer;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod status;
 
 pub use log::{Level, LevelHandle, init as init_log};

@@ -23,12 +23,13 @@ pub struct Status {
     /// Servers that cannot be delivered to; empty where all is well.
     #[serde(default)]
     pub servers: Vec<ServerStatus>,
-    /// Where the agent should be reached and is not, its audit log and its alerts among it; empty where all is well.
-    #[serde(default)]
-    pub listeners: Vec<ListenerStatus>,
+    /// What the agent should have and has not: where it is reached, its audit log, those who take its alerts; empty where
+    /// all is well.
+    #[serde(default, rename = "listeners")]
+    pub places: Vec<PlaceStatus>,
     /// The state directory, where it was lost and cannot be made anew: nothing is saved; `None` where all is well.
     #[serde(default)]
-    pub state_dir: Option<ListenerStatus>,
+    pub state_dir: Option<PlaceStatus>,
 }
 
 /// The configuration that the agent runs.
@@ -173,9 +174,10 @@ pub enum ServerState {
     Away,
 }
 
-/// A place of the agent's own that it should have and cannot: where it listens, or keeps its state.
+/// A place of the agent's own that it should have and cannot: where it listens, keeps its state or its audit log, or sends
+/// its alerts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListenerStatus {
+pub struct PlaceStatus {
     /// `agent.listen`, `agent.socket`, `agent.audit`, `agent.alerts` or `agent.state_dir`.
     pub name: String,
     /// The address or path that is wanted.
@@ -191,7 +193,7 @@ pub struct ListenerStatus {
     pub meanwhile: Option<String>,
 }
 
-impl ListenerStatus {
+impl PlaceStatus {
     /// `agent.listen cannot be had at 127.0.0.1:9478`.
     #[must_use]
     pub fn head(&self) -> String {

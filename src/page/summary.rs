@@ -33,7 +33,7 @@ impl Verdict {
         let ailing = count(&|seen| seen.tone.is_trouble());
         let around = usize::from(status.config.error.is_some())
             + status.servers.len()
-            + status.listeners.len()
+            + status.places.len()
             + usize::from(status.state_dir.is_some())
             + status.templates.iter().filter(|template| ails(template)).count();
         let troubles = ailing + around;
@@ -115,8 +115,8 @@ pub(super) fn draw(to: &mut Html, view: &View<'_>, verdict: &Verdict) {
     if !view.status.servers.is_empty() {
         servers(to, view);
     }
-    if !view.status.listeners.is_empty() || view.status.state_dir.is_some() {
-        listeners(to, view);
+    if !view.status.places.is_empty() || view.status.state_dir.is_some() {
+        places(to, view);
     }
     next(to, view);
     if !view.status.templates.is_empty() {
@@ -156,16 +156,16 @@ fn servers(to: &mut Html, view: &View<'_>) {
 }
 
 /// This very page is had at one of them, or at the address of the configuration before.
-fn listeners(to: &mut Html, view: &View<'_>) {
+fn places(to: &mut Html, view: &View<'_>) {
     html!(
         to,
-        "<section id=\"c-listeners\" class=\"card warn\" aria-labelledby=\"listeners\"><h2 id=\"listeners\">What the agent cannot have</h2>"
+        "<section id=\"c-places\" class=\"card warn\" aria-labelledby=\"places\"><h2 id=\"places\">What the agent cannot have</h2>"
     );
-    for listener in view.status.listeners.iter().chain(&view.status.state_dir) {
-        html!(to, "<p class=\"e\"><bdi>" {Cut(&listener.head(), PATH)} "</bdi>, for " {span(view.now.since(listener.since))}
-            {judge::again(Some(listener.next), view.now)} "</p>");
-        error_words(to, &listener.error, 0, view.now);
-        if let Some(meanwhile) = &listener.meanwhile {
+    for place in view.status.places.iter().chain(&view.status.state_dir) {
+        html!(to, "<p class=\"e\"><bdi>" {Cut(&place.head(), PATH)} "</bdi>, for " {span(view.now.since(place.since))}
+            {judge::again(Some(place.next), view.now)} "</p>");
+        error_words(to, &place.error, 0, view.now);
+        if let Some(meanwhile) = &place.meanwhile {
             html!(to, "<p><bdi>" {Cut(meanwhile, PATH)} "</bdi> goes on meanwhile.</p>");
         }
     }

@@ -7,7 +7,8 @@ use super::*;
 use crate::core::plan::tests::plan;
 use crate::core::{Effect, Event, Note, Plan, Restored};
 use crate::domain::{AccountId, BootInstant, ErrorClass, ErrorInfo, Generation, Now, SinkState, TokenMeta};
-use crate::observe::status::{AccountState, AccountStatus, ConfigStatus, SinkStatus};
+use crate::observe::sample;
+use crate::observe::status::{AccountState, AccountStatus};
 
 const NOW: i64 = 1_700_000_000;
 
@@ -21,32 +22,8 @@ fn error(class: ErrorClass, message: &str) -> ErrorInfo {
 
 /// Issued 20 minutes ago for an hour, renewed in 20 minutes.
 fn fresh(name: &str) -> AccountStatus {
-    AccountStatus {
-        name: AccountId::new(name).unwrap(),
-        provider: "portone".to_owned(),
-        state: AccountState::Fresh,
-        generation: Generation(7),
-        issued_at: Some(at(-1_200)),
-        expires_at: Some(at(2_400)),
-        renew_at: Some(at(1_200)),
-        waiting: None,
-        verifying: false,
-        unverified: None,
-        attempt: 0,
-        error: None,
-        sinks: vec![SinkStatus {
-            sink: format!("file:/run/renewd/{name}.token"),
-            state: SinkState::Written,
-            generation: Some(Generation(7)),
-            written_at: Some(at(-1_199)),
-            error: None,
-            server: None,
-            writing_since: None,
-            next: None,
-            removed: false,
-        }],
-        hooks: Vec::new(),
-    }
+    let token = TokenMeta { generation: Generation(7), issued_at: at(-1_200), expires_at: at(2_400) };
+    sample::account(name, "portone", token, at(1_200))
 }
 
 fn retrying(name: &str) -> AccountStatus {
@@ -61,11 +38,7 @@ fn expired(name: &str) -> AccountStatus {
 }
 
 fn status(accounts: Vec<AccountStatus>) -> Status {
-    let path = "/etc/renewd/renewd.yaml".into();
-    let config = ConfigStatus { path, generation: 3, loaded_at: at(-7_200), error: None };
-    let (templates, servers, listeners) = (Vec::new(), Vec::new(), Vec::new());
-    let (version, state_dir) = ("0.1.0".to_owned(), None);
-    Status { version, now: at(0), config, accounts, templates, servers, listeners, state_dir }
+    sample::status(at(0), accounts)
 }
 
 /// Each account has been valid for an hour but for two minutes, and failed before those.
@@ -182,7 +155,7 @@ fn a_row_has_state_time_next_and_error_in_words_and_the_picture_says_the_same() 
         "<use href=\"#n\" x=\"50.12%\"/>",
         "<bdi>the host does not answer</bdi> <small>transient, 12s ago, attempt 3</small>",
         "<p class=\"h\">Hint: <bdi>look at the network</bdi></p>",
-        "<code>file:/run/renewd/shop.token</code> written 19m ago",
+        "<code>file:/run/renewd/shop.token</code> written 20m ago",
     ] {
         assert!(row.contains(part), "{part} is not in\n{}", row.replace("><", ">\n<"));
     }

@@ -6,7 +6,7 @@ mod answers;
 mod chores;
 mod effects;
 mod noting;
-mod owners;
+mod refusals;
 mod reload;
 #[cfg(test)]
 mod tests;

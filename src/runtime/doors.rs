@@ -1,5 +1,5 @@
-//! The agent's own doors, `agent.socket` and `agent.listen`: those who keep them open say where they cannot, and the
-//! loop passes it on.
+//! The agent's own doors to the world, by `agent.socket`, `agent.listen`, `agent.audit`, `agent.alerts` and to its state:
+//! those who keep them open say where they cannot, and the loop passes it on.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use tokio::sync::watch;
 
 use super::clock;
 use crate::domain::{ErrorClass, ErrorInfo};
-use crate::observe::status::ListenerStatus;
+use crate::observe::status::PlaceStatus;
 
 /// A keeper's end.
 pub(crate) struct Door {
     name: &'static str,
     /// How long after a failure it is tried again.
     pub(crate) retry: Duration,
-    shut: watch::Sender<Option<ListenerStatus>>,
+    shut: watch::Sender<Option<PlaceStatus>>,
 }
 
 /// The loop's end; empty where nobody keeps a door.
 #[derive(Default)]
-pub(crate) struct Doors(Vec<watch::Receiver<Option<ListenerStatus>>>);
+pub(crate) struct Doors(Vec<watch::Receiver<Option<PlaceStatus>>>);
 
 impl Doors {
     /// One more, by the key that the configuration has for it.
@@ -31,7 +31,7 @@ impl Doors {
     }
 
     /// Those that are shut although they should not be.
-    pub(crate) fn shut(&self) -> impl Iterator<Item = ListenerStatus> {
+    pub(crate) fn shut(&self) -> impl Iterator<Item = PlaceStatus> {
         self.0.iter().filter_map(|door| door.borrow().clone())
     }
 }
@@ -52,7 +52,7 @@ impl Door {
     ) -> bool {
         let at = clock::wall();
         let error = ErrorInfo { class: ErrorClass::Config, message: error.to_string(), at };
-        let mut now = ListenerStatus {
+        let mut now = PlaceStatus {
             name: self.name.to_owned(),
             address: address.to_string(),
             since: at,

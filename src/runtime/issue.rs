@@ -81,6 +81,11 @@ pub(super) fn refresh_of(shared: &Shared, account: &Account) -> Option<RefreshMe
     refresh.or(seeded(account).then_some(RefreshMeta { expires_at: None }))
 }
 
+/// Whose key the last login was made with.
+pub(super) fn owner_of(shared: &Shared, account: &Account) -> Option<u128> {
+    shared.store.latest(&account.name)?.owner.map(|owner| owner.as_u128())
+}
+
 /// What a record says of its refresh token.
 pub(crate) fn refresh_meta(record: &Record) -> Option<RefreshMeta> {
     record.refresh.as_ref().map(|slot| RefreshMeta { expires_at: slot.expires_at })
@@ -200,6 +205,7 @@ async fn rescued(shared: &Shared, order: &core::Issue) -> Result<Option<IssuedMe
             token: meta,
             admission: Admission::Promoted,
             refresh: refresh_meta(&record),
+            owner: record.owner.map(|owner| owner.as_u128()),
             unverified: record.unverified.clone(),
         })
     }))
@@ -291,8 +297,11 @@ async fn keep(
         ))),
         _ if to_verify => Ok((Kept::Candidate, remarks)),
         _ => {
-            let refresh = refresh_of(shared, account);
-            Ok((Kept::Current(IssuedMeta { token: meta, admission, refresh, unverified: None }), remarks))
+            let (refresh, owner) = (refresh_of(shared, account), owner_of(shared, account));
+            Ok((
+                Kept::Current(IssuedMeta { token: meta, admission, refresh, owner, unverified: None }),
+                remarks,
+            ))
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn status(agent: &Agent, now: Now) -> Status {
         accounts: agent.engine.views(now).map(|view| account(agent, view, now)).collect(),
         templates: agent.engine.templates(now).map(|view| template(agent, view)).collect(),
         servers: agent.engine.servers(now).map(server).collect(),
-        listeners: agent.doors.shut().collect(),
+        places: agent.doors.shut().collect(),
         state_dir: agent.home.shut().next(),
     }
 }

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use super::credentials::{self, Probe};
-use super::issue::{is_foreign, refresh_meta, seeded};
+use super::issue::{refresh_meta, seeded};
 use super::verify::has_candidate;
 use crate::config::model::{Account, Config, Hook, TemplateTarget};
 use crate::core::{AccountPlan, HookId, Plan, RefreshMeta, Restored, TemplatePlan};
@@ -71,7 +71,8 @@ pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store)
             restored.insert(name.clone(), stored);
         }
         let identity = probe.identity.as_ref().map(|identity| identity.as_u128());
-        let mut planned = AccountPlan::new(account, identity, hook_ids(&account.on_change, store));
+        let owner = probe.owner.as_ref().map(|owner| owner.as_u128());
+        let mut planned = AccountPlan::new(account, identity, owner, hook_ids(&account.on_change, store));
         if planned.single_use {
             // A request that spends a refresh token runs to its end, also when the agent is told to stop.
             planned.timeout = planned.timeout.min(shorter_than(grace));
@@ -145,8 +146,7 @@ fn recall(
         return Restored { generation, refresh: seed, ..Restored::default() };
     }
     let reseeded = reseeded(&record, probe);
-    let foreign = is_foreign(&record, probe.owner);
-    let refresh = if reseeded || foreign { None } else { refresh_meta(&record) };
+    let refresh = if reseeded { None } else { refresh_meta(&record) };
     // A changed credential is tried at once: the backoff belonged to the old one.
     let mended =
         reseeded || matches!((&probe.content, &record.credentials), (Some(now), Some(then)) if now != then);
@@ -159,6 +159,7 @@ fn recall(
         token: record.current.as_ref().map(|token| token.meta),
         generation,
         refresh: refresh.or(seed),
+        owner: record.owner.map(|owner| owner.as_u128()),
         attempt,
         rejected,
         next_try,

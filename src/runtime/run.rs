@@ -1,7 +1,9 @@
 //! `renewd run` and `renewd once`: from a good configuration to the loop and back to an orderly end.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -24,6 +26,9 @@ use crate::observe::{LevelHandle, Observer};
 use crate::provider::Clients;
 use crate::sink::{compose, directory, file};
 use crate::store::{OpenError, Store};
+
+/// How long the start waits for what a killed agent may have left beside its targets.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the command line brings along.
 pub struct Options {
@@ -178,34 +183,47 @@ async fn start(
     revisions: tokio::sync::watch::Sender<u64>,
 ) -> Result<Agent, StartError> {
     let state_dir = config.agent.state_dir.clone();
-    let sinks = config.accounts.values().flat_map(|account| &account.sinks).filter_map(Sink::file);
-    let templates = config.templates.clone();
-    let composed: Vec<FileSink> =
-        templates.iter().filter_map(|template| compose::file_of(template)).collect();
-    let folders: Vec<PathBuf> = sinks.chain(&composed).flat_map(file::folders_of).collect();
-    let opened = tokio::task::spawn_blocking(move || {
-        let store = Store::open(&state_dir)?;
-        let folders: Vec<_> = folders.iter().map(PathBuf::as_path).collect();
-        let sets = directory::clean(templates.iter().map(AsRef::as_ref));
-        Ok::<_, OpenError>((store, file::clean_leftovers(&folders) + sets))
-    });
-    let (store, leftovers) = match opened.await {
+    let opened = tokio::task::spawn_blocking(move || Store::open(&state_dir));
+    let store = match opened.await {
         Ok(opened) => opened?,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
     for notice in store.notices() {
         tracing::warn!(event = "state_remark", "{notice}");
     }
-    if leftovers > 0 {
-        tracing::info!(
-            event = "leftovers_removed",
-            leftovers,
-            "temporary files of an agent that was killed were removed"
-        );
-    }
+    clean(config).await;
     let loader = Loader { load: Arc::clone(&options.loader), watched: Arc::clone(&options.watched) };
     let servers = Servers::new().map_err(StartError::Tls)?;
     Ok(Agent::new(Shared::new(store, Clients::new()), servers, loader, revisions, Observer::new()))
+}
+
+/// Removes what a killed agent left beside its targets, before anything is delivered there. Where a file system hangs the
+/// others' tokens do not wait for it: no further folder is begun then.
+async fn clean(config: &Config) {
+    let (accounts, templates) = (config.accounts.clone(), config.templates.clone());
+    let late = Arc::new(AtomicBool::new(false));
+    let gives_up = Arc::clone(&late);
+    let cleaning = tokio::task::spawn_blocking(move || {
+        let goes_on = || !gives_up.load(Ordering::Relaxed);
+        let composed: Vec<FileSink> =
+            templates.iter().filter_map(|template| compose::file_of(template)).collect();
+        let sinks = accounts.values().flat_map(|account| &account.sinks).filter_map(Sink::file);
+        let sinks = sinks.chain(&composed).take_while(|_| goes_on());
+        let folders: BTreeSet<PathBuf> = sinks.flat_map(file::folders_of).collect();
+        let folders = folders.iter().take_while(|_| goes_on());
+        let files: usize = folders.map(|folder| file::clean_leftovers(folder)).sum();
+        files + directory::clean(templates.iter().map(AsRef::as_ref).take_while(|_| goes_on()))
+    });
+    match tokio::time::timeout(PATIENCE, cleaning).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(leftovers)) => tracing::info!(
+            event = "leftovers_removed",
+            leftovers,
+            "temporary files of an agent that was killed were removed"
+        ),
+        Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+        Err(_) => late.store(true, Ordering::Relaxed), // the delivery there will say so
+    }
 }
 
 /// Whether `once` has nothing left to hope for: all is done, or what is not needs a person. A server that is away (Vault,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::clock;
-use super::issue::{Exchange, refresh_of, theirs};
+use super::issue::{Exchange, owner_of, refresh_of, theirs};
 use super::shared::Shared;
 use crate::config::model::Account;
 use crate::core::{Admission, Ending, Event, FailureMeta, IssuedMeta};
@@ -131,8 +131,8 @@ async fn promote(
     });
     // A write that fails leaves the change in memory, dirty, and is said elsewhere.
     let _ = saved.await;
-    let refresh = refresh_of(shared, account);
-    IssuedMeta { token: meta, admission: Admission::Promoted, refresh, unverified }
+    let (refresh, owner) = (refresh_of(shared, account), owner_of(shared, account));
+    IssuedMeta { token: meta, admission: Admission::Promoted, refresh, owner, unverified }
 }
 
 async fn drop_candidate(shared: &Shared, account: &AccountId, candidate: &Token) {

@@ -42,6 +42,7 @@ use std::{
 };
 
 use axum::Router;
+use jiff::Timestamp;
 use ring::digest;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -121,8 +122,15 @@ impl Simulator {
 
     /// Whether a reader's request with this token would pass now; not counted.
     pub fn accepts(&self, provider: Provider, token: &str) -> bool {
-        let now = clock::now();
-        matches!(self.world().ledger.standing(provider, token, now), Standing::Valid { .. })
+        self.accepted_until(provider, token).is_some()
+    }
+
+    /// The end, by the machine's clock, of a token that the vendor accepts now.
+    pub fn accepted_until(&self, provider: Provider, token: &str) -> Option<Timestamp> {
+        match self.world().ledger.standing(provider, token, clock::now()) {
+            Standing::Valid { expires_at, .. } => Some(expires_at),
+            Standing::Expired | Standing::Revoked | Standing::Unknown => None,
+        }
     }
 
     /// Takes a token from its holder before its time. False where it was never issued.

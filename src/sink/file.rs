@@ -166,13 +166,12 @@ pub fn remove(sink: &FileSink, tenure: Tenure) -> Result<bool, SinkError> {
     }
 }
 
-/// Removes temporary files that a killed agent left in these folders, and counts them. Blocks.
+/// Removes temporary files that a killed agent left in that folder, and counts them. Blocks.
 ///
-/// Folders that are missing, not safe or not readable are passed over: a delivery there will say so.
-pub fn clean_leftovers(folders: &[&Path]) -> usize {
-    let distinct: BTreeSet<_> = folders.iter().collect();
-    let clean = |path: &&Path| Folder::open(path).and_then(|folder| folder.clean()).unwrap_or(0);
-    distinct.into_iter().map(clean).sum()
+/// One that is missing, not safe or not readable is passed over: a delivery there will say so.
+#[must_use]
+pub fn clean_leftovers(folder: &Path) -> usize {
+    Folder::open(folder).and_then(|folder| folder.clean()).unwrap_or(0)
 }
 
 /// The folder that the sink's temporary files stand in: for [`clean_leftovers`]. The path's own folder, and the

@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 use renewd::simulator::Provider;
 use serde_json::{Value, json};
 
-use crate::support::{World, account, all_well, generation, is_root, is_well, secs, skip, until};
+use crate::support::{
+    World, account, all_well, free_port, generation, http_get, is_root, is_well, secs, skip, until,
+};
 
 const ANY: Provider = Provider::OAuthClientCredentials;
 
@@ -53,12 +55,15 @@ fn endless_and_oversized_replies_to_a_hundred_accounts_take_little_memory_and_fe
     let agent = world.start(&world.config(accounts));
     let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap().count();
     let mut most = 0;
-    let all_failed = |status: &Value| {
-        status["accounts"].as_array().unwrap().iter().all(|account| account["error"]["class"] == "malformed")
+    // On a busy machine a reply may not come to its limit within the 30 s of an exchange, which is an end of it, too. What
+    // each fault means is asked in `faults`.
+    let ended = |account: &Value| {
+        let class = &account["error"]["class"];
+        class == "malformed" || class == "transient"
     };
-    until("a verdict on all", secs(60), || {
+    until("an end of all", secs(60), || {
         most = most.max(descriptors());
-        all_failed(&agent.status()).then_some(())
+        agent.status()["accounts"].as_array().unwrap().iter().all(ended).then_some(())
     });
     assert!(most <= 256, "{most} descriptors");
     let memory = std::fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
@@ -68,6 +73,46 @@ fn endless_and_oversized_replies_to_a_hundred_accounts_take_little_memory_and_fe
     // The promise is 64 MiB, of the release build.
     let bound = if cfg!(debug_assertions) { 96 } else { 64 };
     assert!(peak <= bound * 1024, "{} MiB", peak / 1024);
+}
+
+/// A file system whose server never answers: whoever names a path below it waits.
+#[test]
+fn a_disk_that_hangs_holds_up_no_other_and_is_in_the_metrics() {
+    let test = "a_disk_that_hangs_holds_up_no_other_and_is_in_the_metrics";
+    let (world, hung, port) = (World::living(secs(600)), "hung", free_port());
+    let mount = format!(
+        "exec 9<>/dev/fuse && mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 none {} && exec \"$@\"",
+        world.path(hung).display()
+    );
+    std::fs::create_dir(world.path(hung)).unwrap();
+    let wrapper = ["unshare", "--mount", "sh", "-c", &mount, "sh"];
+    let tried = Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").stderr(Stdio::null()).status();
+    if !tried.is_ok_and(|status| status.success()) {
+        return skip(test, "no file system can be mounted");
+    }
+    let mut config = world.config(["a", "b"].map(|name| (name.to_owned(), world.account(ANY, name))));
+    let stuck = world.path("hung/a.token");
+    config["accounts"]["a"]["sinks"] = json!([{ "file": stuck }, { "file": world.out("a.token") }]);
+    config["agent"]["listen"] = format!("127.0.0.1:{port}").into();
+    config["agent"]["shutdown_grace"] = "2s".into();
+    world.write(&config);
+    let mut run = world.run();
+    run.wrapper = wrapper.map(str::to_owned).to_vec();
+    let agent = run.start();
+    let hangs = |status: &Value| account(status, "a")["sinks"][0]["writing_since"].is_string();
+    let status = agent.until("the write that hangs", secs(20), hangs);
+    assert!(is_well(account(&status, "b")), "{status}");
+    assert_eq!(account(&status, "a")["sinks"][1]["state"], "written");
+    let page = http_get(port, "/metrics", "localhost").unwrap().1;
+    let series = format!(
+        "renewd_sink_write_start_timestamp_seconds{{account=\"a\",sink=\"file:{}\"}}",
+        stuck.display()
+    );
+    assert!(page.contains(&series), "{page}");
+    assert_eq!(agent.renew("b").0, 200);
+    assert_eq!(http_get(port, "/livez", "localhost").unwrap().0, 200);
+    // Nothing can end that write; the process ends all the same.
+    agent.stop();
 }
 
 const EAT: &str = "RENEWD_TEST_EATS_WATCHES";

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use renewd::simulator::Provider;
 use serde_json::{Value, json};
 
-use crate::support::{World, account, class, is_well, secs, until};
+use crate::support::{World, account, class, free_port, http_get, is_well, secs, until};
 
 const ANY: Provider = Provider::OAuthClientCredentials;
 
@@ -76,11 +76,16 @@ fn a_vault_that_hangs_is_seen_soon_holds_up_no_hook_and_does_not_make_a_renewal_
     let file = world.out("a.token");
     config["accounts"]["a"]["sinks"] = json!([{ "file": file }, { "vault": "secret/tokens/a" }]);
     config["accounts"]["a"]["on_change"] = json!([{ "command": ["touch", world.path("told")] }]);
+    let port = free_port();
+    config["agent"]["listen"] = format!("127.0.0.1:{port}").into();
     let agent = world.start(&config);
     let status = agent.until("the write that hangs", secs(8), |status| {
         account(status, "a")["sinks"][1]["writing_since"].is_string()
     });
     assert_eq!(account(&status, "a")["sinks"][1]["state"], "unwritten");
+    let page = http_get(port, "/metrics", "localhost").unwrap().1;
+    let begun = r#"renewd_sink_write_start_timestamp_seconds{account="a",sink="vault:secret/tokens/a"} "#;
+    assert!(page.contains(begun) && page.matches(begun.split('{').next().unwrap()).count() == 3, "{page}");
     until("the hook", secs(9), || world.path("told").exists().then_some(()));
     let told: jiff::Timestamp =
         std::fs::metadata(world.path("told")).unwrap().modified().unwrap().try_into().unwrap();

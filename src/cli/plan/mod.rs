@@ -217,7 +217,7 @@ fn stored(config: &Config) -> BTreeMap<AccountId, (TokenMeta, Timestamp)> {
         let record = store.restore(&account.name).ok()??;
         let token = record.current.as_ref().filter(|_| record.provider == account.provider.name)?.meta;
         let (lead, _) =
-            lead(store.seed(), &account.name, &AccountPlan::new(account, None, Vec::new()), &token);
+            lead(store.seed(), &account.name, &AccountPlan::new(account, None, None, Vec::new()), &token);
         Some((account.name.clone(), (token, token.expires_at.minus(lead))))
     };
     config.accounts.values().filter_map(|account| recall(account)).collect()

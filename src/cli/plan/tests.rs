@@ -1,7 +1,8 @@
 use super::*;
 use crate::cli::status::tests::{account, sink, status_of};
 use crate::config;
-use crate::observe::status::{SinkState, TemplateStatus};
+use crate::observe::sample::template;
+use crate::observe::status::SinkState;
 use crate::provider::catalog;
 use crate::runtime::Makeup;
 
@@ -18,17 +19,8 @@ fn agent(config: &Config) -> Running {
         ..account(one.name.as_str(), &one.provider.name)
     });
     let mut status = status_of(accounts.collect());
-    let template = |path: &std::path::PathBuf| TemplateStatus {
-        path: path.clone(),
-        state: SinkState::Written,
-        written_at: None,
-        error: None,
-        waits_for: Vec::new(),
-        hooks: Vec::new(),
-        writing_since: None,
-        next: None,
-    };
-    status.templates = config.templates.iter().map(|one| template(&one.path)).collect();
+    status.templates =
+        config.templates.iter().map(|one| template(&one.path.to_string_lossy(), None)).collect();
     Running { status, makeup: Some(Makeup::of(config, 7)) }
 }
 

@@ -169,11 +169,11 @@ pub(super) fn away(status: &Status, look: Look) -> Vec<Line> {
         let said = format!("{}: {}", words::server(server, now), sanitise(&server.error.message));
         (Tone::Bad, look.either("✗ ", "x "), said)
     });
-    let listeners = status.state_dir.iter().chain(&status.listeners).map(|listener| {
-        let said = format!("{}: {}", words::listener(listener, now), sanitise(&listener.reason()));
+    let places = status.state_dir.iter().chain(&status.places).map(|place| {
+        let said = format!("{}: {}", words::place(place, now), sanitise(&place.reason()));
         (Tone::Warn, look.either("▲ ", "! "), said)
     });
-    let lines = servers.chain(listeners).flat_map(|(tone, sign, said)| {
+    let lines = servers.chain(places).flat_map(|(tone, sign, said)| {
         let sign = if look.is_terminal() { sign } else { "" };
         let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(width(sign)));
         let lines = wrap(&said, room).into_iter().enumerate();

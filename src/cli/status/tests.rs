@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::cli::status::verdict::complaints;
-use crate::domain::{ErrorClass, ErrorInfo, Generation, Timestamp};
-use crate::observe::status::{AccountState, ConfigStatus, SinkState, SinkStatus, TemplateStatus};
+use crate::domain::{ErrorClass, ErrorInfo, Generation, Timestamp, TokenMeta};
+use crate::observe::sample;
+use crate::observe::status::{AccountState, SinkState, SinkStatus};
 
 const NOW: i64 = 1_772_359_200;
 
@@ -16,50 +17,22 @@ pub(super) fn error(class: ErrorClass, message: &str, seconds_ago: i64) -> Error
 }
 
 pub(in crate::cli) fn sink(name: &str, state: SinkState, error: Option<ErrorInfo>) -> SinkStatus {
-    let written = state == SinkState::Written;
-    SinkStatus {
-        sink: name.to_owned(),
-        state,
-        generation: written.then_some(Generation(7)),
-        written_at: written.then(|| at(-1200)),
-        error,
-        server: None,
-        writing_since: None,
-        next: None,
-        removed: false,
+    let written = sample::sink(name, Generation(7), at(-1200));
+    match state {
+        SinkState::Written => SinkStatus { error, ..written },
+        _ => SinkStatus { state, generation: None, written_at: None, error, ..written },
     }
 }
 
 /// A fresh one: an hour's token, of which 38 minutes are left.
 pub(in crate::cli) fn account(name: &str, provider: &str) -> AccountStatus {
-    AccountStatus {
-        name: AccountId::new(name).unwrap(),
-        provider: provider.to_owned(),
-        state: AccountState::Fresh,
-        generation: Generation(7),
-        issued_at: Some(at(-1320)),
-        expires_at: Some(at(2280)),
-        renew_at: Some(at(720)),
-        waiting: None,
-        verifying: false,
-        unverified: None,
-        attempt: 0,
-        error: None,
-        sinks: vec![sink(&format!("file:/run/renewd/{name}.token"), SinkState::Written, None)],
-        hooks: Vec::new(),
-    }
+    let token = TokenMeta { generation: Generation(7), issued_at: at(-1320), expires_at: at(2280) };
+    let sinks = vec![sink(&format!("file:/run/renewd/{name}.token"), SinkState::Written, None)];
+    AccountStatus { sinks, ..sample::account(name, provider, token, at(720)) }
 }
 
 pub(in crate::cli) fn status_of(accounts: Vec<AccountStatus>) -> Status {
-    let config = ConfigStatus {
-        path: "/etc/renewd/renewd.yaml".into(),
-        generation: 3,
-        loaded_at: at(-7200),
-        error: None,
-    };
-    let (templates, servers, listeners) = (Vec::new(), Vec::new(), Vec::new());
-    let version = "0.1.0".to_owned();
-    Status { version, now: at(0), config, accounts, templates, servers, listeners, state_dir: None }
+    sample::status(at(0), accounts)
 }
 
 pub(super) fn mixed() -> Status {
@@ -111,16 +84,7 @@ pub(super) fn mixed() -> Status {
         sinks: Vec::new(),
         ..account("trade", "kiwoom")
     };
-    let template = TemplateStatus {
-        path: "/run/renewd/app.env".into(),
-        state: SinkState::Written,
-        written_at: Some(at(-1200)),
-        error: None,
-        waits_for: Vec::new(),
-        hooks: Vec::new(),
-        writing_since: None,
-        next: None,
-    };
+    let template = sample::template("/run/renewd/app.env", Some(at(-1200)));
     let accounts = vec![rejected, account("messaging", "bizppurio"), pending, retrying, expired];
     Status { templates: vec![template], ..status_of(accounts) }
 }

@@ -18,11 +18,13 @@ pub(crate) fn complaints(status: &Status) -> Vec<String> {
     let hooks = status.templates.iter().flat_map(|template| {
         hook_complaints(&sanitise(&template.path.to_string_lossy()), &template.hooks, status.now)
     });
-    let listeners = status.state_dir.iter().chain(&status.listeners).map(|listener| {
-        format!("{}: {}", words::listener(listener, status.now), sanitise(&listener.reason()))
-    });
+    let places = status
+        .state_dir
+        .iter()
+        .chain(&status.places)
+        .map(|place| format!("{}: {}", words::place(place, status.now), sanitise(&place.reason())));
     let served = accounts.chain(template_complaints(status)).chain(hooks).chain(servers);
-    config.chain(served).chain(listeners).collect()
+    config.chain(served).chain(places).collect()
 }
 
 /// One problem of one line stands beside the words, more stand below, line by line, as `check` tells them.

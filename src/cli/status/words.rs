@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cli::screen::{Look, Tone, sanitise};
 use crate::domain::{ErrorClass, ErrorInfo, Timestamp};
 use crate::observe::status::{
-    AccountState, AccountStatus, HookState, HookStatus, ListenerStatus, ServerStatus, SinkState, SinkStatus,
+    AccountState, AccountStatus, HookState, HookStatus, PlaceStatus, ServerStatus, SinkState, SinkStatus,
     Waiting, WaitsFor,
 };
 
@@ -177,9 +177,9 @@ pub(super) fn server(server: &ServerStatus, now: Timestamp) -> String {
 }
 
 /// `agent.listen cannot be had at 127.0.0.1:9478, for 12s, again in 4s`.
-pub(super) fn listener(listener: &ListenerStatus, now: Timestamp) -> String {
-    let (head, again) = (sanitise(&listener.head()), again(Some(listener.next), now));
-    format!("{head}, for {}{again}", span(now.since(listener.since)))
+pub(super) fn place(place: &PlaceStatus, now: Timestamp) -> String {
+    let (head, again) = (sanitise(&place.head()), again(Some(place.next), now));
+    format!("{head}, for {}{again}", span(now.since(place.since)))
 }
 
 /// `, again in 4s`; nothing while it is being tried, or about to be.

@@ -34,7 +34,8 @@ impl Bench {
     fn verified(&mut self, issue: &Issue, unverified: Option<ErrorInfo>) {
         let (generation, issued_at) = (issue.generation, self.now.wall);
         let token = TokenMeta { generation, issued_at, expires_at: issued_at.plus(HOUR) };
-        let meta = IssuedMeta { token, admission: Admission::Promoted, refresh: None, unverified };
+        let meta =
+            IssuedMeta { token, admission: Admission::Promoted, refresh: None, owner: None, unverified };
         self.handle(Event::Issued { account: issue.account.clone(), epoch: issue.epoch, meta });
     }
 }

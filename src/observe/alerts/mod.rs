@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use message::{Item, Message};
-pub use trouble::{Facts, Subject, Trouble, of_account, of_config, of_listener, of_server, of_template};
+pub use trouble::{Facts, Subject, Trouble, of_account, of_config, of_place, of_server, of_template};
 
 use crate::domain::{AlertLevel, BootInstant, Now, Timestamp};
 

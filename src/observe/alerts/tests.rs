@@ -3,6 +3,7 @@
 use super::*;
 use crate::core::{AccountView, TargetId, TargetView};
 use crate::domain::{AccountId, AccountState, ErrorClass, ErrorInfo, Generation, SinkState, TokenMeta};
+use crate::observe::sample;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -242,38 +243,19 @@ impl Account {
         let left = Duration::from_secs(self.left.unwrap_or(0));
         let (state, error, waits_for) = &self.sink;
         let view = AccountView {
-            name: &name,
-            provider: "test",
             state: self.state,
-            generation: Generation(7),
             token,
             alive: !left.is_zero(),
-            renew_at: None,
-            held_until: None,
-            waiting: None,
-            asking: false,
-            verifying: false,
-            untried: false,
             unverified: self.unverified.as_ref(),
-            attempt: 0,
             error: self.error.as_ref(),
-            lacks: None,
-            finished: 1,
-            calendar: None,
             left,
             lead: Duration::from_secs(if token.is_some() { 1200 } else { 0 }),
             targets: vec![TargetView {
-                id: &target,
-                state: *state,
-                generation: None,
-                written_at: None,
                 error: error.as_ref(),
                 waits_for: *waits_for,
-                slow_since: None,
-                next: None,
-                removed: false,
+                ..sample::target_view(&target, *state)
             }],
-            hooks: Vec::new(),
+            ..sample::account_view(&name)
         };
         let said = |trouble: Trouble| {
             let levels = trouble

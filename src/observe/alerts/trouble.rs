@@ -8,7 +8,7 @@ use crate::domain::{
     human_duration,
 };
 use crate::observe::health;
-use crate::observe::status::ListenerStatus;
+use crate::observe::status::PlaceStatus;
 
 /// A sink that cannot be written is told of after this, or after half of its token's lead where that is less.
 const SINK_PATIENCE: Duration = Duration::from_secs(300);
@@ -220,9 +220,9 @@ pub fn of_config(error: &str) -> Trouble {
 
 /// Of what the agent itself lacks.
 #[must_use]
-pub fn of_listener(listener: &ListenerStatus) -> Trouble {
-    let facts = Facts { next: Some(listener.next), ..with_error(listener.lack(), Some(&listener.error)) };
-    trouble(Subject::Agent(listener.name.clone()), AGENT_PATIENCE, facts)
+pub fn of_place(place: &PlaceStatus) -> Trouble {
+    let facts = Facts { next: Some(place.next), ..with_error(place.lack(), Some(&place.error)) };
+    trouble(Subject::Agent(place.name.clone()), AGENT_PATIENCE, facts)
 }
 
 fn trouble(subject: Subject, patience: Duration, facts: Facts) -> Trouble {

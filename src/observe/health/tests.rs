@@ -1,8 +1,9 @@
 use super::*;
 use crate::core::{HookView, TargetId};
 use crate::domain::{
-    AccountState, ErrorClass, ErrorInfo, Generation, HookState, Lack, Timestamp, TokenMeta, Waiting, WaitsFor,
+    ErrorClass, ErrorInfo, Generation, HookState, Lack, Timestamp, TokenMeta, Waiting, WaitsFor,
 };
+use crate::observe::sample;
 
 const NOW: Now = Now { wall: Timestamp::from_millis_const(1_700_000_000_000), boot: BootInstant(90_000_000) };
 
@@ -201,36 +202,20 @@ impl World {
             expires_at: Timestamp::from_millis(issued_at.as_millis() + life * 1000),
         });
         AccountView {
-            name,
-            provider: "test",
-            state: AccountState::Fresh,
-            generation: Generation(7),
             token,
             alive: self.left > 0,
-            renew_at: None,
-            held_until: None,
             waiting: self.waiting.clone(),
             asking: self.asking,
             verifying: self.verifying,
-            untried: false,
             unverified: self.unverified.as_ref(),
-            attempt: 0,
             error: self.error.as_ref(),
-            lacks: None,
-            finished: 1,
-            calendar: None,
             left: Duration::from_secs(self.left),
-            lead: Duration::from_secs(1_200),
             targets: vec![TargetView {
-                id: target,
-                state: self.sink,
                 generation: self.held,
-                written_at: None,
                 error: self.sink_error.as_ref(),
-                waits_for: None,
                 slow_since: self.slow.then_some(NOW.wall),
-                next: None,
                 removed: self.removed,
+                ..sample::target_view(target, self.sink)
             }],
             hooks: vec![HookView {
                 id: 0,
@@ -239,6 +224,7 @@ impl World {
                 next: None,
                 running_since: None,
             }],
+            ..sample::account_view(name)
         }
     }
 

@@ -48,6 +48,7 @@ pub const DESCRIPTIONS: &[Description] = &[
     TOKEN_RENEWAL,
     TOKEN_GENERATION,
     SINK_SUCCESS,
+    SINK_WRITING,
     CLOCK_SKEW,
     RENEWALS,
     REQUESTS,
@@ -114,6 +115,13 @@ pub(super) const SINK_SUCCESS: Description = Description {
     kind: Kind::Gauge,
     labels: &["account", "sink"],
     help: "When the sink was last written, or first found to hold what it should; absent before. A template (`sink` is `template:PATH`) has an empty account",
+    unit: "Unix time, s",
+};
+pub(super) const SINK_WRITING: Description = Description {
+    name: "renewd_sink_write_start_timestamp_seconds",
+    kind: Kind::Gauge,
+    labels: &["account", "sink"],
+    help: "When the write to the sink began that is under way, where that takes longer than 5 s; absent otherwise. A template has an empty account",
     unit: "Unix time, s",
 };
 pub(super) const CLOCK_SKEW: Description = Description {

@@ -12,8 +12,8 @@ use crate::domain::{
     AccountId, AccountState, BootInstant, ErrorClass, ErrorInfo, Generation, Now, SinkState, Timestamp,
     TokenMeta,
 };
-use crate::observe::status::{AccountStatus, ConfigStatus, SinkStatus, Status};
-use crate::observe::{Exchange, Observer};
+use crate::observe::status::{AccountStatus, SinkStatus, Status};
+use crate::observe::{Exchange, Observer, sample};
 
 const SINK: &str = "file:/run/a \"quoted\" \\ sink";
 
@@ -202,7 +202,8 @@ fn observed() -> Observer {
     observer.effect(&issue(Duration::from_millis(700)), at(110));
     observer.exchange(&exchange(Some(200), Ok(()), Some(-2_500)), at(113));
     let token = token();
-    let meta = IssuedMeta { token, admission: Admission::Promoted, refresh: None, unverified: None };
+    let meta =
+        IssuedMeta { token, admission: Admission::Promoted, refresh: None, owner: None, unverified: None };
     observer.event(&Event::Issued { account: name("a"), epoch: 1, meta }, at(113));
     let target: Arc<str> = SINK.into();
     for (revision, end) in [
@@ -235,7 +236,15 @@ fn observed() -> Observer {
 }
 
 fn busy() -> Scrape {
-    let accounts = vec![account(AccountState::Fresh), pending()];
+    let mut accounts = vec![account(AccountState::Fresh), pending()];
+    let hangs = SinkStatus {
+        sink: "file:/mnt/hung".to_owned(),
+        state: SinkState::Unwritten,
+        written_at: None,
+        writing_since: Some(at(120).wall),
+        ..accounts[0].sinks[0].clone()
+    };
+    accounts[0].sinks.push(hangs);
     Scrape { status: status(accounts), counters: observed().counters() }
 }
 
@@ -273,44 +282,17 @@ fn failed(class: ErrorClass) -> Event {
 }
 
 fn status(accounts: Vec<AccountStatus>) -> Status {
-    Status {
-        version: "1.2.3".to_owned(),
-        now: at(200).wall,
-        config: ConfigStatus { path: "/c".into(), generation: 1, loaded_at: at(0).wall, error: None },
-        accounts,
-        templates: Vec::new(),
-        servers: Vec::new(),
-        listeners: Vec::new(),
-        state_dir: None,
-    }
+    let mut status = sample::status(at(200).wall, accounts);
+    (status.version, status.config.loaded_at) = ("1.2.3".to_owned(), at(0).wall);
+    status
 }
 
 fn account(state: AccountState) -> AccountStatus {
+    let renew_at = token().expires_at.minus(Duration::from_millis(600_500));
     AccountStatus {
-        name: name("a"),
-        provider: "test".to_owned(),
         state,
-        generation: Generation(1),
-        issued_at: Some(token().issued_at),
-        expires_at: Some(token().expires_at),
-        renew_at: Some(token().expires_at.minus(Duration::from_millis(600_500))),
-        waiting: None,
-        verifying: false,
-        unverified: None,
-        attempt: 0,
-        error: None,
-        sinks: vec![SinkStatus {
-            sink: SINK.to_owned(),
-            state: SinkState::Written,
-            generation: Some(Generation(1)),
-            written_at: Some(at(115).wall),
-            error: None,
-            server: None,
-            writing_since: None,
-            next: None,
-            removed: false,
-        }],
-        hooks: Vec::new(),
+        sinks: vec![sample::sink(SINK, Generation(1), at(115).wall)],
+        ..sample::account("a", "test", token(), renew_at)
     }
 }
 

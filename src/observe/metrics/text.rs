@@ -8,10 +8,10 @@ use prometheus::proto::{self, LabelPair, Metric, MetricFamily, MetricType};
 use super::counters::{Counters, Histogram};
 use super::descriptions::{
     ACCOUNT_STATE, BUILD_INFO, CONFIG_LOADED, CONFIG_SUCCESSFUL, DESCRIPTIONS, Description, Kind,
-    SINK_SUCCESS, TOKEN_EXPIRATION, TOKEN_GENERATION, TOKEN_RENEWAL,
+    SINK_SUCCESS, SINK_WRITING, TOKEN_EXPIRATION, TOKEN_GENERATION, TOKEN_RENEWAL,
 };
 use crate::domain::{AccountState, Timestamp};
-use crate::observe::status::{AccountStatus, Status};
+use crate::observe::status::{AccountStatus, SinkStatus, Status, TemplateStatus};
 
 /// What the scrape is served as.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -91,22 +91,36 @@ impl Scrape {
             name if name == TOKEN_RENEWAL.name => each(|account| account.renew_at.map(seconds)),
             #[expect(clippy::cast_precision_loss, reason = "nobody renews 2^53 times")]
             name if name == TOKEN_GENERATION.name => each(|account| Some(account.generation.0 as f64)),
-            name if name == SINK_SUCCESS.name => accounts
-                .iter()
-                .flat_map(|account| account.sinks.iter().map(move |sink| (account, sink)))
-                .filter_map(|(account, sink)| {
-                    Some(one(&[account.name.as_str(), &sink.sink], seconds(sink.written_at?)))
-                })
-                .chain(self.status.templates.iter().filter_map(|template| {
-                    let id = format!("template:{}", template.path.display());
-                    Some(one(&["", &id], seconds(template.written_at?)))
-                }))
-                .collect(),
+            name if name == SINK_SUCCESS.name => {
+                self.of_sinks(description, |sink| sink.written_at, |template| template.written_at)
+            }
+            name if name == SINK_WRITING.name => {
+                self.of_sinks(description, |sink| sink.writing_since, |template| template.writing_since)
+            }
             _ => {
                 let known = self.counters.series(description);
                 known.map(|(labels, value)| gauge(description, labels, value)).collect()
             }
         }
+    }
+
+    /// An instant of each sink and of each template that has one.
+    fn of_sinks(
+        &self,
+        description: &Description,
+        of_sink: fn(&SinkStatus) -> Option<Timestamp>,
+        of_template: fn(&TemplateStatus) -> Option<Timestamp>,
+    ) -> Vec<Metric> {
+        let Status { accounts, templates, .. } = &self.status;
+        let sinks = accounts.iter().flat_map(|account| account.sinks.iter().map(move |sink| (account, sink)));
+        let sinks = sinks.filter_map(|(account, sink)| {
+            Some(gauge(description, &[account.name.as_str(), &sink.sink], seconds(of_sink(sink)?)))
+        });
+        let templates = templates.iter().filter_map(|template| {
+            let id = format!("template:{}", template.path.display());
+            Some(gauge(description, &["", &id], seconds(of_template(template)?)))
+        });
+        sinks.chain(templates).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::{HookState, Waiting, WaitsFor};
-use crate::observe::status::{HookStatus, ListenerStatus, ServerState, ServerStatus, TemplateStatus};
+use crate::observe::status::{HookStatus, PlaceStatus, ServerState, ServerStatus, TemplateStatus};
 
 #[test]
 fn what_others_have_written_never_becomes_markup() {
@@ -33,7 +33,7 @@ fn what_others_have_written_never_becomes_markup() {
         error: error(ErrorClass::Transient, &hostile),
         next: None,
     }];
-    status.listeners = vec![ListenerStatus {
+    status.places = vec![PlaceStatus {
         name: "agent.socket".to_owned(),
         address: hostile.clone(),
         since: at(-60),
@@ -42,14 +42,9 @@ fn what_others_have_written_never_becomes_markup() {
         meanwhile: Some(hostile.clone()),
     }];
     status.templates = vec![TemplateStatus {
-        path: hostile.clone().into(),
         state: SinkState::Failed,
-        written_at: None,
         error: Some(error(ErrorClass::Config, &hostile)),
-        writing_since: None,
-        next: None,
-        waits_for: Vec::new(),
-        hooks: Vec::new(),
+        ..sample::template(&hostile, None)
     }];
     let asked: String = url::form_urlencoded::byte_serialize(hostile.as_bytes()).collect();
     let searches = [String::new(), "group=provider".into(), "account=a".into()];

@@ -100,7 +100,7 @@ impl Agent {
         let config = self.config_error.as_deref().map(alerts::of_config);
         // Who cannot be told cannot be told of that.
         let doors = self.doors.shut().filter(|door| door.name != "agent.alerts");
-        let agent = doors.map(|door| alerts::of_listener(&door));
+        let agent = doors.map(|door| alerts::of_place(&door));
         let troubles = accounts.chain(templates).chain(servers).chain(config).chain(agent);
         let outlets = &self.outlets;
         let well = |subject: &Subject| match subject {

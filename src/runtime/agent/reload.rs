@@ -126,6 +126,8 @@ impl Agent {
             self.tasks
                 .spawn(async move { Done::Saved(name, saving.await.map_err(|error| error.to_string())) });
         }
+        let news = self.is_news(&account, probe.content, before.content);
+        let owner = probe.owner.map(|owner| CredentialChange::Owner(owner.as_u128()));
         let mut tell = |change| self.apply(Event::CredentialChanged { account: account.clone(), change });
         if let Some(message) =
             probe.missing.filter(|_| probe.content != before.content || before.missing.is_none())
@@ -147,11 +149,12 @@ impl Agent {
                     tell(CredentialChange::Identity(stored.as_u128()));
                 }
                 tell(CredentialChange::Identity(now.as_u128()));
+                if let Some(owner) = owner {
+                    tell(owner);
+                }
             }
-            _ if self.is_news(&account, probe.content, before.content) || before.missing.is_some() => {
-                let owner = self.owes_login(&account);
-                let change = if owner { CredentialChange::Owner } else { CredentialChange::Secret };
-                self.apply(Event::CredentialChanged { account, change });
+            _ if news || before.missing.is_some() || probe.owner != before.owner => {
+                tell(owner.unwrap_or(CredentialChange::Secret));
             }
             _ => {}
         }
@@ -290,7 +293,6 @@ impl Agent {
         let marks = self.marks(&config);
         self.generation += 1;
         self.loaded_at = clock::wall();
-        let before = std::mem::take(&mut self.running.probes);
         let missing: BTreeMap<AccountId, String> =
             probes.iter().filter_map(|(name, probe)| Some((name.clone(), probe.missing.clone()?))).collect();
         let calendars: BTreeSet<Calendar> =
@@ -301,7 +303,6 @@ impl Agent {
         self.alarms.tell(&config.agent.alerts, &mut self.doors);
         self.running = Running { config: Some(config), probes };
         self.apply(Event::Configured { plan, restored, touched, marks });
-        self.log_in_with_other_keys(&before);
         self.look_at_secrets(stands_in_vault);
         if moved {
             // What was written went elsewhere.

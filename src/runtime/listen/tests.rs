@@ -9,7 +9,8 @@ use super::*;
 use crate::domain::{BootInstant, Timestamp};
 use crate::observe::health::Readiness;
 use crate::observe::metrics::Scrape;
-use crate::observe::status::{ConfigStatus, Status};
+use crate::observe::sample;
+use crate::observe::status::Status;
 use crate::page::Page;
 use crate::runtime::clock;
 use crate::runtime::doors::Doors;
@@ -29,7 +30,7 @@ async fn each_path_answers_with_its_kind() {
     );
     let metrics = get(address, "/metrics").await;
     assert!(metrics.contains("content-type: text/plain; version=0.0.4\r\n"), "{metrics}");
-    assert!(metrics.contains("\nrenewd_build_info{version=\"1\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("\nrenewd_build_info{version=\"0.1.0\"} 1\n"), "{metrics}");
     let status = get(address, "/api/v1/status").await;
     assert!(status.contains("content-type: application/json\r\n"), "{status}");
     assert!(status.ends_with("\r\n\r\n{\"version\":\"1\"}\n"), "as `status --json` prints it: {status}");
@@ -290,11 +291,7 @@ async fn pretend(mut requests: mpsc::Receiver<Request>) {
 
 /// A status without accounts.
 fn nothing() -> Status {
-    let at = Timestamp::from_secs(1);
-    let config = ConfigStatus { path: "/c".into(), generation: 1, loaded_at: at, error: None };
-    let (accounts, templates, servers, listeners) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (version, state_dir) = ("1".to_owned(), None);
-    Status { version, now: at, config, accounts, templates, servers, listeners, state_dir }
+    sample::status(Timestamp::from_secs(10_000), Vec::new())
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::cli::status::tests::{account, at, error, picture, sink, status_of, terminal};
 use crate::domain::{AccountId, ErrorClass};
-use crate::observe::status::{HookState, Lack, ListenerStatus, ServerState, ServerStatus, SinkState};
+use crate::observe::status::{HookState, Lack, PlaceStatus, ServerState, ServerStatus, SinkState};
 
 #[test]
 fn a_hook_that_fails_and_what_a_template_waits_for_stand_below_their_rows() {
@@ -209,7 +209,7 @@ fn a_sink_and_a_template_that_failed_say_when_they_are_tried_again() {
 #[test]
 fn where_the_agent_cannot_listen_stands_above_the_table_or_below_it_and_is_not_well() {
     let mut status = status_of(vec![account("messaging", "bizppurio")]);
-    status.listeners = vec![ListenerStatus {
+    status.places = vec![PlaceStatus {
         name: "agent.listen".to_owned(),
         address: "127.0.0.1:9478".to_owned(),
         since: at(-72),
