@@ -68,8 +68,7 @@ fn all_faults(provider: Provider) {
             let message = seen["error"]["message"].as_str().unwrap_or_default();
             let problem = match () {
                 () if !is_old && !world.sim.accepts(provider, &token) => Some("a token that does not hold"),
-                // It hands out the same one until its end, which may be told in another way.
-                () if is_old && generation(&status, name) > 1 && provider != Provider::PortOneV1 => {
+                () if is_old && generation(&status, name) > 1 && !hands_out_the_same(provider) => {
                     Some("a generation without its token")
                 }
                 () if !is_old && generation(&status, name) < 2 => Some("a token without its generation"),
@@ -123,4 +122,9 @@ fn all_faults(provider: Provider) {
         world.sim.requests()
     );
     agent.stop();
+}
+
+/// The same token until its end, which a fault may tell in another way.
+const fn hands_out_the_same(provider: Provider) -> bool {
+    matches!(provider, Provider::PortOneV1 | Provider::Kis)
 }
