@@ -271,9 +271,9 @@ fn a_panic_tells_its_place_and_no_secret_and_leaves_no_core() {
     fs::create_dir_all(&place).unwrap();
     for (words, rest) in [(&["check", "--online"][..], 1), (&["run"], 70)] {
         let mut run = if is_root() { world.run().by_user(USER) } else { world.run() };
-        let before = ["sh", "-c", "ulimit -c unlimited; cd \"$0\"; exec \"$@\"", place.to_str().unwrap()];
-        run.wrapper.splice(0..0, before.map(str::to_owned));
-        run.wrapper.extend(["prlimit", "--nproc=1"].map(str::to_owned));
+        let shell = ["sh", "-c", "ulimit -c unlimited; cd \"$0\"; exec \"$@\"", place.to_str().unwrap()];
+        // The user comes last: only the one who changes to them may pass the home that the build may be in.
+        run.wrapper.splice(0..0, shell.into_iter().chain(["prlimit", "--nproc=1"]).map(str::to_owned));
         let output = run.env("RUST_BACKTRACE", "full").env("APP_PASSWORD", secret).finish(words);
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert_eq!(output.status.code(), Some(rest), "{words:?}: {said}");
