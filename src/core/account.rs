@@ -57,6 +57,8 @@ pub(super) struct Account {
     /// The highest ever.
     pub(super) generation: Generation,
     pub(super) token: Option<Held>,
+    /// The one before it, which some target may still hold.
+    pub(super) before: Option<Held>,
     pub(super) refresh: Option<RefreshMeta>,
     /// The key that the last login was made with, where refresh tokens belong to it.
     pub(super) owner: Option<u128>,
@@ -165,6 +167,7 @@ impl Account {
             again: false,
             unverified: unverified.filter(|_| token.is_some() && plan.verify),
             untried,
+            before: None,
             lacks: None,
             plan,
         };

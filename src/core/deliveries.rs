@@ -219,3 +219,29 @@ fn stored(ends_in: i64) -> Restored {
 fn account_set(name: &str) -> SetId {
     SetId::Account(id(name))
 }
+
+#[test]
+fn what_readers_hold_is_known_after_a_failed_write_until_something_else_stands_there() {
+    let mut bench = Bench::new(&[("a", with(&["f"], 0))], Vec::new());
+    bench.grant("a", HOUR);
+    bench.write("f", &[1], 1);
+    let first = bench.now.wall.plus(HOUR);
+    bench.pass(SECOND * 600);
+    bench.renew("a");
+    bench.refuse("f", false);
+    let seen = |bench: &Bench| {
+        let view = bench.engine.view("a", bench.now).unwrap();
+        let held = view.targets[0].held.map(|held| (held.token.expires_at, held.left, held.outdated));
+        (view.targets[0].state, view.targets[0].generation, held)
+    };
+    let left = HOUR - SECOND * 600;
+    assert_eq!(seen(&bench), (SinkState::Failed, Some(Generation(1)), Some((first, left, true))));
+    bench.handle(Event::TargetLost { target: "f".into() });
+    assert_eq!(seen(&bench), (SinkState::Failed, None, None), "nobody knows any more");
+    bench.until_write();
+    bench.write("f", &[2], 1);
+    let second = first.plus(SECOND * 600);
+    let (state, generation, held) = seen(&bench);
+    assert_eq!((state, generation), (SinkState::Written, Some(Generation(2))));
+    assert!(held.is_some_and(|(end, _, outdated)| end == second && !outdated), "{held:?}");
+}

@@ -13,6 +13,7 @@ mod deliveries;
 mod effect;
 mod engine;
 mod event;
+mod held;
 mod host;
 #[cfg(test)]
 mod model_check;
@@ -42,6 +43,7 @@ pub use account::{Admission, admit};
 pub use effect::{Effect, Ending, Issue, Note, Operation, Schedule};
 pub use engine::Engine;
 pub use event::{CredentialChange, Event, FailureMeta, HookFailure, IssuedMeta, RefreshMeta, Restored};
+pub use held::HeldView;
 pub use plan::{AccountPlan, HookId, Plan, SetId, TargetId, TargetPlan, TemplatePlan};
 pub use schedule::{default_lead, lead};
 pub use view::{AccountView, HookView, ServerView, TargetView, TemplateView};

@@ -131,6 +131,9 @@ impl Engine {
             (Admission::Promoted, _) => Held::issued(meta.token, flight.left, now),
             _ => Held::restored(meta.token, now),
         };
+        if let Some(before) = account.token.filter(|before| before.meta.generation != held.meta.generation) {
+            account.before = Some(before);
+        }
         account.token = Some(held);
         if let Some(last) = account.last_request {
             account.asked_at(last.min(now.wall), now); // the life tells whether a documented interval can be true

@@ -53,6 +53,7 @@ impl Engine {
             Some(target) => {
                 // Another look, other members, or back within the second thought: look at it anew.
                 target.holds = Holds::Unknown;
+                target.tokens = Vec::new();
                 target.doubted = target.in_flight;
                 target.leaving = false;
                 (target.members, target.template) = (members.to_vec(), template);

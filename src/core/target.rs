@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::account::Held;
 use super::effect::{Effect, Note};
 use super::engine::{Engine, Key};
 use super::plan::{TargetId, TargetPlan, hash};
@@ -24,6 +25,8 @@ pub(super) struct Target {
     /// Counts its effects; an event of an older one is a no-op.
     pub(super) revision: u64,
     pub(super) holds: Holds,
+    /// What its last delivery put there, a token each member; empty where that is not known. A failed write changes nothing.
+    pub(super) tokens: Vec<Held>,
     pub(super) in_flight: bool,
     /// Since when.
     pub(super) begun: Option<Now>,
@@ -73,6 +76,7 @@ impl Target {
             template,
             revision: 0,
             holds: Holds::Unknown,
+            tokens: Vec::new(),
             in_flight: false,
             begun: None,
             via: None,
@@ -180,6 +184,7 @@ impl Engine {
         if first.is_some() && (written || target.written_at.is_none()) {
             target.written_at = Some(now.wall);
         }
+        self.note_held(id);
         match (first, account) {
             (Some(_), _) if template && (written || healed) => {
                 self.say(Note::Composed { target: id.clone(), written, healed });
@@ -279,6 +284,7 @@ impl Engine {
     pub(super) fn target_lost(&mut self, id: &TargetId, now: Now) {
         if let Some(target) = self.targets.get_mut(id) {
             target.holds = Holds::Unknown;
+            target.tokens = Vec::new();
             target.doubted = target.in_flight;
             self.drive(id, now);
         }

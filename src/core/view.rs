@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::account::{Account, Phase};
 use super::engine::{Engine, Key};
+use super::held::HeldView;
 use super::plan::{HookId, SetId, TargetId};
 use super::schedule::lead;
 use super::set::Hook;
@@ -70,6 +71,8 @@ pub struct TargetView<'a> {
     pub next: Option<Timestamp>,
     /// Nothing stands there, as the token has ended.
     pub removed: bool,
+    /// The token that it was last known to hold, also after a failed write.
+    pub held: Option<HeldView>,
 }
 
 /// One template, seen from outside.
@@ -90,6 +93,8 @@ pub struct TemplateView<'a> {
     pub next: Option<Timestamp>,
     /// The accounts that keep it from being written; none where it is written, has failed or is being written.
     pub waits_for: Vec<Awaited>,
+    /// Of the tokens that it was last known to hold the one to care about.
+    pub held: Option<HeldView>,
     /// In the configuration's order.
     pub hooks: Vec<HookView<'a>>,
 }
@@ -147,6 +152,7 @@ impl Engine {
             slow_since: target.slow_since(now),
             next: self.retry_at(id, target, now),
             waits_for: self.waits_for(target, now),
+            held: self.held_view(target, now),
             hooks: self.hooks_view(&SetId::Template(id.clone()), now),
         })
     }
@@ -255,12 +261,14 @@ impl Engine {
         let error = target.error.as_ref();
         let waits = away.filter(|_| error.is_none() && !self.is_current(target, now));
         let error = error.or(waits.map(|(_, away)| &away.error));
+        let held = self.held_view(target, now);
         let generation = target.held().and_then(|held| held.first().copied());
+        let generation = generation.or(held.map(|held| held.token.generation));
         let (state, written_at) = (self.target_state(target, error, now), target.written_at);
         let waits_for = waits.map(|(name, _)| name);
         let (slow_since, next) = (target.slow_since(now), self.retry_at(id, target, now));
         let removed = error.is_none() && self.is_removed(target, now);
-        TargetView { id, state, generation, written_at, error, waits_for, slow_since, next, removed }
+        TargetView { id, state, generation, written_at, error, waits_for, slow_since, next, removed, held }
     }
 
     /// When a target that has failed by itself is tried again.

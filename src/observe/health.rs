@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::status::readers_hold;
 use crate::core::{AccountView, TargetView, TemplateView};
 use crate::domain::{AccountId, Awaited, BootInstant, Now, SinkState, human_duration};
 
@@ -61,7 +62,7 @@ impl Readiness {
             warnings.extend(warning(&view));
             of(&view, now)
         });
-        let templates = templates.filter_map(|view| template_reason(&view));
+        let templates = templates.filter_map(|view| template_reason(&view, now));
         let reasons: Vec<Reason> = agent.into_iter().chain(accounts).chain(templates).collect();
         Self { ready: reasons.is_empty(), reasons, warnings }
     }
@@ -147,7 +148,7 @@ fn token_reason(view: &AccountView<'_>) -> Option<String> {
 }
 
 /// One that is only late is late for an account's sake, which says why.
-fn template_reason(view: &TemplateView<'_>) -> Option<Reason> {
+fn template_reason(view: &TemplateView<'_>, now: Now) -> Option<Reason> {
     let reason = match (view.state, view.error) {
         (SinkState::Written, _) => return None,
         (_, Some(error)) => format!("{} cannot be written: {}", view.id, error.message),
@@ -161,10 +162,21 @@ fn template_reason(view: &TemplateView<'_>) -> Option<Reason> {
         }
         (SinkState::Unwritten, None) => return None,
     };
-    Some(Reason::agent(&reason))
+    let held = view.held.filter(|held| held.outdated);
+    let held = held.map(|held| format!("; {}", readers_hold(held.token.expires_at, now.wall)));
+    Some(Reason::agent(&(reason + &held.unwrap_or_default())))
 }
 
+/// Why a sink is not as it should be, and what its readers have meanwhile: a fresh account does not help them.
 fn sink_reason(view: &AccountView<'_>, target: &TargetView<'_>, now: Now) -> Option<String> {
+    let reason = sink_fault(view, target, now)?;
+    Some(match target.held.filter(|held| held.outdated) {
+        Some(held) => format!("{reason}; {}", readers_hold(held.token.expires_at, now.wall)),
+        None => reason,
+    })
+}
+
+fn sink_fault(view: &AccountView<'_>, target: &TargetView<'_>, now: Now) -> Option<String> {
     match (target.state, target.error) {
         (SinkState::Written, _) => None,
         (_, Some(error)) => Some(format!("{} cannot be written: {}", target.id, error.message)),

@@ -73,6 +73,12 @@ impl Observer {
         self.hooks.get(set).and_then(|names| names.get(&hook)).map_or("", String::as_str)
     }
 
+    /// Whether the set has a hook of that name.
+    #[must_use]
+    pub fn has_hook(&self, set: &SetId, name: &str) -> bool {
+        self.hooks.get(set).is_some_and(|names| names.values().any(|known| known == name))
+    }
+
     /// Something has happened.
     pub fn event(&mut self, event: &Event, now: Now) {
         self.recorder.event(event, now);

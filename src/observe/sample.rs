@@ -51,6 +51,7 @@ pub(crate) fn sink(name: &str, generation: Generation, written_at: Timestamp) ->
         sink: name.to_owned(),
         state: SinkState::Written,
         generation: Some(generation),
+        expires_at: None,
         written_at: Some(written_at),
         error: None,
         server: None,
@@ -69,6 +70,7 @@ pub(crate) fn template(path: &str, written_at: Option<Timestamp>) -> TemplateSta
         error: None,
         writing_since: None,
         next: None,
+        expires_at: None,
         waits_for: Vec::new(),
         hooks: Vec::new(),
     }
@@ -114,5 +116,6 @@ pub(crate) fn target_view(id: &TargetId, state: SinkState) -> TargetView<'_> {
         slow_since: None,
         next: None,
         removed: false,
+        held: None,
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{AccountId, ErrorInfo, Generation, Timestamp};
+use crate::domain::{AccountId, ErrorInfo, Generation, Timestamp, span};
 pub use crate::domain::{AccountState, Awaited, HookState, Lack, SinkState, Waiting, WaitsFor};
 
 /// The whole answer.
@@ -89,8 +89,11 @@ pub struct SinkStatus {
     pub sink: String,
     /// Where it stands.
     pub state: SinkState,
-    /// The generation that it holds; `None` where none is known.
+    /// The generation that it holds, also after a failed write; `None` where none is known.
     pub generation: Option<Generation>,
+    /// The end of the token that it holds; `None` where that is not known.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
     /// When it was last written.
     pub written_at: Option<Timestamp>,
     /// The last failure, `None` once healed.
@@ -126,12 +129,44 @@ pub struct TemplateStatus {
     /// When one that has failed by itself is tried again; `None` while it is.
     #[serde(default)]
     pub next: Option<Timestamp>,
+    /// The end of what it holds: of the token that ends first among those that have a successor, or among all.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
     /// The accounts that keep it from being written.
     #[serde(default)]
     pub waits_for: Vec<Awaited>,
     /// In the configuration's order.
     #[serde(default)]
     pub hooks: Vec<HookStatus>,
+}
+
+impl SinkStatus {
+    /// The end of the token that its readers have while there is a newer one (`newest`) that cannot be written; `None` where
+    /// they have the newest, and where it is not known what they have.
+    #[must_use]
+    pub fn outdated(&self, newest: Generation) -> Option<Timestamp> {
+        let outdated = self.generation.is_some_and(|held| held < newest);
+        self.expires_at.filter(|_| outdated && self.state != SinkState::Written)
+    }
+}
+
+impl TemplateStatus {
+    /// As [`SinkStatus::outdated`], where it fails or does not come to an end.
+    #[must_use]
+    pub fn outdated(&self) -> Option<Timestamp> {
+        let ails = self.state == SinkState::Failed || self.writing_since.is_some();
+        self.expires_at.filter(|_| ails)
+    }
+}
+
+/// `readers hold a token that ended 1m 18s ago` or `... that ends in 12s`.
+#[must_use]
+pub fn readers_hold(end: Timestamp, now: Timestamp) -> String {
+    if end > now {
+        format!("readers hold a token that ends in {}", span(end.since(now)))
+    } else {
+        format!("readers hold a token that ended {} ago", span(now.since(end)))
+    }
 }
 
 /// One hook of an account or a template.

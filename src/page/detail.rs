@@ -2,13 +2,14 @@
 
 use super::View;
 use super::html::{Cut, Html, html};
-use super::judge::{self, counted, relative};
+use super::judge::{self, ago, counted, relative};
 use super::query::Query;
-use super::rows::{error_words, hooks, legend, own_troubles, sign};
+use super::rows::{error_words, hooks, legend, own_troubles, readers, sign};
 use super::select::Seen;
 use super::timeline;
 use crate::domain::Timestamp;
 use crate::observe::history::{Gap, Record};
+use crate::observe::status::AccountStatus;
 
 const LONG: usize = 2_000;
 
@@ -45,9 +46,9 @@ fn account(to: &mut Html, view: &View<'_>, seen: Seen<'_>) {
             html!(to, "</dd></div>");
         }
     }
-    if let Some(since) =
-        view.past(name).and_then(|past| past.valid_since(now)).filter(|_| judge::is_alive(account, now))
-    {
+    // Nobody is told so whose readers have been left with an ended one.
+    let valid = judge::is_alive(account, now) && !judge::refused(account, now);
+    if let Some(since) = view.past(name).and_then(|past| past.valid_since(now)).filter(|_| valid) {
         html!(to, "<div><dt>Valid without a break since</dt><dd>");
         instant(to, since, now);
         html!(to, "</dd></div>");
@@ -59,6 +60,7 @@ fn account(to: &mut Html, view: &View<'_>, seen: Seen<'_>) {
     for sink in &account.sinks {
         let class = if judge::ails(sink) { "e" } else { "d" };
         html!(to, "<p class=\"" {class} "\"><code>" {Cut(&sink.sink, LONG)} "</code> " {judge::sink(sink, account, now)} "</p>");
+        readers(to, sink.outdated(account.generation), now);
         if let Some(error) = &sink.error {
             error_words(to, error, 0, now);
         }
@@ -71,15 +73,20 @@ fn account(to: &mut Html, view: &View<'_>, seen: Seen<'_>) {
         hooks(to, &account.hooks, now);
     }
     if let Some(past) = view.past(name) {
-        happened(to, past, now);
+        happened(to, account, past, now);
     }
     html!(to, "</div>");
     legend(to);
 }
 
 /// The newest first.
-fn happened(to: &mut Html, past: &Record, now: Timestamp) {
+fn happened(to: &mut Html, account: &AccountStatus, past: &Record, now: Timestamp) {
     html!(to, "<h3>What has happened</h3><ul>");
+    for sink in &account.sinks {
+        if let Some(end) = sink.outdated(account.generation).filter(|end| *end <= now) {
+            html!(to, "<li>" {ago(end, now)} ": what <code>" {Cut(&sink.sink, LONG)} "</code> holds ended without being replaced</li>");
+        }
+    }
     for mark in past.marks().rev() {
         html!(to, "<li>" {timeline::happened(mark, now)} "</li>");
     }
@@ -87,7 +94,7 @@ fn happened(to: &mut Html, past: &Record, now: Timestamp) {
     let gaps: Vec<Gap> = past.gaps(now).collect();
     html!(to, "<p>");
     match gaps.len() {
-        0 => html!(to, "There was always a valid token"),
+        0 => html!(to, "The agent always had a valid token"),
         count => html!(to, {counted(count, "time")} " without a valid token"),
     }
     html!(to, " since ");

@@ -35,12 +35,23 @@ impl Tone {
 }
 
 /// An account with what its sinks and hooks make of it.
-pub(super) fn tone(account: &AccountStatus) -> Tone {
+pub(super) fn tone(account: &AccountStatus, now: Timestamp) -> Tone {
     let around = account.unverified.is_some()
         || account.sinks.iter().any(ails)
         || account.hooks.iter().any(|hook| hook.state == HookState::Failed);
     let around = if around { Tone::Warn } else { Tone::Good };
+    let around = if refused(account, now) { Tone::Bad } else { around };
     state_tone(account).max(around)
+}
+
+/// The end of the first token that readers are left with although there is a newer one.
+pub(super) fn served_until(account: &AccountStatus) -> Option<Timestamp> {
+    account.sinks.iter().filter_map(|sink| sink.outdated(account.generation)).min()
+}
+
+/// Whether readers hold a token that has ended although there is a newer one.
+pub(super) fn refused(account: &AccountStatus, now: Timestamp) -> bool {
+    served_until(account).is_some_and(|end| end <= now)
 }
 
 /// Of the token alone.
@@ -56,6 +67,11 @@ pub(super) fn state_tone(account: &AccountStatus) -> Tone {
 /// Whether it has a token that lives.
 pub(super) fn is_alive(account: &AccountStatus, now: Timestamp) -> bool {
     account.expires_at.is_some_and(|end| end > now)
+}
+
+/// Whether it has had a token, which has ended.
+pub(super) fn has_ended(account: &AccountStatus, now: Timestamp) -> bool {
+    account.expires_at.is_some_and(|end| end <= now)
 }
 
 /// Sinks that a person should hear of.
@@ -98,10 +114,14 @@ pub(super) fn waiting(account: &AccountStatus, now: Timestamp) -> Option<String>
     Some(format!("It waits{until}: {}.", waiting.reason()))
 }
 
-/// `2 of 2 sinks`.
-pub(super) fn sinks(account: &AccountStatus) -> String {
+/// `2 of 2 delivered`; of a token that has ended nobody is told that it is.
+pub(super) fn sinks(account: &AccountStatus, now: Timestamp) -> String {
     let written = account.sinks.iter().filter(|sink| sink.state == SinkState::Written).count();
     match account.sinks.len() {
+        1 if written == 1 && has_ended(account, now) => "holds the ended token".to_owned(),
+        all if all > 0 && written > 0 && has_ended(account, now) => {
+            format!("{written} of {all} hold the ended token")
+        }
         0 => "no sinks".to_owned(),
         1 if written == 1 => "delivered".to_owned(),
         1 => "not delivered".to_owned(),
@@ -123,6 +143,7 @@ pub(super) fn sink(sink: &SinkStatus, account: &AccountStatus, now: Timestamp) -
         (SinkState::Written, _) if sink.generation.is_some_and(|held| held < account.generation) => {
             "still holds the token before".to_owned()
         }
+        (SinkState::Written, _) if has_ended(account, now) => "holds the ended token".to_owned(),
         (SinkState::Written, _) => match sink.written_at {
             Some(at) => format!("written {}", ago(at, now)),
             None => "written".to_owned(),

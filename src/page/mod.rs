@@ -54,7 +54,7 @@ impl Page {
         let status = &self.status;
         let now = status.now;
         let span = query.span.unwrap_or_else(|| select::span(&status.accounts));
-        let all = select::judged(&status.accounts);
+        let all = select::judged(&status.accounts, now);
         let window = Window::new(now, span);
         let view = View { status, history: &self.history, all, query, now, window };
         let verdict = Verdict::of(&view);

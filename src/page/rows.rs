@@ -7,7 +7,7 @@ use super::query::{Part, Query, Wanted};
 use super::select::{Seen, Selection};
 use super::timeline;
 use crate::domain::{ErrorClass, ErrorInfo, Timestamp};
-use crate::observe::status::{AccountState, AccountStatus, HookStatus};
+use crate::observe::status::{AccountState, AccountStatus, HookStatus, readers_hold};
 
 /// Where no more than so many accounts are shown, each tells its sinks.
 const ROOMY: usize = 25;
@@ -105,7 +105,7 @@ pub(super) fn row(to: &mut Html, view: &View<'_>, seen: Seen<'_>, roomy: bool) {
     html!(to, "<p class=\"s " {judge::state_tone(account).class()} "\">");
     sign(to, account.state);
     html!(to, {account.state.as_str()} "</p><p class=\"l\">" {judge::left(account, now)} "</p><p class=\"n\">"
-        {judge::next(account, now)} "</p><p class=\"k\">" {judge::sinks(account)} "</p>");
+        {judge::next(account, now)} "</p><p class=\"k\">" {judge::sinks(account, now)} "</p>");
     timeline::draw(to, account, view.past(name), view.window);
     troubles(to, account, tone, now, roomy);
     html!(to, "</li>");
@@ -120,6 +120,7 @@ fn troubles(to: &mut Html, account: &AccountStatus, tone: Tone, now: Timestamp, 
     own_troubles(to, account, now);
     for sink in account.sinks.iter().filter(|sink| judge::ails(sink)) {
         html!(to, "<p class=\"e\"><code>" {Cut(&sink.sink, MESSAGE)} "</code> " {judge::sink(sink, account, now)} "</p>");
+        readers(to, sink.outdated(account.generation), now);
         if let (Some(error), None) = (&sink.error, &sink.server) {
             error_words(to, error, 0, now);
         }
@@ -129,6 +130,13 @@ fn troubles(to: &mut Html, account: &AccountStatus, tone: Tone, now: Timestamp, 
         html!(to, "<p class=\"d\"><code>" {Cut(&sink.sink, MESSAGE)} "</code> " {judge::sink(sink, account, now)} "</p>");
     }
     html!(to, "</div>");
+}
+
+/// What readers have who cannot have the newest token.
+pub(super) fn readers(to: &mut Html, outdated: Option<Timestamp>, now: Timestamp) {
+    if let Some(end) = outdated {
+        html!(to, "<p class=\"e\"><b>" {readers_hold(end, now)} "</b></p>");
+    }
 }
 
 /// Those that fail.

@@ -28,8 +28,8 @@ pub(super) struct Selection<'a> {
 }
 
 /// Every account, judged.
-pub(super) fn judged(accounts: &[AccountStatus]) -> Vec<Seen<'_>> {
-    accounts.iter().map(|account| Seen { account, tone: judge::tone(account) }).collect()
+pub(super) fn judged(accounts: &[AccountStatus], now: Timestamp) -> Vec<Seen<'_>> {
+    accounts.iter().map(|account| Seen { account, tone: judge::tone(account, now) }).collect()
 }
 
 impl<'a> Selection<'a> {
@@ -76,7 +76,11 @@ fn sort(rows: &mut [Seen<'_>], by: Sort) {
     // Without an end: no token, which is as urgent as one that has ended.
     let end = |seen: &Seen<'_>| seen.account.expires_at;
     match by {
-        Sort::Urgency => rows.sort_by_key(|seen| (Reverse(seen.tone), end(seen))),
+        Sort::Urgency => rows.sort_by_key(|seen| {
+            // Who cannot be given the newest token comes before what merely fails.
+            let served = judge::served_until(seen.account);
+            (Reverse(seen.tone), served.is_none(), served.or(end(seen)))
+        }),
         Sort::Name => {}
         Sort::Expiry => rows.sort_by_key(end),
         Sort::Next => rows.sort_by_key(|seen| (seen.account.renew_at.is_none(), seen.account.renew_at)),

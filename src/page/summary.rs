@@ -4,7 +4,7 @@ use super::View;
 use super::html::{Cut, Html, Lines, html};
 use super::judge::{self, Tone, ago, counted, relative};
 use super::query::Query;
-use super::rows::{error_words, hooks};
+use super::rows::{error_words, hooks, readers};
 use super::select;
 use crate::domain::{Awaited, ErrorClass, SinkState, Timestamp, span};
 use crate::observe::status::{AccountState, HookState, ServerStatus, TemplateStatus};
@@ -29,6 +29,9 @@ impl Verdict {
         let count = |of: &dyn Fn(&select::Seen<'_>) -> bool| view.all.iter().filter(|seen| of(seen)).count();
         let all = view.all.len();
         let dead = count(&|seen| seen.tone != Tone::Calm && !judge::is_alive(seen.account, view.now));
+        let refused = count(&|seen| judge::refused(seen.account, view.now));
+        let refused_templates =
+            status.templates.iter().filter(|template| refuses(template, view.now)).count();
         let waiting = count(&|seen| seen.tone == Tone::Calm);
         let ailing = count(&|seen| seen.tone.is_trouble());
         let around = usize::from(status.config.error.is_some())
@@ -39,6 +42,7 @@ impl Verdict {
         let troubles = ailing + around;
         let worst = view.all.iter().map(|seen| seen.tone).max().unwrap_or(Tone::Good);
         let tone = if around > 0 { worst.max(Tone::Warn) } else { worst };
+        let tone = if refused_templates > 0 { Tone::Bad } else { tone };
         let of_all = |some: usize| match all {
             1 => "The one account".to_owned(),
             _ if some == all => format!("All {all} accounts"),
@@ -48,6 +52,9 @@ impl Verdict {
         let needs = |some: usize| if some == 1 { "needs" } else { "need" };
         let sentence = match () {
             () if dead > 0 => format!("{} {} no valid token", of_all(dead), has(dead)),
+            () if refused == 1 => "Readers of one account hold a token that has ended".to_owned(),
+            () if refused > 1 => format!("Readers of {refused} accounts hold tokens that have ended"),
+            () if refused_templates > 0 => "Readers of a template hold a token that has ended".to_owned(),
             () if tone == Tone::Bad => {
                 format!(
                     "Every token is valid, but {} {} attention now",
@@ -72,8 +79,16 @@ impl Verdict {
         let sinks: usize = status.accounts.iter().map(|account| account.sinks.len()).sum();
         let undelivered = status.accounts.iter().flat_map(|account| &account.sinks);
         let undelivered = undelivered.filter(|sink| sink.state != SinkState::Written).count();
+        let ended = status.accounts.iter().filter(|account| judge::has_ended(account, view.now));
+        let ended = ended.flat_map(|account| &account.sinks);
+        let ended = ended.filter(|sink| sink.state == SinkState::Written).count();
         let delivered = match (sinks, undelivered) {
             (0, _) => String::new(),
+            (1, 0) if ended == 1 => "; its sink holds the ended token".to_owned(),
+            (_, 0) if ended > 0 => {
+                let verb = if ended == 1 { "holds" } else { "hold" };
+                format!("; {ended} of {} {verb} a token that has ended", counted(sinks, "sink"))
+            }
             (_, 0) => "; every sink is written".to_owned(),
             _ => format!("; {undelivered} of {} not written", counted(sinks, "sink")),
         };
@@ -220,6 +235,7 @@ fn templates(to: &mut Html, view: &View<'_>) {
         let class = if ails(template) { "e" } else { "d" };
         html!(to, "<p class=\"" {class} "\"><code>" {Cut(&template.path.to_string_lossy(), PATH)} "</code> "
             {template_words(template, view.now)} "</p>");
+        readers(to, template.outdated(), view.now);
         if let Some(error) = &template.error {
             error_words(to, error, 0, view.now);
         }
@@ -237,6 +253,10 @@ fn ails(template: &TemplateStatus) -> bool {
         || template.error.is_some()
         || template.writing_since.is_some()
         || template.hooks.iter().any(|hook| hook.state == HookState::Failed)
+}
+
+fn refuses(template: &TemplateStatus, now: Timestamp) -> bool {
+    template.outdated().is_some_and(|end| end <= now)
 }
 
 fn template_words(template: &TemplateStatus, now: Timestamp) -> String {

@@ -125,10 +125,24 @@ fn the_first_sentence_says_whether_all_is_well() {
     1 failing – renewd | Every token is valid, but 1 thing needs attention | 1 of 2 accounts is fresh; every sink is written.
     1 failing – renewd | Every token is valid, but 1 thing needs attention | All 2 accounts are fresh; 1 of 2 sinks not written.
     1 failing – renewd | Every token is valid, but 1 account needs attention now | 1 of 2 accounts is fresh; every sink is written.
-    2 failing – renewd | 1 of 3 accounts has no valid token | 1 of 3 accounts is fresh; every sink is written.
-    1 failing – renewd | The one account has no valid token | It is expired; every sink is written.
+    2 failing – renewd | 1 of 3 accounts has no valid token | 1 of 3 accounts is fresh; 1 of 3 sinks holds a token that has ended.
+    1 failing – renewd | The one account has no valid token | It is expired; its sink holds the ended token.
     1 failing – renewd | Every token is valid, but 1 thing needs attention | All 2 accounts are fresh; every sink is written. The configuration file is refused.
     ");
+}
+
+#[test]
+fn readers_who_are_left_with_an_ended_token_are_the_headline_and_come_first() {
+    let mut refused = fresh("z");
+    refused.generation = Generation(8);
+    (refused.sinks[0].state, refused.sinks[0].expires_at) = (SinkState::Failed, Some(at(-78)));
+    let html = shown(status(vec![retrying("a"), refused]), "");
+    assert_eq!(
+        between(&html, "<h1 id=\"verdict\">", "</h1>"),
+        "Readers of one account hold a token that has ended"
+    );
+    assert!(html.contains("readers hold a token that ended 1m 18s ago"), "{html}");
+    assert!(html.find("id=\"a-z\"") < html.find("id=\"a-a\""), "{html}");
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn words(account: &AccountStatus, past: Option<&Record>, window: Window) -> Stri
     let now = window.now;
     let mut words = String::from("Timeline: ");
     match past.and_then(|past| past.valid_since(now)) {
-        Some(since) if judge::is_alive(account, now) => {
+        Some(since) if judge::is_alive(account, now) && !judge::refused(account, now) => {
             words.push_str(&format!("valid without a break for {}, ", span(now.since(since))));
         }
         _ => {}

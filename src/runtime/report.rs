@@ -42,6 +42,7 @@ fn template(agent: &Agent, view: TemplateView<'_>) -> TemplateStatus {
         error: view.error.cloned(),
         writing_since: view.slow_since,
         next: view.next,
+        expires_at: view.held.map(|held| held.token.expires_at),
         waits_for: view.waits_for,
         hooks: hooks(agent, &SetId::Template(view.id.clone()), view.hooks),
     }
@@ -85,6 +86,7 @@ fn sink(view: TargetView<'_>) -> SinkStatus {
         sink: view.id.to_string(),
         state: view.state,
         generation: view.generation,
+        expires_at: view.held.map(|held| held.token.expires_at),
         written_at: view.written_at,
         error: view.error.cloned(),
         server: view.waits_for.map(str::to_owned),

@@ -110,6 +110,9 @@ fn sinks(sinks: &[SinkStatus], current: Generation, now: Timestamp, look: Look) 
         if !facts.is_empty() {
             lines.push(Line::new().with(Tone::Dim, format!("      {}", facts.join(", "))));
         }
+        if let Some(said) = words::outdated(sink, current, now) {
+            lines.push(Line::new().with(Tone::Bad, format!("      {said}")));
+        }
         if let Some(since) = sink.writing_since {
             let said = format!("      {}", words::slow(since, now));
             lines.push(Line::new().with(Tone::Warn, said));

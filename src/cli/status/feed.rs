@@ -82,6 +82,7 @@ pub(super) fn before_all(status: &Status) -> Status {
                 sink: sink.sink.clone(),
                 state: SinkState::Unwritten,
                 generation: None,
+                expires_at: None,
                 written_at: None,
                 error: None,
                 server: None,

@@ -4,7 +4,9 @@ use super::layout::{GAP, Layout, Row, SHORTEST_NAME};
 use super::words;
 use crate::cli::screen::{Line, Look, Tone, pad, sanitise, width, wrap};
 use crate::domain::{Awaited, ErrorInfo, Timestamp};
-use crate::observe::status::{AccountState, AccountStatus, HookStatus, SinkStatus, Status, TemplateStatus};
+use crate::observe::status::{
+    AccountState, AccountStatus, HookStatus, SinkStatus, Status, TemplateStatus, readers_hold,
+};
 
 /// How much of what is wrong is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +110,7 @@ pub(super) fn accounts(
             below.extend(note(&head, Tone::Warn, error, look, notes));
         }
         for sink in words::ailing(&account.sinks) {
+            below.extend(readers(words::outdated(sink, account.generation, now), &sink.sink, look));
             below.extend(sink_notes(sink, now, look, notes));
         }
         below.extend(hook_notes(&account.hooks, now, look, notes));
@@ -142,6 +145,8 @@ pub(super) fn templates(
         row.push(tone, pad(word, 9 + GAP));
         row.push(Tone::Dim, template.written_at.map(|at| words::ago(at, now)).unwrap_or_default());
         let mut lines = vec![row];
+        let outdated = template.outdated().map(|end| readers_hold(end, now));
+        lines.extend(readers(outdated, "", look));
         if let Some(error) = &template.error {
             let head = words::error_head(error, 0, now) + &words::again(template.next, now);
             lines.extend(note(&head, Tone::Warn, error, look, notes));
@@ -183,6 +188,12 @@ pub(super) fn away(status: &Status, look: Look) -> Vec<Line> {
         })
     });
     fitted(lines.collect(), look)
+}
+
+/// `FILE: readers hold a token that ended 1m 18s ago`: what matters most, so it comes first.
+fn readers(said: Option<String>, name: &str, look: Look) -> Option<Line> {
+    let said = said.map(|said| if name.is_empty() { said } else { format!("{}: {said}", sanitise(name)) })?;
+    Some(trimmed(Line::new().with(Tone::Dim, corner(look)).with(Tone::Bad, said), look))
 }
 
 /// `FILE failed:` and the error, as the lines below a row; of one that waits for a server only that.

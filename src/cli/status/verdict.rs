@@ -105,7 +105,9 @@ fn sink_complaints(account: &AccountStatus, now: Timestamp, away: Away) -> Vec<S
     held_back
         .map(|sink| {
             let head = format!("{}: {}", account.name, sanitise(&sink.sink));
-            match (&sink.error, sink.state) {
+            let readers = words::outdated(sink, account.generation, now);
+            let readers = readers.map(|said| format!("; {said}")).unwrap_or_default();
+            let said = match (&sink.error, sink.state) {
                 _ if sink.writing_since.is_some()
                     || (sink.server.is_some() && away == Away::SaidElsewhere) =>
                 {
@@ -118,7 +120,8 @@ fn sink_complaints(account: &AccountStatus, now: Timestamp, away: Away) -> Vec<S
                 }
                 (None, SinkState::Unwritten) => format!("{head} is not yet written"),
                 (None, SinkState::Written) => format!("{head} still holds the token before"),
-            }
+            };
+            said + &readers
         })
         .collect()
 }

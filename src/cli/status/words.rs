@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::cli::screen::{Look, Tone, sanitise};
-use crate::domain::{ErrorClass, ErrorInfo, Timestamp};
+use crate::domain::{ErrorClass, ErrorInfo, Generation, Timestamp};
 use crate::observe::status::{
     AccountState, AccountStatus, HookState, HookStatus, PlaceStatus, ServerStatus, SinkState, SinkStatus,
-    Waiting, WaitsFor,
+    Waiting, WaitsFor, readers_hold,
 };
 
 pub(in crate::cli) use crate::domain::span;
@@ -200,6 +200,11 @@ pub(super) fn held_up(sink: &SinkStatus, now: Timestamp) -> Option<String> {
         }
         (None, None) => None,
     }
+}
+
+/// `readers hold a token that ended 1m 18s ago`, where they cannot have the newest one.
+pub(super) fn outdated(sink: &SinkStatus, newest: Generation, now: Timestamp) -> Option<String> {
+    sink.outdated(newest).map(|end| readers_hold(end, now))
 }
 
 /// `is being written for 12s, without an end so far`.

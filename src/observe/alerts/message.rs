@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Facts, Subject};
-use crate::domain::{AlertLevel, Timestamp};
+use crate::domain::{AlertLevel, Timestamp, span};
 
 /// The most that a message tells one by one.
 const MOST_ITEMS: usize = 50;
@@ -52,7 +52,8 @@ impl Message {
             let hint =
                 item.facts.hint.as_ref().map(|hint| format!(" (hint: {})", plain(hint))).unwrap_or_default();
             let (level, name) = (item.level.as_str(), plain(item.subject.name()));
-            text.push_str(&format!("\n- {level}: {name}: {}{hint}", plain(&item.facts.message)));
+            let then = item.then(self.at);
+            text.push_str(&format!("\n- {level}: {name}: {}{hint}{then}", plain(&item.facts.message)));
         }
         let more = self.items.len().saturating_sub(MOST_LINES);
         if more > 0 {
@@ -104,15 +105,33 @@ impl Message {
 }
 
 impl Item {
+    /// `; next try in 12s; see `renewd status a``: of what is over nothing.
+    fn then(&self, now: Timestamp) -> String {
+        if self.level == AlertLevel::Recovered {
+            return String::new();
+        }
+        let next = self.facts.next.map(|next| match next > now {
+            true => format!("; next try in {}", span(next.since(now))),
+            false => "; next try now".to_owned(),
+        });
+        format!("{}; see `{}`", next.unwrap_or_default(), self.command())
+    }
+
+    fn command(&self) -> String {
+        plain(&self.facts.command.clone().unwrap_or_else(|| self.subject.command()))
+    }
+
     fn document(&self) -> Value {
         let Self { subject, level, since, facts } = self;
-        let Facts { message, hint, class, provider, generation, expires_at, next } = facts;
+        let Facts { message, hint, class, provider, generation, expires_at, next, .. } = facts;
+        let told = *level != AlertLevel::Recovered;
+        let see = || told.then(|| format!("see `{}`", self.command()));
         json!({
             "level": level,
             "subject": subject.kind(),
             "name": subject.name(),
             "message": plain(message),
-            "hint": hint.as_deref().map(plain),
+            "hint": hint.as_deref().map(plain).or_else(see),
             "class": class,
             "since": since,
             "provider": provider,

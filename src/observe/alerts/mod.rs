@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use message::{Item, Message};
-pub use trouble::{Facts, Subject, Trouble, of_account, of_config, of_place, of_server, of_template};
+pub use trouble::{
+    Facts, Subject, Trouble, of_account, of_config, of_hook, of_place, of_server, of_template,
+};
 
-use crate::domain::{AlertLevel, BootInstant, Now, Timestamp};
+use crate::domain::{AlertLevel, BootInstant, ErrorClass, Now, Timestamp};
 
 /// What begins within this of each other goes into one message.
 const GATHERED: Duration = Duration::from_secs(2);
@@ -50,10 +52,12 @@ struct Teller {
     failures: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Told {
     level: AlertLevel,
     since: Timestamp,
+    /// The classes of failure that were told: another one is news, each once.
+    causes: BTreeSet<ErrorClass>,
 }
 
 impl Alerts {
@@ -118,10 +122,24 @@ impl Alerts {
         for (subject, told) in sent {
             match told.level {
                 AlertLevel::Recovered => teller.told.remove(&subject),
-                _ => teller.told.insert(subject, told),
+                _ => {
+                    let known = teller.told.remove(&subject);
+                    teller.told.insert(subject, told.after(known))
+                }
             };
         }
         teller.next
+    }
+}
+
+impl Told {
+    /// What is known after this, and before it that.
+    fn after(mut self, known: Option<Self>) -> Self {
+        if let Some(known) = known {
+            self.level = self.level.max(known.level);
+            self.causes.extend(known.causes);
+        }
+        self
     }
 }
 
@@ -147,7 +165,10 @@ impl Teller {
             return None;
         }
         self.begun = None;
-        let told = |item: &Item| (item.subject.clone(), Told { level: item.level, since: item.since });
+        let told = |item: &Item| {
+            let causes = item.facts.class.into_iter().collect();
+            (item.subject.clone(), Told { level: item.level, since: item.since, causes })
+        };
         self.sending = Some(items.iter().map(told).collect());
         Some(Message::of(items, now.wall))
     }
@@ -163,7 +184,7 @@ impl Teller {
             .told
             .iter()
             .filter(|(subject, _)| !lasts(subject))
-            .map(|(subject, told)| (subject.clone(), *told))
+            .map(|(subject, told)| (subject.clone(), told.clone()))
             .collect();
         let mut items = Vec::new();
         for (subject, Told { since, .. }) in over {
@@ -177,11 +198,13 @@ impl Teller {
         items
     }
 
-    /// What it does not know, or knows as less bad than it is.
+    /// What it does not know, knows as less bad than it is, or as having another cause.
     fn beginnings(&self, cases: &BTreeMap<Subject, Case>) -> impl Iterator<Item = Item> {
         cases.iter().filter_map(|(subject, Case { since, level, facts })| {
             let level = (*level)?;
-            let known = self.told.get(subject).is_some_and(|told| told.level >= level);
+            let known = self.told.get(subject).is_some_and(|told| {
+                told.level >= level && facts.class.is_none_or(|class| told.causes.contains(&class))
+            });
             let item = || Item { subject: subject.clone(), level, since: since.wall, facts: facts.clone() };
             (!known && self.at.contains(&level)).then(item)
         })

@@ -1,9 +1,13 @@
 //! Who is told what, and how often.
 
 use super::*;
-use crate::core::{AccountView, TargetId, TargetView};
-use crate::domain::{AccountId, AccountState, ErrorClass, ErrorInfo, Generation, SinkState, TokenMeta};
+use crate::core::{AccountView, HeldView, HookView, SetId, TargetId, TargetView};
+use crate::domain::{
+    AccountId, AccountState, ErrorClass, ErrorInfo, Generation, HookState, SinkState, TokenMeta,
+};
 use crate::observe::sample;
+
+use super::trouble::SINK_PATIENCE;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -13,6 +17,7 @@ struct World {
     now: Now,
     wrong: BTreeMap<String, Vec<(Duration, AlertLevel)>>,
     gone: BTreeSet<String>,
+    class: ErrorClass,
 }
 
 fn all() -> BTreeSet<AlertLevel> {
@@ -28,7 +33,7 @@ impl World {
         let mut alerts = Alerts::default();
         alerts.tell(tellers.iter().map(|at| (at.clone(), None)));
         let now = Now { wall: Timestamp::from_secs(1_700_000_000), boot: BootInstant(1_000_000) };
-        Self { alerts, now, wrong: BTreeMap::new(), gone: BTreeSet::new() }
+        Self { alerts, now, wrong: BTreeMap::new(), gone: BTreeSet::new(), class: ErrorClass::Transient }
     }
 
     fn wrong(&mut self, name: &str, level: AlertLevel) {
@@ -43,7 +48,7 @@ impl World {
         let troubles = self.wrong.iter().map(|(name, levels)| Trouble {
             subject: account(name),
             levels: levels.clone(),
-            facts: Facts { class: Some(ErrorClass::Transient), ..Facts::well("fails") },
+            facts: Facts { class: Some(self.class), ..Facts::well("fails") },
         });
         let gone = &self.gone;
         let well = |subject: &Subject| (!gone.contains(subject.name())).then(|| Facts::well("is well"));
@@ -120,7 +125,7 @@ fn a_thousand_accounts_that_fail_at_once_make_one_message_with_the_worst_first()
     let text = message.text("web1");
     assert!(
         text.starts_with(
-            "renewd on web1: 1 critical, 1000 warn\n- critical: z: fails\n- warn: a000: fails\n"
+            "renewd on web1: 1 critical, 1000 warn\n- critical: z: fails; see `renewd status z`\n- warn: a000: fails; see `renewd status a000`\n"
         ),
         "{text}"
     );
@@ -200,9 +205,9 @@ fn a_message_is_one_line_each_without_what_a_chat_would_take_for_a_mention() {
     let message = Message::of(vec![item], Timestamp::from_secs(1_700_000_000));
     insta::assert_snapshot!(message.text("web1"), @r"
     renewd on web1: 1 warn
-    - warn: a: ‹!channel›  [2J & more (hint: look there)
+    - warn: a: ‹!channel›  [2J & more (hint: look there); see `renewd status a`
     ");
-    insta::assert_snapshot!(message.document("web1"), @r#"{"event":"alert","text":"renewd on web1: 1 warn\n- warn: a: ‹!channel›  [2J & more (hint: look there)","level":"warn","host":"web1","at":"2023-11-14T22:13:20Z","counts":{"warn":1},"alerts":[{"level":"warn","subject":"account","name":"a","message":"‹!channel›  [2J & more","hint":"look there","class":null,"since":"1970-01-01T00:00:00Z","provider":null,"generation":null,"expires_at":null,"next":null}],"omitted":0}"#);
+    insta::assert_snapshot!(message.document("web1"), @r#"{"event":"alert","text":"renewd on web1: 1 warn\n- warn: a: ‹!channel›  [2J & more (hint: look there); see `renewd status a`","level":"warn","host":"web1","at":"2023-11-14T22:13:20Z","counts":{"warn":1},"alerts":[{"level":"warn","subject":"account","name":"a","message":"‹!channel›  [2J & more","hint":"look there","class":null,"since":"1970-01-01T00:00:00Z","provider":null,"generation":null,"expires_at":null,"next":null}],"omitted":0}"#);
     let names: Vec<&str> = message.variables("web1").iter().map(|(name, _)| *name).collect();
     assert_eq!(
         names,
@@ -223,6 +228,8 @@ struct Account {
     unverified: Option<ErrorInfo>,
     state: AccountState,
     sink: (SinkState, Option<ErrorInfo>, Option<&'static str>),
+    /// The sink holds the token before, of which so many seconds are left.
+    held: Option<i64>,
 }
 
 fn error(class: ErrorClass) -> ErrorInfo {
@@ -232,7 +239,7 @@ fn error(class: ErrorClass) -> ErrorInfo {
 impl Account {
     fn new() -> Self {
         let sink = (SinkState::Written, None, None);
-        Self { left: Some(3000), error: None, unverified: None, state: AccountState::Fresh, sink }
+        Self { left: Some(3000), error: None, unverified: None, state: AccountState::Fresh, sink, held: None }
     }
 
     fn troubles(&self) -> Vec<String> {
@@ -242,6 +249,17 @@ impl Account {
         let token = self.left.map(|_| TokenMeta { generation: Generation(7), issued_at, expires_at });
         let left = Duration::from_secs(self.left.unwrap_or(0));
         let (state, error, waits_for) = &self.sink;
+        let now = expires_at.minus(left);
+        let held = |left: i64| HeldView {
+            token: TokenMeta {
+                generation: Generation(6),
+                issued_at: Timestamp::from_secs(now.as_secs() + left - 3600),
+                expires_at: Timestamp::from_secs(now.as_secs() + left),
+            },
+            left: Duration::from_secs(left.max(0).unsigned_abs()),
+            lead: Duration::from_secs(1200),
+            outdated: true,
+        };
         let view = AccountView {
             state: self.state,
             token,
@@ -253,6 +271,7 @@ impl Account {
             targets: vec![TargetView {
                 error: error.as_ref(),
                 waits_for: *waits_for,
+                held: self.held.map(held),
                 ..sample::target_view(&target, *state)
             }],
             ..sample::account_view(&name)
@@ -265,7 +284,7 @@ impl Account {
             let levels: Vec<String> = levels.collect();
             format!("{} [{}] {}", trouble.subject.kind(), levels.join(", "), trouble.facts.message)
         };
-        of_account(&view).map(said).collect()
+        of_account(&view, now).map(said).collect()
     }
 }
 
@@ -299,6 +318,80 @@ fn a_sink_must_fail_for_a_while_and_one_that_waits_for_a_server_is_told_of_with_
     let with = |sink| Account { sink, ..Account::new() }.troubles();
     let failed = Some(error(ErrorClass::Config));
     assert_eq!(with((SinkState::Failed, failed.clone(), None)), ["sink [300s warn] cannot be written: no"]);
-    assert_eq!(with((SinkState::Failed, failed, Some("vault"))), ["sink [] "]);
-    assert_eq!(with((SinkState::Unwritten, None, None)), ["sink [] "]);
+    assert_eq!(with((SinkState::Failed, failed, Some("vault"))), ["sink [] cannot be written"]);
+    assert_eq!(with((SinkState::Unwritten, None, None)), ["sink [] cannot be written"]);
+}
+
+#[test]
+fn a_sink_whose_readers_are_about_to_be_left_with_an_ended_token_is_critical_whatever_keeps_it() {
+    let of = |sink, held| Account { sink, held: Some(held), ..Account::new() }.troubles();
+    let failed = Some(error(ErrorClass::Config));
+    let alone = (SinkState::Failed, failed.clone(), None);
+    let time = "sink [300s warn] readers hold a token that ends in 10m, and the newest cannot be written: no";
+    assert_eq!(of(alone.clone(), 601), [time]);
+    let near = "sink [300s warn, 0s critical] readers hold a token that ends in 12s, and the newest cannot be written: no";
+    assert_eq!(of(alone.clone(), 12), [near]);
+    let over = "readers hold a token that ended 1m 18s ago, and the newest cannot be written";
+    assert_eq!(of(alone, -78), [format!("sink [300s warn, 0s critical] {over}: no")]);
+    let away = of((SinkState::Failed, failed, Some("vault")), -78);
+    assert_eq!(away, [format!("sink [0s critical] {over}: no")]);
+    let hangs = of((SinkState::Unwritten, None, None), -78);
+    assert_eq!(hangs, [format!("sink [5s critical] {over}")]);
+    assert_eq!(of((SinkState::Written, None, None), -78), [""; 0]);
+}
+
+#[test]
+fn a_hook_that_keeps_failing_is_a_warning_after_the_patience_of_a_sink() {
+    let (set, failed) = (SetId::Account(AccountId::new("a").unwrap()), error(ErrorClass::Transient));
+    let view = |error| HookView { id: 0, state: HookState::Failed, error, next: None, running_since: None };
+    let trouble = |lead, error| of_hook(&set, "command:x", &view(error), Duration::from_secs(lead));
+    assert_eq!(trouble(1200, None), None);
+    let known = trouble(1200, Some(&failed)).unwrap();
+    assert_eq!(known.levels, [(SINK_PATIENCE, AlertLevel::Warn)]);
+    assert_eq!(trouble(20, Some(&failed)).unwrap().levels, [(Duration::from_secs(10), AlertLevel::Warn)]);
+    assert_eq!(known.facts.message, "the hook of a fails, so that nobody is told of the newest token: no");
+    let (kind, name, command) = (known.subject.kind(), known.subject.name(), known.subject.command());
+    assert_eq!((kind, name, command.as_str()), ("hook", "command:x", "renewd status a"));
+}
+
+#[test]
+fn another_cause_is_told_once_and_causes_that_take_turns_are_not_told_again() {
+    let mut world = World::new(&[all()]);
+    world.wrong("a", AlertLevel::Warn);
+    assert_eq!(world.after(60, true), ["2s to 0: warn a"]);
+    world.class = ErrorClass::Rejected;
+    assert_eq!(world.after(3600, true), ["2s to 0: warn a"]);
+    world.class = ErrorClass::Transient;
+    assert_eq!(world.after(3600, true), [""; 0], "that is known");
+    world.wrong("a", AlertLevel::Critical);
+    assert_eq!(world.after(60, true), ["2s to 0: critical a"]);
+    world.class = ErrorClass::Rejected;
+    assert_eq!(world.after(60, true), [""; 0], "also after it got worse");
+    world.well("a");
+    assert_eq!(world.after(60, true), ["2s to 0: recovered a"]);
+    world.wrong("a", AlertLevel::Warn);
+    assert_eq!(world.after(60, true), ["2s to 0: warn a"], "another time");
+}
+
+#[test]
+fn each_line_says_when_it_is_tried_again_and_what_says_more() {
+    let at = Timestamp::from_secs(1_700_000_000);
+    let facts = Facts { next: Some(at.plus(12 * SECOND)), ..Facts::well("fails") };
+    let item = |subject, level, facts| Item { subject, level, since: at, facts };
+    let items = vec![
+        item(account("a"), AlertLevel::Warn, facts.clone()),
+        item(Subject::Config, AlertLevel::Warn, Facts::well("cannot run")),
+        item(account("b"), AlertLevel::Recovered, facts),
+    ];
+    let message = Message::of(items, at);
+    let text = "renewd on web1: 2 warn, 1 recovered\n- warn: a: fails; next try in 12s; see `renewd status a`\n\
+                - warn: configuration: cannot run; see `renewd check`\n- recovered: b: fails";
+    assert_eq!(message.text("web1"), text);
+    let hints: Vec<_> = message.document("web1")["alerts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|alert| alert["hint"].clone())
+        .collect();
+    assert_eq!(hints, ["see `renewd status a`".into(), "see `renewd check`".into(), serde_json::Value::Null]);
 }

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use crate::core::{AccountView, ServerView, TargetView, TemplateView};
+use crate::core::{AccountView, HeldView, HookView, ServerView, SetId, TargetView, TemplateView};
 use crate::domain::{
     AccountId, AccountState, AlertLevel, ErrorClass, ErrorInfo, Generation, SinkState, Timestamp,
     human_duration,
 };
 use crate::observe::health;
-use crate::observe::status::PlaceStatus;
+use crate::observe::status::{PlaceStatus, readers_hold};
 
 /// A sink that cannot be written is told of after this, or after half of its token's lead where that is less.
-const SINK_PATIENCE: Duration = Duration::from_secs(300);
+pub(super) const SINK_PATIENCE: Duration = Duration::from_secs(300);
 /// A token whose renewal is merely slow is not told of before this.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(5);
 /// A first token that fails to come is told of after the first, and is critical after the second.
@@ -26,6 +26,8 @@ pub enum Subject {
     Account(AccountId),
     /// An account's sink, or a template (`template:PATH`).
     Sink(String),
+    /// A hook of that account or template, by its name.
+    Hook(SetId, String),
     /// A server that sinks stand on.
     Server(String),
     /// The configuration's file.
@@ -41,6 +43,7 @@ impl Subject {
         match self {
             Self::Account(_) => "account",
             Self::Sink(_) => "sink",
+            Self::Hook(..) => "hook",
             Self::Server(_) => "server",
             Self::Config => "config",
             Self::Agent(_) => "agent",
@@ -52,8 +55,20 @@ impl Subject {
     pub fn name(&self) -> &str {
         match self {
             Self::Account(account) => account.as_str(),
-            Self::Sink(name) | Self::Server(name) | Self::Agent(name) => name,
+            Self::Hook(_, name) | Self::Sink(name) | Self::Server(name) | Self::Agent(name) => name,
             Self::Config => "configuration",
+        }
+    }
+
+    /// What says more of it.
+    #[must_use]
+    pub fn command(&self) -> String {
+        match self {
+            Self::Account(account) => format!("renewd status {account}"),
+            Self::Hook(SetId::Account(account), _) => format!("renewd status {account}"),
+            Self::Sink(_) | Self::Hook(..) | Self::Agent(_) => "renewd status".to_owned(),
+            Self::Server(_) => "renewd check --online".to_owned(),
+            Self::Config => "renewd check".to_owned(),
         }
     }
 }
@@ -86,6 +101,8 @@ pub struct Facts {
     pub expires_at: Option<Timestamp>,
     /// When the agent tries again.
     pub next: Option<Timestamp>,
+    /// What says more, where that is not the subject's own [`Subject::command`].
+    pub command: Option<String>,
 }
 
 impl Facts {
@@ -107,8 +124,8 @@ impl Facts {
 }
 
 /// Of an account and its sinks.
-pub fn of_account<'a>(view: &'a AccountView<'a>) -> impl Iterator<Item = Trouble> + 'a {
-    let sinks = view.targets.iter().filter_map(|target| of_sink(view, target));
+pub fn of_account<'a>(view: &'a AccountView<'a>, now: Timestamp) -> impl Iterator<Item = Trouble> + 'a {
+    let sinks = view.targets.iter().filter_map(move |target| of_sink(view, target, now));
     of_token(view).into_iter().chain(sinks)
 }
 
@@ -171,32 +188,77 @@ fn account_facts(view: &AccountView<'_>, message: String, error: Option<&ErrorIn
     }
 }
 
-/// One that waits for its server is told of with the server; one that is being written is not over yet.
-fn of_sink(view: &AccountView<'_>, target: &TargetView<'_>) -> Option<Trouble> {
+/// One that waits for its server is told of with the server; one that is being written is not over yet. Whatever keeps it:
+/// readers who are about to be left with an ended token are worth waking somebody for.
+fn of_sink(view: &AccountView<'_>, target: &TargetView<'_>, now: Timestamp) -> Option<Trouble> {
     if target.state == SinkState::Written {
         return None;
     }
-    let subject = Subject::Sink(target.id.to_string());
-    let Some(error) = target.error.filter(|_| target.waits_for.is_none()) else {
-        return Some(Trouble { subject, levels: Vec::new(), facts: Facts::default() });
-    };
+    let own = target.error.filter(|_| target.waits_for.is_none());
     let patience = if view.lead.is_zero() { SINK_PATIENCE } else { SINK_PATIENCE.min(view.lead / 2) };
-    let facts = Facts { next: target.next, ..with_error("cannot be written".to_owned(), Some(error)) };
-    Some(trouble(subject, patience, facts))
+    let facts = Facts { next: target.next, ..with_error("cannot be written".to_owned(), own) };
+    let held = target.held.filter(|held| held.outdated);
+    let command = Some(format!("renewd status {}", view.name));
+    let told = Trouble { facts: Facts { command, ..facts }, ..undelivered(target.id, own, patience) };
+    Some(endangered(told, held, target.error, now))
+}
+
+fn undelivered(id: &str, error: Option<&ErrorInfo>, patience: Duration) -> Trouble {
+    let levels = error.map(|_| (patience, AlertLevel::Warn)).into_iter().collect();
+    Trouble { subject: Subject::Sink(id.to_owned()), levels, facts: Facts::default() }
+}
+
+/// The same, and critical once what readers hold is inside its last stretch or has ended while there is a newer token.
+fn endangered(
+    trouble: Trouble,
+    held: Option<HeldView>,
+    error: Option<&ErrorInfo>,
+    now: Timestamp,
+) -> Trouble {
+    let Trouble { subject, mut levels, facts } = trouble;
+    let Some(held) = held else { return Trouble { subject, levels, facts } };
+    if held.left <= health::margin(held.token.lifetime(), held.lead) {
+        // A write that has only begun is given time.
+        let patience = if error.is_some() { Duration::ZERO } else { RENEWAL_PATIENCE };
+        levels.push((patience, AlertLevel::Critical));
+    }
+    let readers = readers_hold(held.token.expires_at, now);
+    let why = with_error(format!("{readers}, and the newest cannot be written"), error);
+    let facts = Facts {
+        message: why.message,
+        hint: why.hint,
+        class: why.class,
+        generation: Some(held.token.generation),
+        expires_at: Some(held.token.expires_at),
+        ..facts
+    };
+    Trouble { subject, levels, facts }
+}
+
+/// Of a hook that fails, by the name that the log gives it.
+#[must_use]
+pub fn of_hook(set: &SetId, hook: &str, view: &HookView<'_>, lead: Duration) -> Option<Trouble> {
+    let error = view.error?;
+    let patience = if lead.is_zero() { SINK_PATIENCE } else { SINK_PATIENCE.min(lead / 2) };
+    let whose = match set {
+        SetId::Account(account) => account.as_str(),
+        SetId::Template(template) => template,
+    };
+    let message = format!("the hook of {whose} fails, so that nobody is told of the newest token");
+    let facts = Facts { next: view.next, ..with_error(message, Some(error)) };
+    Some(trouble(Subject::Hook(set.clone(), hook.to_owned()), patience, facts))
 }
 
 /// Of a template.
 #[must_use]
-pub fn of_template(view: &TemplateView<'_>) -> Option<Trouble> {
+pub fn of_template(view: &TemplateView<'_>, now: Timestamp) -> Option<Trouble> {
     if view.state == SinkState::Written {
         return None;
     }
-    let Some(error) = view.error else {
-        let subject = Subject::Sink(view.id.to_string());
-        return Some(Trouble { subject, levels: Vec::new(), facts: Facts::default() });
-    };
-    let facts = Facts { next: view.next, ..with_error("cannot be written".to_owned(), Some(error)) };
-    Some(trouble(Subject::Sink(view.id.to_string()), SINK_PATIENCE, facts))
+    let facts = Facts { next: view.next, ..with_error("cannot be written".to_owned(), view.error) };
+    let held = view.held.filter(|held| held.outdated);
+    let told = Trouble { facts, ..undelivered(view.id, view.error, SINK_PATIENCE) };
+    Some(endangered(told, held, view.error, now))
 }
 
 /// Of a server that is away.

@@ -257,6 +257,7 @@ fn a_template_that_is_not_there_or_cannot_be_written_is_a_reason() {
         slow_since: None,
         next: None,
         waits_for: Vec::new(),
+        held: None,
         hooks: Vec::new(),
     };
     let reasons = |view| {

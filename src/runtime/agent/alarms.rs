@@ -11,9 +11,10 @@ use super::super::deliver::Outlet;
 use super::super::doors::{Door, Doors};
 use super::{Agent, Done};
 use crate::config::model::Alert;
+use crate::core::{HookView, SetId};
 use crate::domain::BootInstant;
 use crate::hook::{self, Alarm, Notice};
-use crate::observe::alerts::{self, Alerts, Facts, Message, Subject};
+use crate::observe::alerts::{self, Alerts, Facts, Message, Subject, Trouble};
 use crate::observe::audit::Entry;
 
 /// What is wrong is looked for this often at most, and while something waits to be told.
@@ -94,8 +95,21 @@ impl Agent {
         }
         self.alarms.looked = Some(now.boot);
         let engine = &self.engine;
-        let accounts = engine.views(now).flat_map(|view| alerts::of_account(&view).collect::<Vec<_>>());
-        let templates = engine.templates(now).filter_map(|view| alerts::of_template(&view));
+        let observer = &self.observer;
+        let hooks = |set: SetId, hooks: &[HookView<'_>], lead: Duration| -> Vec<Trouble> {
+            let of = |view: &HookView<'_>| alerts::of_hook(&set, observer.hook(&set, view.id), view, lead);
+            hooks.iter().filter_map(of).collect()
+        };
+        let accounts = engine.views(now).flat_map(|view| {
+            let mut troubles: Vec<_> = alerts::of_account(&view, now.wall).collect();
+            troubles.extend(hooks(SetId::Account(view.name.clone()), &view.hooks, view.lead));
+            troubles
+        });
+        let templates = engine.templates(now).flat_map(|view| {
+            let mut troubles = hooks(SetId::Template(view.id.clone()), &view.hooks, Duration::ZERO);
+            troubles.extend(alerts::of_template(&view, now.wall));
+            troubles
+        });
         let servers = engine.servers(now).map(|view| alerts::of_server(&view));
         let config = self.config_error.as_deref().map(alerts::of_config);
         // Who cannot be told cannot be told of that.
@@ -108,6 +122,9 @@ impl Agent {
             Subject::Sink(name) => match outlets.get(name.as_str())? {
                 Outlet::Sink(..) | Outlet::Template(_) => Some(Facts::well("is written again")),
             },
+            Subject::Hook(set, name) => {
+                observer.has_hook(set, name).then(|| Facts::well("the hook works again"))
+            }
             Subject::Server(_) => Some(Facts::well("takes deliveries again")),
             Subject::Config => Some(Facts::well("the file is in order again")),
             Subject::Agent(_) => Some(Facts::well("is well again")),

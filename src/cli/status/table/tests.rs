@@ -19,6 +19,7 @@ fn a_hook_that_fails_and_what_a_template_waits_for_stand_below_their_rows() {
         status_of(vec![AccountStatus { hooks: hooks.clone(), ..account("messaging", "bizppurio") }]);
     let lacking = |name: &str, reason| Awaited { account: AccountId::new(name).unwrap(), reason };
     status.templates = vec![TemplateStatus {
+        expires_at: None,
         path: "/run/renewd/app.env".into(),
         state: SinkState::Unwritten,
         written_at: None,
@@ -182,6 +183,7 @@ fn a_sink_and_a_template_that_failed_say_when_they_are_tried_again() {
     let mut status =
         status_of(vec![AccountStatus { sinks: vec![failed], ..account("messaging", "bizppurio") }]);
     status.templates = vec![TemplateStatus {
+        expires_at: None,
         path: "/run/renewd/app.env".into(),
         state: SinkState::Failed,
         written_at: None,
@@ -231,4 +233,23 @@ fn where_the_agent_cannot_listen_stands_above_the_table_or_below_it_and_is_not_w
     let plain = picture(&status, Look::plain());
     assert!(plain.ends_with(&format!("1/1 written\n\n{said}\n")), "{plain}");
     assert_eq!(super::super::verdict::complaints(&status), [said]);
+}
+
+#[test]
+fn what_readers_are_left_with_stands_above_why_in_the_table_the_page_and_the_complaints() {
+    let left = SinkStatus {
+        generation: Some(crate::domain::Generation(6)),
+        expires_at: Some(at(-78)),
+        ..sink("file:/a", SinkState::Failed, Some(error(ErrorClass::Config, "the disk is full", 3)))
+    };
+    let status = status_of(vec![AccountStatus { sinks: vec![left], ..account("messaging", "bizppurio") }]);
+    let said = picture(&status, Look::plain());
+    let (readers, why) =
+        (said.find("file:/a: readers hold a token that ended 1m 18s ago"), said.find("failed"));
+    assert!(readers.is_some() && readers < why, "{said}");
+    let page = super::super::detail::lines(&status.accounts[0], status.now, Look::plain());
+    let page = super::super::page(&page, Look::plain());
+    assert!(page.contains("      readers hold a token that ended 1m 18s ago"), "{page}");
+    let complaints = super::super::verdict::complaints(&status).join(" ");
+    assert!(complaints.ends_with("readers hold a token that ended 1m 18s ago"), "{complaints}");
 }
