@@ -48,7 +48,8 @@ pub(super) fn way_in(globals: &Globals) -> String {
     let named = globals.config.as_deref().filter(|config| !config.as_os_str().is_empty());
     let config = settings::config_path(globals);
     let asked_blindly = globals.socket.as_deref().is_none_or(|path| path.as_os_str().is_empty());
-    if asked_blindly && config.exists() && matches!(settings::declared_socket(&config), Declared::Unknown(_)) {
+    if asked_blindly && config.exists() && matches!(settings::declared_socket(&config), Declared::Unknown(_))
+    {
         let option = named.map_or_else(String::new, |config| format!(" --config {}", config.display()));
         return format!(
             "`renewd check{option}` tells what is wrong with the file; an agent that runs goes on with the one before: name its \

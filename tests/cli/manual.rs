@@ -74,8 +74,18 @@ fn the_manual_has_its_sections_in_the_usual_order_and_a_synopsis_with_values() {
     assert_eq!(
         sections(&whole),
         [
-            "NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "GLOBAL OPTIONS", "COMMANDS", "EXIT STATUS", "ENVIRONMENT", "FILES",
-            "SIGNALS", "EXAMPLES", "SEE ALSO"
+            "NAME",
+            "SYNOPSIS",
+            "DESCRIPTION",
+            "OPTIONS",
+            "GLOBAL OPTIONS",
+            "COMMANDS",
+            "EXIT STATUS",
+            "ENVIRONMENT",
+            "FILES",
+            "SIGNALS",
+            "EXAMPLES",
+            "SEE ALSO"
         ]
     );
     let examples = whole.split(".SH EXAMPLES\n").nth(1).unwrap();
@@ -87,7 +97,16 @@ fn the_manual_has_its_sections_in_the_usual_order_and_a_synopsis_with_values() {
         assert_eq!(sections(&text(other)).last().unwrap(), "SEE ALSO", "{other}");
         assert!(!text(other).contains("\nExamples:\n"), "{other}");
     }
-    let synopsis = |name: &str| text(name).split(".SH SYNOPSIS\n").nth(1).unwrap().lines().find(|line| line.starts_with("fB")).unwrap().to_owned();
+    let synopsis = |name: &str| {
+        text(name)
+            .split(".SH SYNOPSIS\n")
+            .nth(1)
+            .unwrap()
+            .lines()
+            .find(|line| line.starts_with("fB"))
+            .unwrap()
+            .to_owned()
+    };
     assert!(synopsis("renewd").contains("[--config <FILE>] [--socket <PATH>]"), "{}", synopsis("renewd"));
     assert!(synopsis("renewd-once").contains("[--timeout <DURATION>]"), "{}", synopsis("renewd-once"));
     assert!(synopsis("renewd-exec").contains("[--timeout <DURATION>]"), "{}", synopsis("renewd-exec"));

@@ -65,7 +65,10 @@ fn a_changed_secret_is_recorded_by_name_and_place_and_a_refused_one_tells_where_
     until("the change", secs(5), || (agent.logged("credential_changed") == 1).then_some(()));
     let line = until("its line", secs(5), || {
         let noted = std::fs::read_to_string(&audit).ok()?;
-        noted.lines().find(|line| line.contains("credential_changed") && line.ends_with('}')).map(str::to_owned)
+        noted
+            .lines()
+            .find(|line| line.contains("credential_changed") && line.ends_with('}'))
+            .map(str::to_owned)
     });
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(line["account"], "a");
@@ -76,7 +79,11 @@ fn a_changed_secret_is_recorded_by_name_and_place_and_a_refused_one_tells_where_
     assert_eq!(agent.renew("a").0, 502);
     let status = agent.status();
     let told = &account(&status, "a")["credentials"];
-    assert_eq!((told[0]["name"].as_str(), &told[0]["source"]), (Some("password"), &json!(password)), "{told}");
+    assert_eq!(
+        (told[0]["name"].as_str(), &told[0]["source"]),
+        (Some("password"), &json!(password)),
+        "{told}"
+    );
     assert!(told[0]["changed_at"].is_string() && told.as_array().unwrap().len() == 1, "{told}");
     replace(&password, GOOD);
     agent.until("no more of it", secs(5), |status| account(status, "a").get("credentials").is_none());

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::cli::screen::{Look, Tone, sanitise};
 use crate::domain::{ErrorClass, ErrorInfo, Timestamp};
 use crate::observe::status::{
-    AccountState, AccountStatus, CredentialStatus, HookState, HookStatus, PlaceStatus, ServerStatus, SinkState, SinkStatus,
-    Waiting, WaitsFor,
+    AccountState, AccountStatus, CredentialStatus, HookState, HookStatus, PlaceStatus, ServerStatus,
+    SinkState, SinkStatus, Waiting, WaitsFor,
 };
 
 pub(in crate::cli) use crate::domain::span;

@@ -9,13 +9,7 @@ use super::quote::last_begun;
 
 /// The complaint as a fault at its place. What is before byte `read` was in order; a `{` or `[` may stand open at byte
 /// `bracket`.
-pub(super) fn fault(
-    file: u32,
-    text: &str,
-    read: usize,
-    bracket: Option<usize>,
-    error: &ScanError,
-) -> Fault {
+pub(super) fn fault(file: u32, text: &str, read: usize, bracket: Option<usize>, error: &ScanError) -> Fault {
     let offset = error.marker().byte_offset().filter(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let at = |start: usize| {
         let start = u32::try_from(start).unwrap_or(0);
