@@ -106,6 +106,12 @@ fn by_default(runtime_directory: Option<OsString>) -> PathBuf {
 mod tests {
     use super::*;
 
+    fn put(path: &Path, text: &str) {
+        let written = std::fs::File::create(path)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
+        written.unwrap();
+    }
+
     #[test]
     fn the_configuration_wins_over_the_default() {
         let at = |path: &str| Some(PathBuf::from(path));
@@ -131,7 +137,7 @@ mod tests {
         assert!(!gone.contains("--config /nonexistent"), "{gone}");
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("renewd.yaml");
-        std::fs::write(&config, "accounts: {}\n").unwrap();
+        put(&config, "accounts: {}\n");
         assert!(way(&config).starts_with("start it with `renewd run --config /"));
     }
 
@@ -139,7 +145,7 @@ mod tests {
     fn a_broken_configuration_is_to_be_checked_before_an_agent_is_started_on_it() {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("renewd.yaml");
-        std::fs::write(&config, "accounts: {}\nagnet: {}\n").unwrap();
+        put(&config, "accounts: {}\nagnet: {}\n");
         let globals = Globals { config: Some(config.clone()), ..Globals::default() };
         let way = way_in(&globals);
         let order = ["`renewd check --config /", "--socket", "mend the file", "`renewd run --config /"];
