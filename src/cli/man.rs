@@ -14,21 +14,54 @@ use crate::atomic::{self, Attributes, Missing, SyncLevel};
 
 /// Of the manual: commands that users give.
 const SECTION: &str = "1";
-const EXAMPLES: &str = ".SH EXAMPLES\n";
 /// Below each command's own page.
 const SEE_ALSO: &str = ".SH \"SEE ALSO\"\n.BR renewd (1)\n";
+/// In the text below the options: what follows are examples.
+const EXAMPLES: &str = "Examples:\n";
+/// The same of the main page: what follows has a section of its own here.
+const EXIT_STATUS: &str = "Exit status:";
+
+/// From here on no word is hyphenated and no gap stretched.
+const AS_WORDS: &str = ".nh\n.ad l\n";
+/// And from here on again.
+const AS_TEXT: &str = ".hy\n.ad b\n";
 
 /// What the command line's description does not say.
-const TAIL: &str = r#".SH ENVIRONMENT
+const TAIL: &str = r#".SH "EXIT STATUS"
 .TP
-RENEWD_CONFIG, RENEWD_SOCKET
-As \fB\-\-config\fR and \fB\-\-socket\fR, which win over them.
+0
+Done.
+.TP
+1
+Some account or sink failed.
+.TP
+2
+Usage.
+.TP
+70
+Internal fault.
+.TP
+75
+Cannot reach the running agent, or timed out.
+.TP
+78
+Configuration.
+.SH ENVIRONMENT
+.TP
+RENEWD_CONFIG
+As \fB\-\-config\fR, which wins over it.
+.TP
+RENEWD_SOCKET
+As \fB\-\-socket\fR, which wins over it.
 .TP
 NO_COLOR
 No colours; there are none without a terminal either.
 .TP
-STATE_DIRECTORY, RUNTIME_DIRECTORY, CREDENTIALS_DIRECTORY
-As systemd sets them: the defaults of \fBagent.state_dir\fR and \fBagent.socket\fR, and where credentials are.
+STATE_DIRECTORY, RUNTIME_DIRECTORY
+As systemd sets them: the defaults of \fBagent.state_dir\fR and \fBagent.socket\fR.
+.TP
+CREDENTIALS_DIRECTORY
+As systemd sets it: where \fB{ credential: NAME }\fR is read.
 .SH FILES
 .TP
 /etc/renewd/renewd.yaml
@@ -39,9 +72,6 @@ The control socket.
 .TP
 /var/lib/renewd
 Durable state, for the agent alone.
-.SH "EXIT STATUS"
-0 done; 1 some account or sink failed; 2 usage; 70 internal fault; 75 cannot reach the running agent, or timed out;
-78 configuration.
 .SH SIGNALS
 HUP reloads; USR1 renews every account now, within the limits; TERM and INT end the agent in good order, a second one
 at once.
@@ -83,20 +113,13 @@ fn title(name: &str) -> String {
     format!(".TH {} {SECTION} \"\" \"renewd {version}\" \"renewd manual\"\n", name.replace('-', "\\-"))
 }
 
-/// The main page, and each command's options and examples in a part of its own.
+/// The main page: what all commands have in common, and each one's options and examples in a part of its own.
 fn page() -> io::Result<String> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
-    let main = Man::new(command.clone());
-    let mut page = render(|to| {
-        main.render_name_section(to)?;
-        main.render_synopsis_section(to)?;
-        main.render_description_section(to)?;
-        main.render_options_section(to)?;
-        main.render_extra_section(to)
-    })?;
-    page = title("renewd") + &with_examples(&page, EXAMPLES);
+    let mut page = head(&command)?;
     page.push_str(".SH COMMANDS\n");
+    let mut others = Vec::new();
     for subcommand in command.get_subcommands() {
         if subcommand.has_subcommands() {
             for nested in subcommand.get_subcommands() {
@@ -105,27 +128,81 @@ fn page() -> io::Result<String> {
         } else {
             page += &part(subcommand)?;
         }
+        others.push(subcommand);
+        others.extend(subcommand.get_subcommands());
     }
     page.push_str(TAIL);
+    let text = below(&command)?;
+    let examples = text.split(EXIT_STATUS).next().unwrap_or_default();
+    page = page + ".SH EXAMPLES\n" + &as_they_are(examples.trim_end());
+    page = page + ".SH \"SEE ALSO\"\n" + AS_WORDS;
+    let names = others.iter().filter_map(|other| other.get_display_name());
+    page.extend(names.map(|name| format!(".BR {} ({SECTION}),\n", name.replace('-', "\\-"))));
+    page = page + ".BR systemd.service (5)\n" + AS_TEXT;
+    page.push_str(".PP\nThe whole documentation: /usr/share/doc/renewd, where a package has put it.\n");
     Ok(page)
 }
 
 /// One command's own page.
 fn page_of(command: &clap::Command) -> io::Result<String> {
-    let page = render(|to| Man::new(command.clone()).render(to))?;
-    let heading = if page.contains("\nExamples:\n") { EXAMPLES } else { ".SH NOTES\n" };
-    let page = with_examples(&page, heading);
-    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
-    let lines = page.split_inclusive('\n');
-    let titled = lines.map(|line| if line.starts_with(".TH ") { title(name) } else { line.to_owned() });
-    Ok(titled.collect::<String>() + SEE_ALSO)
+    let mut page = head(command)?;
+    let text = below(command)?;
+    let (notes, examples) = match text.split_once(EXAMPLES) {
+        Some((notes, examples)) => (notes, examples),
+        None => (text.as_str(), ""),
+    };
+    for (heading, text) in [("NOTES", notes), ("EXAMPLES", examples)] {
+        if !text.trim().is_empty() {
+            page = page + ".SH " + heading + "\n" + &as_they_are(text.trim_end());
+        }
+    }
+    Ok(page + SEE_ALSO)
 }
 
-/// With a heading that says what stands below it. Lines that are set off are commands: they stay as they are.
-fn with_examples(page: &str, heading: &str) -> String {
+/// A page up to its options.
+fn head(command: &clap::Command) -> io::Result<String> {
+    let man = Man::new(command.clone());
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+    let before = render(|to| man.render_name_section(to))?;
+    let after = render(|to| {
+        man.render_description_section(to)?;
+        man.render_options_section(to)
+    })?;
+    Ok(title(name) + &before + &synopsis(command) + &after)
+}
+
+/// The command with each option and what it takes.
+fn synopsis(command: &clap::Command) -> String {
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
+    let mut line = format!("\\fB{}\\fR", name.replace('-', "\\-"));
+    let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+    let (options, others): (Vec<_>, Vec<_>) = shown.partition(|argument| !argument.is_positional());
+    for argument in options.into_iter().chain(others) {
+        let word = argument.to_string().replace('-', "\\-");
+        line += &match (argument.is_positional(), argument.is_required_set()) {
+            (true, _) if argument.is_last_set() => format!(" \\-\\- {word}"),
+            (true, _) | (false, true) => format!(" {word}"),
+            (false, false) => format!(" [{word}]"),
+        };
+    }
+    if command.has_subcommands() {
+        line += " <COMMAND>";
+    }
+    // Options do not part from what they take, nor words in the middle.
+    format!(".SH SYNOPSIS\n{AS_WORDS}{}\n{AS_TEXT}", line.replace(" <", "\\ <"))
+}
+
+/// What stands below a command's options, without a heading.
+fn below(command: &clap::Command) -> io::Result<String> {
+    let extra = render(|to| Man::new(command.clone()).render_extra_section(to))?;
+    Ok(extra.split_once(".SH EXTRA\n").map(|(_, text)| text.to_owned()).unwrap_or_default())
+}
+
+/// Lines that are set off are commands: they stay as they are.
+fn as_they_are(page: &str) -> String {
     let mut text = String::with_capacity(page.len());
     let mut as_is = false;
-    for line in page.replace(".SH EXTRA\n", heading).lines() {
+    for line in page.lines() {
         if line.starts_with("  ") != as_is {
             as_is = !as_is;
             text += if as_is { ".nf\n" } else { ".fi\n" };
@@ -155,7 +232,7 @@ fn part(command: &clap::Command) -> io::Result<String> {
     let heading: String = usage.lines().map(|way| format!(".SS \"{}\"\n", way.trim())).collect();
     let headings = [".SH DESCRIPTION\n", ".SH OPTIONS\n", ".SH EXTRA\n"];
     let part = headings.into_iter().fold(heading + &part, |part, heading| part.replace(heading, ".PP\n"));
-    Ok(with_examples(&part, EXAMPLES))
+    Ok(as_they_are(&part))
 }
 
 fn render(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<String> {

@@ -42,9 +42,20 @@ pub(super) fn locate(globals: &Globals) -> Result<PathBuf, Failure> {
     Ok(socket)
 }
 
-/// How to come by an agent that answers. One that runs may have lost its configuration since.
+/// How to come by an agent that answers. One that runs may have lost its configuration since, or somebody has broken it:
+/// it then runs on with the one before, at a socket that nothing tells any more.
 pub(super) fn way_in(globals: &Globals) -> String {
     let named = globals.config.as_deref().filter(|config| !config.as_os_str().is_empty());
+    let config = settings::config_path(globals);
+    let asked_blindly = globals.socket.as_deref().is_none_or(|path| path.as_os_str().is_empty());
+    if asked_blindly && config.exists() && matches!(settings::declared_socket(&config), Declared::Unknown(_))
+    {
+        let option = named.map_or_else(String::new, |config| format!(" --config {}", config.display()));
+        return format!(
+            "`renewd check{option}` tells what is wrong with the file; an agent that runs goes on with the one before: name its \
+             socket with --socket; if none runs, mend the file and start one with `renewd run{option}` or `systemctl start renewd`"
+        );
+    }
     match named {
         Some(config) if !config.exists() && globals.socket.is_none() => format!(
             "if the agent runs, name its socket with --socket, which {} does not tell, as it is not there; if not, start it \
@@ -95,6 +106,12 @@ fn by_default(runtime_directory: Option<OsString>) -> PathBuf {
 mod tests {
     use super::*;
 
+    fn put(path: &Path, text: &str) {
+        let written = std::fs::File::create(path)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
+        written.unwrap();
+    }
+
     #[test]
     fn the_configuration_wins_over_the_default() {
         let at = |path: &str| Some(PathBuf::from(path));
@@ -119,6 +136,22 @@ mod tests {
         assert!(gone.starts_with("if the agent runs, name its socket with --socket"), "{gone}");
         assert!(!gone.contains("--config /nonexistent"), "{gone}");
         let folder = tempfile::tempdir().unwrap();
-        assert!(way(folder.path()).starts_with("start it with `renewd run --config /"));
+        let config = folder.path().join("renewd.yaml");
+        put(&config, "accounts: {}\n");
+        assert!(way(&config).starts_with("start it with `renewd run --config /"));
+    }
+
+    #[test]
+    fn a_broken_configuration_is_to_be_checked_before_an_agent_is_started_on_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("renewd.yaml");
+        put(&config, "accounts: {}\nagnet: {}\n");
+        let globals = Globals { config: Some(config.clone()), ..Globals::default() };
+        let way = way_in(&globals);
+        let order = ["`renewd check --config /", "--socket", "mend the file", "`renewd run --config /"];
+        let places = order.map(|words| way.find(words).unwrap_or_else(|| panic!("{words}: {way}")));
+        assert!(places.is_sorted(), "{way}");
+        let named = Globals { socket: Some("/nonexistent/renewd.sock".into()), ..globals };
+        assert!(way_in(&named).starts_with("start it with"), "whoever names the socket does not ask blindly");
     }
 }

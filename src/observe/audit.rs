@@ -20,6 +20,7 @@ pub enum Entry {
     Invalidate(Deed),
     Reload(Deed),
     ConfigRead(Deed),
+    CredentialChanged { account: AccountId, credential: String, source: String },
     Issued { account: AccountId, generation: Generation, expires_at: Timestamp },
     Delivered { target: String, tokens: Vec<Held> },
     DeliveryFailed { target: String, error: String },

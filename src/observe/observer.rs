@@ -111,6 +111,11 @@ impl Observer {
         }
     }
 
+    /// A source of that account's credential was found to have other content; never what.
+    pub fn credential_changed(&self, account: &AccountId, credential: &str, source: &str) {
+        tracing::info!(event = "credential_changed", %account, credential, source, "a credential has other content");
+    }
+
     /// A delivery worked, but not as it should.
     pub fn warnings(&mut self, target: &TargetId, warnings: &[String]) {
         if warnings.is_empty() {

@@ -42,6 +42,7 @@ pub(crate) fn account(name: &str, provider: &str, token: TokenMeta, renew_at: Ti
         error: None,
         sinks: vec![sink(&format!("file:/run/renewd/{name}.token"), token.generation, token.issued_at)],
         hooks: Vec::new(),
+        credentials: Vec::new(),
     }
 }
 

@@ -80,6 +80,20 @@ pub struct AccountStatus {
     /// In the configuration's order.
     #[serde(default)]
     pub hooks: Vec<HookStatus>,
+    /// Where the credentials come from, while the provider refuses them; those alone that do not stand in the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<CredentialStatus>,
+}
+
+/// A credential that is refused, and never what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialStatus {
+    /// The vendor's name.
+    pub name: String,
+    /// A file's path, or another place in words.
+    pub source: String,
+    /// When the running agent saw its content change; `None` where it has not.
+    pub changed_at: Option<Timestamp>,
 }
 
 /// One sink of an account.

@@ -40,6 +40,8 @@ pub(super) fn page(view: &View<'_>, verdict: &Verdict, content: impl FnOnce(&mut
     }
     html!(to, "\">");
     content(to);
+    html!(to, "</div><div id=\"rest\" class=\"cards\">");
+    summary::draw_rest(to, view, verdict);
     html!(to, "</div></main>");
     foot(to, view);
     html!(to, "<script>");

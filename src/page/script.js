@@ -41,7 +41,7 @@
   const take = (text) => {
     const want = new DOMParser().parseFromString(text, "text/html");
     const focused = document.activeElement;
-    for (const id of ["top", "live", "foot"]) if (want.getElementById(id)) become(byId(id), want.getElementById(id));
+    for (const id of ["top", "live", "rest", "foot"]) if (want.getElementById(id)) become(byId(id), want.getElementById(id));
     if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
     if (document.title !== want.title) document.title = want.title;
     if (want.getElementById("icon")) byId("icon").href = want.getElementById("icon").href;

@@ -126,18 +126,34 @@ pub(super) fn draw(to: &mut Html, view: &View<'_>, verdict: &Verdict) {
         {verdict.tone.class()} "\" aria-hidden=\"true\"><use href=\"#i-" {verdict.tone.class()}
         "\"/></svg><div><div role=\"status\"><h1 id=\"verdict\">" {&verdict.sentence} "</h1></div><p>" {&verdict.more} "</p></div></section>");
     html!(to, "<div class=\"cards\">");
-    config(to, view);
-    if !view.status.servers.is_empty() {
+    cards(to, view, verdict, true);
+    html!(to, "</div>");
+}
+
+/// What is well stands above the accounts only as long as none of them needs attention: on a phone it would hide them.
+pub(super) fn draw_rest(to: &mut Html, view: &View<'_>, verdict: &Verdict) {
+    cards(to, view, verdict, false);
+}
+
+/// The cards above the accounts, or those below.
+fn cards(to: &mut Html, view: &View<'_>, verdict: &Verdict, above: bool) {
+    let belongs = |is_well: bool| above != (is_well && verdict.tone.is_trouble());
+    let status = view.status;
+    if belongs(status.config.error.is_none()) {
+        config(to, view);
+    }
+    if !status.servers.is_empty() && belongs(false) {
         servers(to, view);
     }
-    if !view.status.places.is_empty() || view.status.state_dir.is_some() {
+    if (!status.places.is_empty() || status.state_dir.is_some()) && belongs(false) {
         places(to, view);
     }
-    next(to, view);
-    if !view.status.templates.is_empty() {
+    if belongs(true) {
+        next(to, view);
+    }
+    if !status.templates.is_empty() && belongs(!status.templates.iter().any(ails)) {
         templates(to, view);
     }
-    html!(to, "</div>");
 }
 
 fn config(to: &mut Html, view: &View<'_>) {

@@ -253,6 +253,23 @@ fn the_policy_lets_in_this_style_and_this_script_and_nothing_else() {
 }
 
 #[test]
+fn accounts_that_need_attention_come_before_what_is_well() {
+    let order = |status: Status| {
+        let html = shown(status, "");
+        let places = ["id=\"verdict\"", "id=\"c-config\"", "id=\"c-next\"", "id=\"a-a\""];
+        let mut found = places.map(|place| (html.find(place).unwrap(), place));
+        assert!(places.iter().all(|place| html.matches(place).count() == 1), "each once");
+        found.sort();
+        found.map(|(_, place)| place.trim_end_matches('"').rsplit('"').next().unwrap().to_owned())
+    };
+    assert_eq!(order(status(vec![fresh("a")])), ["verdict", "c-config", "c-next", "a-a"]);
+    assert_eq!(order(status(vec![expired("a")])), ["verdict", "a-a", "c-config", "c-next"]);
+    let mut refused = status(vec![expired("a")]);
+    refused.config.error = Some("no".to_owned());
+    assert_eq!(order(refused), ["verdict", "c-config", "a-a", "c-next"], "what is wrong stays above");
+}
+
+#[test]
 fn the_page_needs_nothing_else() {
     for query in ["", "account=a"] {
         let html = shown(status(vec![expired("a")]), query).replace("http://www.w3.org/2000/svg", "");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::keys::{Keys, NotRead};
 use crate::config::model::{Account, SecretSource};
-use crate::domain::Secret;
+use crate::domain::{Secret, Timestamp};
 use crate::secrets;
 use crate::store::{Fingerprint, Store};
 
@@ -48,6 +48,43 @@ pub(crate) struct Probe {
     pub(crate) missing: Option<String>,
     /// Vault could not be asked: this says nothing of what stands there.
     pub(crate) away: bool,
+    /// Of each that was read, by the vendor's names.
+    pub(crate) contents: BTreeMap<String, Fingerprint>,
+    /// When each was seen to be another than before.
+    pub(crate) changed: BTreeMap<String, Timestamp>,
+}
+
+impl Probe {
+    /// Follows a look before at the same sources: which of them have other content now. What could not be read this time is
+    /// compared with what it was before that.
+    pub(crate) fn follow(&mut self, before: &Self, now: Timestamp) -> Vec<String> {
+        let differs = |(name, content): &(&String, &Fingerprint)| {
+            before.contents.get(*name).is_some_and(|known| known != *content)
+        };
+        let news: Vec<String> = self.contents.iter().filter(differs).map(|(name, _)| name.clone()).collect();
+        for (name, content) in &before.contents {
+            self.contents.entry(name.clone()).or_insert(*content);
+        }
+        self.changed = before.changed.clone();
+        self.changed.extend(news.iter().map(|name| (name.clone(), now)));
+        news
+    }
+}
+
+/// Where a credential comes from, for people; nothing of one that stands in the configuration itself.
+pub(crate) fn origin(source: &SecretSource) -> Option<String> {
+    Some(match source {
+        SecretSource::Inline(_) => return None,
+        SecretSource::Env(name) => format!("environment variable {name}"),
+        SecretSource::File(path) => path.display().to_string(),
+        SecretSource::Credential(name) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
+            Some(folder) => std::path::Path::new(&folder).join(name).display().to_string(),
+            None => format!("credential {name}"),
+        },
+        // Its arguments may be secret.
+        SecretSource::Command(argv) => format!("command {}", argv.first().map_or("", String::as_str)),
+        SecretSource::Vault(key) => format!("vault:{}/{}, key {}", key.mount, key.path, key.key),
+    })
 }
 
 /// Reads all of them; hurries, as a place at the provider's host waits meanwhile.
@@ -115,6 +152,8 @@ pub(crate) async fn probe(account: &Account, store: &Store, vault: Option<&Keys>
         owner: owner(account, &values, store),
         missing,
         away,
+        contents: values.iter().map(|(name, secret)| (name.clone(), of_one(name, secret, store))).collect(),
+        changed: BTreeMap::new(),
     }
 }
 
@@ -181,6 +220,10 @@ fn owner(account: &Account, values: &BTreeMap<String, Secret>, store: &Store) ->
 fn content(values: &BTreeMap<String, Secret>, store: &Store) -> Fingerprint {
     let named = values.iter().flat_map(|(name, secret)| [name.as_bytes(), secret.expose().as_bytes()]);
     store.fingerprint(&std::iter::once(&b"credentials"[..]).chain(named).collect::<Vec<_>>())
+}
+
+fn of_one(name: &str, secret: &Secret, store: &Store) -> Fingerprint {
+    store.fingerprint(&[b"credential", name.as_bytes(), secret.expose().as_bytes()])
 }
 
 fn seed_fingerprint(store: &Store, secret: &Secret) -> Fingerprint {

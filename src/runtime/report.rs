@@ -3,7 +3,7 @@
 use super::agent::Agent;
 use super::calendar;
 use crate::core::{AccountView, HookView, ServerView, SetId, TargetView, TemplateView};
-use crate::domain::Now;
+use crate::domain::{ErrorClass, Now};
 use crate::observe::status::{
     AccountStatus, ConfigStatus, HookStatus, ServerState, ServerStatus, SinkStatus, Status, TemplateStatus,
 };
@@ -78,6 +78,10 @@ fn account(agent: &Agent, view: AccountView<'_>, now: Now) -> AccountStatus {
         error: view.error.cloned(),
         sinks: view.targets.into_iter().map(sink).collect(),
         hooks: hooks(agent, &SetId::Account(view.name.clone()), view.hooks),
+        credentials: match view.error {
+            Some(error) if error.class == ErrorClass::Rejected => agent.refused_credentials(view.name),
+            _ => Vec::new(),
+        },
     }
 }
 

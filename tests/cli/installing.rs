@@ -51,6 +51,7 @@ fn it_writes_what_it_has_shown_and_finds_it_right_the_second_time() {
     let (exit, stdout, stderr) = install(root.path(), &[]);
     assert_eq!((exit, stderr.as_str()), (0, ""));
     assert!(stdout.contains("\nnext:\n") && stdout.contains("systemctl enable --now renewd"), "{stdout}");
+    assert!(stdout.contains("--systemd 252 --force"), "the way to units for older systemds: {stdout}");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/systemd");
     for (path, text) in
         ALL.iter().zip(["sysusers.conf", "tmpfiles.conf", "renewd.service", "renewd@.service", "renewd.yaml"])

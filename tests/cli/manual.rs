@@ -59,6 +59,59 @@ fn groff_takes_each_man_page_without_a_warning() {
     }
 }
 
+#[test]
+fn the_manual_has_its_sections_in_the_usual_order_and_a_synopsis_with_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = pages(&folder);
+    let text = |wanted: &str| {
+        let (_, path) = pages.iter().find(|(name, _)| name == wanted).unwrap();
+        std::fs::read_to_string(path).unwrap().replace('\\', "")
+    };
+    let sections = |page: &str| -> Vec<String> {
+        page.lines().filter_map(|line| line.strip_prefix(".SH ")).map(|name| name.replace('"', "")).collect()
+    };
+    let whole = text("renewd");
+    assert_eq!(
+        sections(&whole),
+        [
+            "NAME",
+            "SYNOPSIS",
+            "DESCRIPTION",
+            "OPTIONS",
+            "GLOBAL OPTIONS",
+            "COMMANDS",
+            "EXIT STATUS",
+            "ENVIRONMENT",
+            "FILES",
+            "SIGNALS",
+            "EXAMPLES",
+            "SEE ALSO"
+        ]
+    );
+    let examples = whole.split(".SH EXAMPLES\n").nth(1).unwrap();
+    assert!(!examples.contains("Exit status") && !examples.contains("75"), "{examples}");
+    assert!(examples.contains(".nf\n  renewd demo    "), "columns stay columns: {examples}");
+    let others: Vec<&String> = pages.iter().map(|(name, _)| name).filter(|name| *name != "renewd").collect();
+    for other in others {
+        assert!(examples.contains(&format!("\n.BR {other} (1),\n")), "{other}");
+        assert_eq!(sections(&text(other)).last().unwrap(), "SEE ALSO", "{other}");
+        assert!(!text(other).contains("\nExamples:\n"), "{other}");
+    }
+    let synopsis = |name: &str| {
+        text(name)
+            .split(".SH SYNOPSIS\n")
+            .nth(1)
+            .unwrap()
+            .lines()
+            .find(|line| line.starts_with("fB"))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(synopsis("renewd").contains("[--config <FILE>] [--socket <PATH>]"), "{}", synopsis("renewd"));
+    assert!(synopsis("renewd-once").contains("[--timeout <DURATION>]"), "{}", synopsis("renewd-once"));
+    assert!(synopsis("renewd-exec").contains("[--timeout <DURATION>]"), "{}", synopsis("renewd-exec"));
+}
+
 /// The words of a request: what stands in quotes is one, also where it is nothing.
 fn words_of(line: &str) -> Vec<String> {
     let mut words = Vec::new();

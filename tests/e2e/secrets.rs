@@ -50,6 +50,47 @@ fn a_refused_account_is_tried_within_5_s_of_its_secrets_change() {
 }
 
 #[test]
+fn a_changed_secret_is_recorded_by_name_and_place_and_a_refused_one_tells_where_it_comes_from() {
+    let world = World::living(secs(600));
+    let audit = world.path("audit.jsonl");
+    let mut config = world.one(ANY);
+    world.canaries.add(GOOD);
+    let password = world.put("password", GOOD);
+    config["agent"]["audit"] = json!(audit);
+    config["accounts"]["a"]["credentials"]["password"] = json!({ "file": password });
+    let agent = world.start(&config);
+    agent.until_well();
+    replace(&password, GOOD); // the same again is no change
+    replace(&password, "wrong");
+    until("the change", secs(5), || (agent.logged("credential_changed") == 1).then_some(()));
+    let line = until("its line", secs(5), || {
+        let noted = std::fs::read_to_string(&audit).ok()?;
+        noted
+            .lines()
+            .find(|line| line.contains("credential_changed") && line.ends_with('}'))
+            .map(str::to_owned)
+    });
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["account"], "a");
+    assert_eq!((&line["credential"], &line["source"]), (&json!("password"), &json!(password)));
+    assert_eq!(line.as_object().unwrap().len(), 5, "nothing else, no hash: {line}");
+    assert!(account(&agent.status(), "a").get("credentials").is_none(), "nobody has refused it yet");
+
+    assert_eq!(agent.renew("a").0, 502);
+    let status = agent.status();
+    let told = &account(&status, "a")["credentials"];
+    assert_eq!(
+        (told[0]["name"].as_str(), &told[0]["source"]),
+        (Some("password"), &json!(password)),
+        "{told}"
+    );
+    assert!(told[0]["changed_at"].is_string() && told.as_array().unwrap().len() == 1, "{told}");
+    replace(&password, GOOD);
+    agent.until("no more of it", secs(5), |status| account(status, "a").get("credentials").is_none());
+    assert_eq!(agent.logged("credential_changed"), 2);
+}
+
+#[test]
 fn a_rewritten_secret_with_the_same_content_is_no_reason_to_try_again() {
     let world = World::living(secs(600));
     let mut config = world.one(ANY);

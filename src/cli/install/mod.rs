@@ -230,6 +230,12 @@ fn next(looks: &[At], args: &InstallSystemdArgs) -> String {
     if args.root.is_some() {
         text +=
             "  systemd-sysusers && systemd-tmpfiles --create       there, which a package does by itself\n";
+        if args.systemd.is_none() {
+            text += &format!(
+                "  where systemd there is older than {RELOADS} (Debian 12, Ubuntu 22.04): the same again with --systemd 252 \
+                 --force, as these units are `Type=notify-reload`\n"
+            );
+        }
     }
     text += "  systemctl daemon-reload\n  systemctl enable --now renewd\n  systemctl status renewd\n";
     text

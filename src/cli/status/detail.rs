@@ -37,6 +37,12 @@ pub(super) fn lines(account: &AccountStatus, now: Timestamp, look: Look) -> Vec<
     if let Some(error) = &account.error {
         lines.extend(error_lines("error", error, now, look));
     }
+    if let Some(origins) = words::origins(account, now) {
+        let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(LABELS + 2));
+        let labels = std::iter::once("credentials").chain(std::iter::repeat(""));
+        let texts = wrap(&origins, room).into_iter();
+        lines.extend(labels.zip(texts).map(|(label, text)| field(label).with(Tone::Plain, text)));
+    }
     if let Some(error) = &account.unverified {
         lines.extend(error_lines("verified", error, now, look));
     }
@@ -179,7 +185,7 @@ fn instant(at: Option<Timestamp>, now: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::cli::status::tests::{account, at, error, status_of};
-    use crate::observe::status::HookState;
+    use crate::observe::status::{CredentialStatus, HookState};
 
     fn said(account: AccountStatus) -> String {
         let now = status_of(Vec::new()).now;
@@ -210,6 +216,27 @@ mod tests {
             running since 2026-03-01T09:59:58Z (2s ago)
         untold  command:/bin/reload
         ");
+    }
+
+    #[test]
+    fn refused_credentials_are_told_with_their_places_and_when_they_have_changed() {
+        let credential = |name: &str, source: &str, changed_at| CredentialStatus {
+            name: name.to_owned(),
+            source: source.to_owned(),
+            changed_at,
+        };
+        let credentials = vec![
+            credential("client_id", "environment variable ID", None),
+            credential("client_secret", "/etc/renewd/secrets/x", Some(at(-120))),
+        ];
+        let refused = AccountStatus {
+            error: Some(error(ErrorClass::Rejected, "no", 12)),
+            credentials,
+            ..account("pay", "portone")
+        };
+        let expected = "`client_id` from environment variable ID; `client_secret` from /etc/renewd/secrets/x, changed 2m ago";
+        let said = said(refused);
+        assert!(said.contains(&format!("  credentials {expected}\n")), "{said}");
     }
 
     #[test]

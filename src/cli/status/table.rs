@@ -101,6 +101,10 @@ pub(super) fn accounts(
                 notes,
             ));
         }
+        if let Some(origins) = words::origins(account, now) {
+            let line = Line::new().with(Tone::Dim, corner(look)).with(Tone::Note, origins);
+            below.extend(fitted(vec![line], look));
+        }
         if let Some(waiting) = words::waiting(account, now) {
             let line = Line::new().with(Tone::Dim, corner(look)).with(Tone::Note, waiting);
             below.extend(fitted(vec![line], look));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::cli::screen::{Look, Tone, sanitise};
 use crate::domain::{ErrorClass, ErrorInfo, Generation, Timestamp};
 use crate::observe::status::{
-    AccountState, AccountStatus, HookState, HookStatus, PlaceStatus, ServerStatus, SinkState, SinkStatus,
-    Waiting, WaitsFor, readers_hold,
+    AccountState, AccountStatus, CredentialStatus, HookState, HookStatus, PlaceStatus, ServerStatus,
+    SinkState, SinkStatus, Waiting, WaitsFor, readers_hold,
 };
 
 pub(in crate::cli) use crate::domain::span;
@@ -14,6 +14,17 @@ pub(in crate::cli) use crate::domain::span;
 /// The same of a whole life, to the nearest second: a vendor's 12 s are 11.9 s by the time they have arrived.
 pub(super) fn whole_span(life: Duration) -> String {
     span(life.saturating_add(Duration::from_millis(500)))
+}
+
+/// Where refused credentials come from: `` `password` from /etc/renewd/secrets/x, changed 2m ago``.
+pub(super) fn origins(account: &AccountStatus, now: Timestamp) -> Option<String> {
+    let one = |credential: &CredentialStatus| {
+        let changed = credential.changed_at.map(|at| format!(", changed {}", ago(at, now)));
+        let (name, source) = (sanitise(&credential.name), sanitise(&credential.source));
+        format!("`{name}` from {source}{}", changed.unwrap_or_default())
+    };
+    let all: Vec<String> = account.credentials.iter().map(one).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// `3m ago`, or `just now`; also where the agent's clock has been set back since.

@@ -84,10 +84,10 @@ one.yaml:2:1: `include` cannot stand in an included file: includes do not nest
 one.yaml:4:3: this account stands twice (first in renewd.yaml, line 3)
   4 |   a: { provider: bizppurio, credentials: { account: ***, password: *** } }
     |   ^
-two.yaml:1:11: a `{` or `[` is not closed
+two.yaml:1:11: a `{` is not closed
   1 | accounts: ***
     |           ^
-  hint: a template needs quotes, as in "{{ access_token }}"
+  hint: close it with `}` where it ends; as it stands, it goes on up to the end of the file
 zzz.yaml:1:1: byte 0 is not UTF-8 text
   hint: save the file as UTF-8
 "#,

@@ -102,7 +102,8 @@ impl<'s, 'r> Builder<'s, 'r> {
     fn run(mut self, parser: Parser<'s, StrInput<'s>>) -> Result<Option<Node<'s>>, Fault> {
         let (mut documents, mut read) = (0, 0);
         for next in parser {
-            let (event, span) = next.map_err(|error| syntax::fault(self.file, self.text, read, &error))?;
+            let (event, span) =
+                next.map_err(|error| syntax::fault(self.file, self.text, read, self.open_bracket(), &error))?;
             let place = self.place(&span);
             read = read.max(place.end as usize);
             match event {
@@ -133,6 +134,14 @@ impl<'s, 'r> Builder<'s, 'r> {
             }
         }
         Ok(self.root)
+    }
+
+    /// Where the innermost `{` or `[` stands that is open.
+    fn open_bracket(&self) -> Option<usize> {
+        let starts = self.stack.iter().rev().map(|frame| frame.place.start as usize);
+        starts
+            .into_iter()
+            .find(|start| self.text.get(*start..).is_some_and(|text| text.starts_with(['{', '['])))
     }
 
     fn place(&self, span: &Span) -> Place {

@@ -4,6 +4,7 @@
 //! them. Scalars keep the text that was written: `00123` and `no` mean themselves wherever text is meant.
 
 mod braces;
+mod bracket;
 mod build;
 mod harmless;
 mod mask;

@@ -3,11 +3,13 @@
 use granit_parser::{ErrorKind, ScanError};
 
 use super::Place;
+use super::bracket::unclosed;
 use super::build::Fault;
 use super::quote::last_begun;
 
-/// The complaint as a fault at its place. What is before byte `read` was in order.
-pub(super) fn fault(file: u32, text: &str, read: usize, error: &ScanError) -> Fault {
+/// The complaint as a fault at its place. What is before byte `read` was in order; a `{` or `[` may stand open at byte
+/// `bracket`.
+pub(super) fn fault(file: u32, text: &str, read: usize, bracket: Option<usize>, error: &ScanError) -> Fault {
     let offset = error.marker().byte_offset().filter(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let at = |start: usize| {
         let start = u32::try_from(start).unwrap_or(0);
@@ -15,6 +17,22 @@ pub(super) fn fault(file: u32, text: &str, read: usize, error: &ScanError) -> Fa
     };
     if let Some((start, hint)) = open_quote(text, read, offset, error.kind()) {
         return Fault { place: at(start), message: "a quote is not closed".to_owned(), hint: Some(hint) };
+    }
+    // What is open at the end is placed at its bracket.
+    let at_end = matches!(
+        error.kind(),
+        ErrorKind::UnclosedFlowCollection { .. }
+            | ErrorKind::UnexpectedEofFlowSequence
+            | ErrorKind::UnexpectedEofFlowMapping
+            | ErrorKind::UnexpectedEofImplicitFlowMapping
+    );
+    let open = match at_end {
+        true if text[offset..].starts_with(['{', '[']) => Some((offset, text.len())),
+        true => bracket.map(|start| (start, text.len())),
+        false => bracket.map(|start| (start, offset)),
+    };
+    if let Some((start, message, hint)) = open.and_then(|(start, end)| unclosed(text, start, end)) {
+        return Fault { place: at(start), message, hint: Some(hint) };
     }
     let (message, hint) = words(error.kind());
     let hint = match cause(text, offset, error.kind()) {

@@ -111,12 +111,14 @@ impl Agent {
         }
     }
 
-    pub(super) fn probed(&mut self, account: AccountId, probe: Probe) {
+    pub(super) fn probed(&mut self, account: AccountId, mut probe: Probe) {
         if probe.away {
             return; // what is needed right now says so itself
         }
         let Some(known) = self.running.probes.get_mut(&account) else { return };
+        let changed = probe.follow(known, clock::wall());
         let before = std::mem::replace(known, probe.clone());
+        self.note_changes(&account, &changed);
         let first = before.identity.is_none() && probe.identity.is_some();
         let stored = self.shared.store.latest(&account).filter(|_| first).map(|record| record.identity);
         if let Some(configured) = self.account(&account).filter(|_| first)

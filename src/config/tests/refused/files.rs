@@ -99,7 +99,7 @@ accounts: {}
         r"accounts: {
 ",
         r#"
-1:11: a `{` or `[` is not closed (a template needs quotes, as in "{{ access_token }}")
+1:11: a `{` is not closed (close it with `}` where it ends; as it stands, it goes on up to the end of the file)
 "#,
     ),
     (

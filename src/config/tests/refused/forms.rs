@@ -43,6 +43,42 @@ accounts: {}
 ",
     ),
     (
+        "a brace that is not closed, with other keys below",
+        r"accounts:
+  a:
+    provider: bizppurio-napi
+    credentials: { bizId: a, apiKey: b,
+    renew:
+      before: 10m
+",
+        r"
+4:18: a `{` is not closed (close it with `}` where it ends; as it stands, it goes on to line 6)
+",
+    ),
+    (
+        "a list that is not closed after a mapping that is",
+        r"accounts:
+  a:
+    sinks: [{ file: /run/x }
+    provider: { b: c }
+",
+        r"
+3:12: a `[` is not closed (close it with `]` where it ends; as it stands, it goes on to line 4)
+",
+    ),
+    (
+        "a comma that is missing between braces",
+        r"accounts:
+  a: {
+    provider: bizppurio
+    sinks: []
+  }
+",
+        r#"
+4:10: a `,` or `}` is missing (a template needs quotes, as in "{{ access_token }}")
+"#,
+    ),
+    (
         "a date that never comes",
         r#"accounts:
   a: { provider: bizppurio, credentials: { account: x, password: y }, renew: { cron: "0 0 0 30 2 *" } }
