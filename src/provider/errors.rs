@@ -28,6 +28,8 @@ pub struct Failure {
     pub host_pause: bool,
     /// The provider may have acted on the request all the same: a single-use refresh token may be spent.
     pub ambiguous: bool,
+    /// The reply is JSON, as the provider itself answers and a gateway before it seldom does.
+    pub own_words: bool,
     /// A new refresh token that came although the access token cannot be used: it must be kept.
     pub refresh_token: Option<Secret>,
 }
@@ -43,6 +45,7 @@ impl Failure {
             host_fault: false,
             host_pause: false,
             ambiguous: false,
+            own_words: false,
             refresh_token: None,
         }
     }
@@ -74,7 +77,9 @@ impl Failure {
 
 /// A reply that the success test refused.
 pub(super) fn refused(reading: &Reading<'_>, reply: &RawReply, document: Option<&Document>) -> Failure {
-    by_rule(reading, reply, document, |_| true).unwrap_or_else(|| by_status(reading, reply, document))
+    let failure =
+        by_rule(reading, reply, document, |_| true).unwrap_or_else(|| by_status(reading, reply, document));
+    Failure { own_words: document.is_some(), ..failure }
 }
 
 /// A reply that passed the success test and yet has no token.

@@ -103,7 +103,7 @@ pub fn read(reading: &Reading<'_>, reply: &RawReply) -> Result<Issued, Failure> 
         let expiry = expiry(reading, reply, &document, &token)?;
         Ok((token, expiry))
     }) {
-        Err(failure) => Err(failure.keeping(refresh_token)),
+        Err(failure) => Err(Failure { own_words: true, ..failure.keeping(refresh_token) }),
         Ok((access_token, (expiry, clock))) => {
             warnings.extend(expiry.warning);
             Ok(Issued {

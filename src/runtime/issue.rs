@@ -182,7 +182,8 @@ async fn attempt(
             keep(shared, account, order, &credentials, spent.map(|(_, seed)| seed), t0, issued).await
         }
         Err(failure) => {
-            let failure = if repeated { stale(failure, account.provider.issue.is_some()) } else { failure };
+            let can_log_in = account.provider.issue.is_some();
+            let failure = if repeated { stale(failure, order.operation, can_log_in) } else { failure };
             Err(Refusal::Theirs(note_failure(shared, account, order, &credentials, t0, failure).await))
         }
     }

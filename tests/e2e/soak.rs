@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use renewd::simulator::{Options, Provider, Simulator};
 use serde_json::{Value, json};
 
-use crate::support::{Agent, World, is_well, millis, secs, setting, until};
+use crate::support::{Agent, World, generation, is_well, millis, secs, setting, until};
 
 /// Renewed every two to three seconds, each host with as many as its limit of 5 requests a second bears.
 const LIFE: u64 = 5;
@@ -203,13 +203,17 @@ fn faults_come_and_go_and_nothing_else_is_ever_felt() {
         for (host, strike) in &mut struck {
             if strike.over.is_none() && Instant::now() >= strike.until {
                 set(&world, &members, *host, None);
-                strike.over = Some(Instant::now());
+                strike.over = Some((Instant::now(), generations(&members, *host, &agent.status())));
             }
         }
         let status = agent.status();
         struck.retain(|host, strike| {
-            let Some(over) = strike.over else { return true };
-            if is_whole(&world, &members, *host, &status) {
+            let Some((over, before)) = &strike.over else { return true };
+            // A request that hung may go on hanging after the fault: healed is who has had another token since.
+            let now = generations(&members, *host, &status);
+            if now.iter().zip(before).all(|(now, before)| now > before)
+                && is_whole(&world, &members, *host, &status)
+            {
                 hit.lock().unwrap()[usize::try_from(*host).unwrap()] = false;
                 (healed, longest) = (healed + 1, longest.max(over.elapsed()));
                 return false;
@@ -265,7 +269,13 @@ fn faults_come_and_go_and_nothing_else_is_ever_felt() {
 struct Strike {
     fault: &'static str,
     until: Instant,
-    over: Option<Instant>,
+    /// Since when, and the generations of that time.
+    over: Option<(Instant, Vec<u64>)>,
+}
+
+fn generations(members: &[Member], host: u64, status: &Value) -> Vec<u64> {
+    let of_host = members.iter().filter(|member| member.host == host);
+    of_host.map(|member| generation(status, &member.name)).collect()
 }
 
 fn set(world: &World, members: &[Member], host: u64, fault: Option<&str>) {

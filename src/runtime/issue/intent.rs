@@ -11,17 +11,22 @@ use crate::runtime::credentials::Credentials;
 use crate::runtime::shared::Shared;
 use crate::store::{Durability, Fingerprint, Intent, IntentKind};
 
-/// A whole reply to a repeated request that makes no sense, or says that the vendor cannot answer, may be the stored reply of the
-/// first one and come again for as long as the vendor keeps it: that request is over, and the next one has a key of its own.
-/// Where the first one was done after all, what it brought is lost, which costs a login: not where there is none.
-pub(super) fn stale(failure: Failure, can_log_in: bool) -> Failure {
-    let whole = match failure.class {
-        ErrorClass::Malformed => failure.status.is_some(),
+/// A reply to a repeated request, in the vendor's own words, that makes no sense or says that it cannot answer may be the stored
+/// reply of the first one, and come again for as long as the vendor keeps it: that request is over, and the next one has a key
+/// of its own. So is a login whose whole reply makes no sense, whosever words these are.
+///
+/// A gateway's words say nothing of what became of the first request. If it was done after all, what it brought is lost with its
+/// key, which costs a login: nothing is given up where there is none.
+pub(super) fn stale(failure: Failure, operation: Operation, can_log_in: bool) -> Failure {
+    let over = match failure.class {
+        ErrorClass::Malformed => {
+            failure.status.is_some() && (failure.own_words || operation == Operation::Issue)
+        }
         // Others, such as 409, say that the first one is under way.
-        ErrorClass::Transient => failure.status.is_some_and(|status| status >= 500),
+        ErrorClass::Transient => failure.own_words && failure.status.is_some_and(|status| status >= 500),
         _ => false,
     };
-    Failure { ambiguous: failure.ambiguous && !(whole && can_log_in), ..failure }
+    Failure { ambiguous: failure.ambiguous && !(over && can_log_in), ..failure }
 }
 
 /// Whether the provider can tell a repeated request. Without a key on its way it sees one like any other, and its reply is
@@ -111,29 +116,34 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_request_is_given_up_by_a_whole_reply_that_may_be_stored_and_by_nothing_else() {
-        let failure = |class, status| Failure {
-            class,
-            message: String::new(),
-            wait: None,
-            status,
-            host_fault: false,
-            host_pause: false,
-            ambiguous: true,
-            refresh_token: None,
+    fn a_repeated_request_is_given_up_by_what_may_be_a_stored_reply_and_by_nothing_else() {
+        use ErrorClass::{Malformed, Transient};
+        use Operation::{Issue, Refresh};
+        let is_open = |class, status, own_words, operation, can_log_in| {
+            let failure = Failure {
+                class,
+                message: String::new(),
+                wait: None,
+                status,
+                host_fault: false,
+                host_pause: false,
+                ambiguous: true,
+                own_words,
+                refresh_token: None,
+            };
+            stale(failure, operation, can_log_in).ambiguous
         };
-        for (class, status) in
-            [(ErrorClass::Malformed, 200), (ErrorClass::Transient, 500), (ErrorClass::Transient, 503)]
-        {
-            assert!(!stale(failure(class, Some(status)), true).ambiguous, "{status}");
-            assert!(
-                stale(failure(class, Some(status)), false).ambiguous,
-                "{status}: there is no other way in"
-            );
+        for operation in [Issue, Refresh] {
+            for (class, status) in [(Malformed, 200), (Transient, 500), (Transient, 503)] {
+                assert!(!is_open(class, Some(status), true, operation, true), "{status}");
+                assert!(is_open(class, Some(status), true, operation, false), "{status}: no other way in");
+            }
+            assert!(is_open(Transient, Some(502), false, operation, true), "a gateway knows nothing");
+            assert!(is_open(Transient, Some(409), true, operation, true), "it is under way");
+            assert!(is_open(Transient, None, false, operation, true), "no whole reply");
         }
-        for class in [ErrorClass::Malformed, ErrorClass::Transient] {
-            assert!(stale(failure(class, None), true).ambiguous, "no whole reply");
-        }
-        assert!(stale(failure(ErrorClass::Transient, Some(409)), true).ambiguous, "it is under way");
+        assert!(!is_open(Malformed, Some(200), false, Issue, true));
+        assert!(is_open(Malformed, Some(200), false, Refresh, true));
+        assert!(is_open(Malformed, None, false, Issue, true));
     }
 }
