@@ -172,8 +172,13 @@ impl fmt::Display for Warning {
 
 fn hint(operation: Operation, errno: Errno) -> Option<&'static str> {
     Some(match errno {
-        Errno::ROFS => "a read-only file system: under systemd name the folder in the unit's ReadWritePaths=",
-        Errno::NOSPC => "no space left on the file system; the old content stays until there is",
+        Errno::ROFS => {
+            "under systemd name the folder in the unit's ReadWritePaths=; where it could be written before, an I/O error has \
+             made the disk read-only: `findmnt -T FOLDER`, `dmesg`"
+        }
+        Errno::NOSPC => {
+            "make room: `df -h FOLDER` and `df -i FOLDER` show what is full; the old content stays until then"
+        }
         Errno::DQUOT => "the disk quota is used up; the old content stays until it is not",
         Errno::PERM if operation == Operation::SetOwner => {
             "only root (CAP_CHOWN) gives files away; a group must be one of the agent's own (SupplementaryGroups=); \

@@ -1,15 +1,18 @@
-//! "Could I?": the checks of the real thing where nothing must be made. What cannot be seen beforehand (a full disk, a
-//! security module) is found out by the real thing alone.
+//! "Could I?": the checks of the real thing where nothing must be made. What cannot be seen beforehand (a security
+//! module) is found out by the real thing alone.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use rustix::fs::{Access, AtFlags, OFlags, accessat};
-use rustix::io::Errno;
+use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, fsync, openat};
+use rustix::io::{Errno, pwrite, retry_on_intr};
 
 use super::replace::fit_to_write_into;
 use super::walk::{Missing, Walk};
 use super::{Attributes, Error, Folder, Operation};
+
+/// What must find room: the largest token that is taken.
+const ROOM: [u8; 16 * 1024] = [0; 16 * 1024];
 
 /// As [`locate`](super::locate) with [`Missing::Create`], making nothing: `None` where a folder is missing on the way and
 /// could be made.
@@ -43,7 +46,8 @@ impl Folder {
     pub fn could_replace(&self, name: &OsStr) -> Result<(), Error> {
         self.file_or_nothing(name)?;
         let system = |errno| Error::system(Operation::CreateTemporary, self.path().join(name), errno);
-        self.writable().map_err(system)
+        self.writable().map_err(system)?;
+        self.room(name)
     }
 
     /// Whether [`Folder::make_folder`] would begin, where nobody has the name.
@@ -52,7 +56,8 @@ impl Folder {
     /// As there.
     pub fn could_make_folder(&self, name: &OsStr) -> Result<(), Error> {
         let path = self.path().join(name);
-        self.writable().map_err(|errno| Error::system(Operation::CreateFolder, path, errno))
+        self.writable().map_err(|errno| Error::system(Operation::CreateFolder, path, errno))?;
+        self.room(name)
     }
 
     /// Whether [`Folder::write_in_place`] would begin.
@@ -67,6 +72,28 @@ impl Folder {
                 self.writable().map_err(system)
             }
         }
+    }
+
+    /// Whether the disk takes a token: it is written to a file without a name, of which nothing is left even if we are
+    /// killed. Where a file system knows no such files (NFS), it cannot be told.
+    fn room(&self, name: &OsStr) -> Result<(), Error> {
+        let system = |operation, errno| Error::system(operation, self.path().join(name), errno);
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = match openat(self.fd(), c".", flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => file,
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(system(Operation::CreateTemporary, errno)),
+        };
+        let mut done = 0;
+        while done < ROOM.len() {
+            match retry_on_intr(|| pwrite(&file, &ROOM[done..], done as u64)) {
+                Ok(0) => return Err(system(Operation::Write, Errno::IO)),
+                Ok(written) => done += written,
+                Err(errno) => return Err(system(Operation::Write, errno)),
+            }
+        }
+        // Some file systems look for the room, and for a broken disk, no sooner.
+        retry_on_intr(|| fsync(&file)).map_err(|errno| system(Operation::Sync, errno))
     }
 
     fn writable(&self) -> Result<(), Errno> {

@@ -1,6 +1,7 @@
 //! How templates, servers and hooks behave, one event after the other.
 
 mod hooks;
+mod mended;
 mod servers;
 mod templates;
 

@@ -165,6 +165,10 @@ impl Engine {
         if owes_login {
             self.enqueue(name, now);
         }
+        if meta.admission == Admission::Promoted {
+            // Another token is another write. What a server refuses keeps that server's pace.
+            self.hurry_targets(name, |target| target.plan.server.is_none());
+        }
         self.drive_targets(name, now);
         self.pump(&flight.host, now);
     }

@@ -64,13 +64,26 @@ pub(super) fn has_grown(attempt: u32) -> bool {
 /// Full jitter: `1 s + U(0, min(cap, 2 s * 2^n))`.
 fn transient(attempt: u32, alive: Option<(Duration, Duration)>, draw: f64) -> Duration {
     let cap = match alive {
-        Some((life, left)) => {
-            let floor = (life / 60).clamp(Duration::from_secs(5), Duration::from_secs(60));
-            (left / 6).clamp(floor, Duration::from_secs(300))
-        }
+        Some((life, left)) => (left / 6).clamp(floor(life), Duration::from_secs(300)),
         None => ONCE_EXPIRED,
     };
     Duration::from_secs(1) + cap.min(step(attempt)).mul_f64(draw)
+}
+
+/// What the pauses grow to at least, however little is left.
+fn floor(life: Duration) -> Duration {
+    (life / 60).clamp(Duration::from_secs(5), Duration::from_secs(60))
+}
+
+/// How long a target on this machine waits at most to be written again: a mended disk must not stay unused for a good
+/// part of a short life. `alive` as in [`Situation`].
+pub(super) fn longest_before_a_write(alive: Option<(Duration, Duration)>) -> Duration {
+    match alive {
+        Some((life, left)) => {
+            (left / 6).clamp(floor(life), ONCE_EXPIRED).min((left / 3).max(Duration::from_secs(1)))
+        }
+        None => ONCE_EXPIRED,
+    }
 }
 
 fn step(attempt: u32) -> Duration {
@@ -105,6 +118,18 @@ mod tests {
         let all = (0..400)
             .map(|seed| delay(seed, &AccountId::new("a").unwrap(), at(class, attempt, alive)).as_secs_f64());
         all.fold((f64::MAX, 0.0), |(low, high), each| (low.min(each), high.max(each)))
+    }
+
+    #[test]
+    fn a_write_waits_for_a_third_of_what_is_left_at_most_and_never_for_more_than_a_minute() {
+        let longest = |life, left| {
+            let alive = (Duration::from_secs(life), Duration::from_secs(left));
+            longest_before_a_write(Some(alive)).as_secs_f64()
+        };
+        let seen = [(20, 20), (20, 9), (20, 1), (600, 240), (3_600, 3_600), (3_600, 30), (86_400, 7_200)]
+            .map(|(life, left)| longest(life, left));
+        assert_eq!(seen, [5.0, 3.0, 1.0, 40.0, 60.0, 10.0, 60.0]);
+        assert_eq!(longest_before_a_write(None), Duration::from_secs(60));
     }
 
     #[test]

@@ -223,6 +223,19 @@ impl Engine {
         self.effects.push(Effect::Notify { set, hook: id, revision, mark, targets });
     }
 
+    /// Hooks that wait to be tried again run now.
+    pub(super) fn hurry_hooks(&mut self, now: Now) {
+        let hooks = self.sets.iter().flat_map(|(id, set)| set.hooks.iter().map(move |hook| (id, hook.id)));
+        let waiting: Vec<(SetId, HookId)> = hooks
+            .filter(|(id, hook)| self.timers.at(&Key::Hook((*id).clone(), *hook)).is_some())
+            .map(|(id, hook)| (id.clone(), hook))
+            .collect();
+        for (id, hook) in waiting {
+            self.timers.clear(&Key::Hook(id.clone(), hook));
+            self.run_hook(&id, hook, now);
+        }
+    }
+
     /// The targets of the set that hold what the mark stands for, as far as we know.
     fn holders(&self, id: &SetId, mark: u64) -> Vec<TargetId> {
         let held = |target: &TargetId| self.targets.get(target).and_then(|target| target.held());

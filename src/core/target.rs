@@ -8,11 +8,12 @@ use super::account::Held;
 use super::effect::{Effect, Note};
 use super::engine::{Engine, Key};
 use super::plan::{TargetId, TargetPlan, hash};
+use super::retry::longest_before_a_write;
 use crate::domain::{AccountId, ErrorClass, ErrorInfo, Generation, Now, Timestamp};
 
 /// A write that has been under way for longer is said to be, and nobody waits for it.
 const SLOW: Duration = Duration::from_secs(5);
-/// The longest pause between two tries.
+/// The longest pause between two tries at a server.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,13 +249,35 @@ impl Engine {
         target.error = Some(ErrorInfo { class: ErrorClass::Config, message: message.clone(), at: now.wall });
         // Up to a tenth later, so that many targets of one full disk do not knock together.
         let tenths = hash(self.seed, id.as_bytes()) % 100;
-        let pause =
-            step.min(LONGEST_PAUSE).mul_f64(1.0 + f64::from(u32::try_from(tenths).unwrap_or(0)) / 1000.0);
-        let pause = pause.min(LONGEST_PAUSE);
-        if !target.leaving {
+        let longest = self.longest_pause(id, now);
+        let pause = step.min(longest).mul_f64(1.0 + f64::from(u32::try_from(tenths).unwrap_or(0)) / 1000.0);
+        let pause = pause.min(longest);
+        if self.targets.get(id).is_some_and(|target| !target.leaving) {
             self.timers.set(Key::Target(id.clone()), now.after(pause));
         }
         self.say(Note::Undelivered { target: id.clone(), message, next: now.wall.plus(pause), news });
+    }
+
+    /// The longest pause before the target is tried again: on this machine the lives of its tokens bound it.
+    fn longest_pause(&self, id: &TargetId, now: Now) -> Duration {
+        let local = self.targets.get(id).filter(|target| target.plan.server.is_none());
+        let members = local.into_iter().flat_map(|target| &target.members);
+        let known = members.filter_map(|member| self.accounts.get(member));
+        known.map(|account| longest_before_a_write(account.alive(now))).min().unwrap_or(LONGEST_PAUSE)
+    }
+
+    /// The pauses of what has failed and is made from the account are over: whoever calls drives it then.
+    pub(super) fn hurry_targets(&mut self, account: &AccountId, concerns: fn(&Target) -> bool) {
+        let Some(known) = self.accounts.get(account) else { return };
+        let templates = self.templates_of.get(account).into_iter().flatten();
+        let ids = known.plan.targets.iter().map(|plan| &plan.id).chain(templates);
+        let failed = |id: &&TargetId| {
+            self.targets.get(*id).is_some_and(|target| target.failures > 0 && concerns(target))
+        };
+        let ids: Vec<TargetId> = ids.filter(failed).cloned().collect();
+        for id in ids {
+            self.timers.clear(&Key::Target(id));
+        }
     }
 
     /// Those that are under way are looked at once they have been so for long.

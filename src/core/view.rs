@@ -271,6 +271,12 @@ impl Engine {
         TargetView { id, state, generation, written_at, error, waits_for, slow_since, next, removed, held }
     }
 
+    /// Whether the target is being written, be it for the first time or again after a failure.
+    #[must_use]
+    pub fn is_writing(&self, id: &TargetId) -> bool {
+        self.targets.get(id).is_some_and(|target| target.in_flight)
+    }
+
     /// When a target that has failed by itself is tried again.
     fn retry_at(&self, id: &TargetId, target: &Target, now: Now) -> Option<Timestamp> {
         target.error.as_ref().filter(|_| !target.in_flight)?;

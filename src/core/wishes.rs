@@ -10,9 +10,13 @@ use crate::domain::{AccountId, ErrorClass, ErrorInfo, Generation, Now, Timestamp
 
 impl Engine {
     pub(super) fn asked(&mut self, name: &AccountId, now: Now) {
-        if let Some(account) = self.accounts.get_mut(name) {
-            account.rejected = 0;
-            self.enqueue(name, now);
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        account.rejected = 0;
+        self.enqueue(name, now);
+        if !self.stopping {
+            // Whoever asks may have mended what kept the last token from where it belongs, and wants to be told.
+            self.hurry_targets(name, |_| true);
+            self.drive_targets(name, now);
         }
     }
 
@@ -112,7 +116,7 @@ impl Engine {
         if self.stopping {
             return;
         }
-        // What a person has mended need not wait for its turn: failed targets, and what someone has done on a server.
+        // What a person has mended need not wait for its turn: failed targets and hooks, and what someone has done on a server.
         let looked_at = |target: &Target| target.failures > 0 || target.plan.compare_every.is_some();
         let ids: Vec<TargetId> = self
             .targets
@@ -125,6 +129,7 @@ impl Engine {
             self.compare(&id, now);
             self.drive(&id, now);
         }
+        self.hurry_hooks(now);
     }
 
     /// What made the account fail may be mended: try at once.

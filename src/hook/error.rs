@@ -138,7 +138,8 @@ impl CommandTrouble {
             }
             Self::NotStarted(Errno::NOEXEC) => "a script needs a first line such as `#!/bin/sh`",
             Self::Failed(_) | Self::Killed(_) => {
-                "run it by hand as the agent's user with an empty environment; `--log-level debug` shows what it prints"
+                "run it by hand as the agent's user with an empty environment; `agent.log.level: debug` and a reload show what \
+                 it prints"
             }
             Self::TooSlow(_) => {
                 "let it start what takes long and return, or give the hook a longer `timeout`"

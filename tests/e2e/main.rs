@@ -33,6 +33,7 @@ mod limits;
 mod listen;
 mod logging;
 mod machine;
+mod mended;
 mod notify;
 mod once;
 mod page;

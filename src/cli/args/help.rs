@@ -36,7 +36,8 @@ Examples:
 pub(super) const CHECK: &str = "\
 All problems are told at once, as FILE:LINE:COLUMN with a hint. Exits 78 where there is one, 1 where
 `--online` finds one of the network or of this machine. Run that as the agent's user: what it finds is
-what that user may do.
+what that user may do. Whether a disk is full it tries with a file that has no name, where the folder is
+there and its file system knows such files (NFS does not); it leaves nothing behind.
 
 Examples:
   renewd check --config ./renewd.yaml

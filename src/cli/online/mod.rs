@@ -1,6 +1,6 @@
 //! `renewd check --online`: names, connections and TLS of the hosts (token APIs, `verify.url`, webhooks), the login at
 //! Vault and what stands there, Kubernetes Secrets, and what this machine has to give. Not one request to a provider, to
-//! a `verify.url` or to a webhook, and nothing is made.
+//! a `verify.url` or to a webhook, and nothing is made that stays or has a name.
 
 #[cfg(feature = "kubernetes")]
 mod kubernetes;

@@ -27,6 +27,14 @@ pub(super) fn lines(account: &AccountStatus, now: Timestamp, look: Look) -> Vec<
         field("expires").with(Tone::Plain, instant(account.expires_at, now)),
         renewal(account, now),
     ];
+    if let Some(waiting) = &account.waiting {
+        let room = look.width.map_or(usize::MAX, |columns| columns.saturating_sub(LABELS + 2));
+        let said = words::waits(waiting, now);
+        let said = said.trim_start_matches("waits").trim_start_matches([':', ' ']);
+        let labels = std::iter::once("waits").chain(std::iter::repeat(""));
+        let text = wrap(said, room).into_iter().zip(labels);
+        lines.extend(text.map(|(line, label)| field(label).with(Tone::Note, line)));
+    }
     // What is missing on this side has kept the provider from being asked.
     let asked = account.error.as_ref().is_none_or(|error| error.class != ErrorClass::Config);
     if account.attempt > 0 && asked {
@@ -185,6 +193,7 @@ fn instant(at: Option<Timestamp>, now: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::cli::status::tests::{account, at, error, status_of};
+    use crate::domain::{Waiting, WaitsFor};
     use crate::observe::status::{CredentialStatus, HookState};
 
     fn said(account: AccountStatus) -> String {
@@ -237,6 +246,24 @@ mod tests {
         let expected = "`client_id` from environment variable ID; `client_secret` from /etc/renewd/secrets/x, changed 2m ago";
         let said = said(refused);
         assert!(said.contains(&format!("  credentials {expected}\n")), "{said}");
+    }
+
+    #[test]
+    fn what_an_account_waits_for_is_said_with_its_end() {
+        let of = |what, until: Option<i64>| {
+            let waiting =
+                Waiting { what, until: until.map(at), host: Some("api.example.com:443".to_owned()) };
+            let said = said(AccountStatus { waiting: Some(waiting), ..account("pay", "portone") });
+            said.lines().find(|line| line.starts_with("  waits")).unwrap_or_default().to_owned()
+        };
+        let seen =
+            [of(WaitsFor::Host, Some(9)), of(WaitsFor::Host, None), of(WaitsFor::MinInterval, Some(60))];
+        insta::assert_snapshot!(seen.join("\n"), @r"
+        waits       until 2026-03-01T10:00:09Z (in 9s): its host api.example.com:443 does not answer as it should
+        waits       its host api.example.com:443 does not answer as it should
+        waits       until 2026-03-01T10:01:00Z (in 1m): its min_interval is not over
+        ");
+        assert!(!said(account("pay", "portone")).contains("waits"), "it has nothing to wait for");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use super::super::{clock, report};
 use super::Agent;
 use super::reload::Why;
 use crate::config::model::Config;
-use crate::core::{Event, TemplateView};
-use crate::domain::{AccountId, Generation, Now, SinkState, TokenDocument};
+use crate::core::{Event, TargetId, TemplateView};
+use crate::domain::{AccountId, ErrorInfo, Generation, Now, SinkState, TokenDocument};
 use crate::observe::health::Readiness;
 use crate::observe::metrics::Scrape;
 use crate::page::Page;
@@ -162,15 +162,18 @@ impl Agent {
             template.error.is_some()
                 || template.state == SinkState::Unwritten && template.members.iter().all(alive)
         });
+        // While it is tried again, the failure before says nothing.
+        let failure =
+            |id: &TargetId, error: Option<&ErrorInfo>| error.filter(|_| !self.engine.is_writing(id)).cloned();
         let composed = composed.map(|template| Undelivered {
             sink: template.id.to_string(),
-            error: template.error.cloned(),
+            error: failure(template.id, template.error),
             writing_since: template.slow_since,
         });
         let sinks = view.targets.iter().filter(|target| target.state != SinkState::Written);
         let sinks = sinks.map(|target| Undelivered {
             sink: target.id.to_string(),
-            error: target.error.cloned(),
+            error: failure(target.id, target.error),
             writing_since: target.slow_since,
         });
         let undelivered: Vec<Undelivered> = sinks.chain(composed).collect();
