@@ -42,8 +42,18 @@ fn the_status_has_the_contracts_fields() {
         "hooks",
     ];
     assert_eq!(keys(a), expected);
-    let expected =
-        ["sink", "state", "generation", "written_at", "error", "server", "writing_since", "next", "removed"];
+    let expected = [
+        "sink",
+        "state",
+        "generation",
+        "expires_at",
+        "written_at",
+        "error",
+        "server",
+        "writing_since",
+        "next",
+        "removed",
+    ];
     assert_eq!(keys(&a["sinks"][0]), expected);
     assert_eq!(a["sinks"][0]["sink"], format!("file:{}", world.out("a.token").display()));
     assert_eq!(status["config"]["path"], world.config_path().to_str().unwrap());
