@@ -38,13 +38,14 @@ impl Signal {
 /// # Errors
 /// What the system says.
 pub fn take() -> io::Result<mpsc::Receiver<Signal>> {
+    // First of all: what comes while the others are registered is heard, too.
+    let mut stream = Stream::new([SIGHUP, SIGUSR1, SIGTERM, SIGINT])?;
     let stopping = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         // In this order: the second one finds the flag that the first one set.
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stopping))?;
         flag::register(signal, Arc::clone(&stopping))?;
     }
-    let mut stream = Stream::new([SIGHUP, SIGUSR1, SIGTERM, SIGINT])?;
     let (sender, receiver) = mpsc::channel(16);
     tokio::spawn(async move {
         while let Some(signal) = stream.next().await {
