@@ -1,7 +1,7 @@
 //! Hours of short lives with faults that come and go: what nobody hits never fails, what was hit heals, nothing grows.
 //!
-//! `RENEWD_SOAK` is how many seconds it goes on, `RENEWD_SOAK_ACCOUNTS` how many accounts there are, `RENEWD_SEED` what makes
-//! a run come again: it is printed, with a line of figures every minute.
+//! `RENEWD_SOAK` is how many seconds it goes on, `RENEWD_SOAK_ACCOUNTS` how many accounts there are, `RENEWD_SEED` what has
+//! the same faults chosen again (not at the same instants): it is printed, with a line of figures every minute.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,7 +63,7 @@ struct Member {
     host: u64,
 }
 
-/// Whom a fault hits: since when its file may be behind, or nobody.
+/// Whether a host is hit, or still healing: its files may be behind.
 type Hit = Arc<Mutex<Vec<bool>>>;
 
 /// What the reader has seen of all files.
