@@ -31,6 +31,7 @@ use super::doors::Doors;
 use super::drift::{Drift, Lookout, Suspicions};
 use super::handle::{Heartbeat, Request};
 use super::issue::Exchange;
+use super::progress;
 use super::restore::{self, Prepared, Running};
 use super::servers::Servers;
 use super::shared::Shared;
@@ -222,6 +223,9 @@ impl Agent {
 
     /// Ends what is in flight, within the grace; then makes durable what is not yet.
     pub(crate) async fn drain(&mut self, inbox: &mut Inbox, grace: Duration) -> bool {
+        // What is still fetching secrets or noting what it spends would be sent late, and its reply might find nobody.
+        self.shared.close();
+        progress::stopping();
         self.apply(Event::Shutdown);
         self.about_hooks(grace);
         let drained = tokio::time::timeout(grace, async {
