@@ -190,8 +190,10 @@ mod tests {
     /// A file that answers once the sender is dropped.
     async fn hang(limits: Limits, path: &Path) -> (Result<(), Silent>, mpsc::Sender<()>) {
         let (end, ended) = mpsc::channel::<()>();
-        let looked = answered_within(limits, path, move || drop(ended.recv())).await;
-        (looked, end)
+        let wait = move || {
+            let _ = ended.recv();
+        };
+        (answered_within(limits, path, wait).await, end)
     }
 
     async fn nobody_looks(path: &Path) {
