@@ -69,6 +69,7 @@ pub(crate) struct Agent {
     outlets: HashMap<TargetId, Outlet>,
     servers: Servers,
     looked_into_vault: BootInstant,
+    looked_again: BootInstant,
     /// The login at Vault is being renewed.
     maintaining: bool,
     tasks: JoinSet<Done>,
@@ -150,6 +151,7 @@ impl Agent {
             outlets: HashMap::new(),
             servers,
             looked_into_vault: boot,
+            looked_again: boot,
             maintaining: false,
             tasks: JoinSet::new(),
             about: HashMap::new(),
