@@ -22,7 +22,7 @@ static STDERR: OnceLock<Queue> = OnceLock::new();
 /// From now on the thread writes. Where it cannot be started everybody goes on to write for himself.
 pub(super) fn start() {
     let queue = Queue::new(ROOM);
-    let tell = |lost| {
+    let tell = |lost: u64| {
         // At the highest level, so that none leaves it out.
         tracing::error!(
             event = "log_lost",
