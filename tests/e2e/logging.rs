@@ -85,7 +85,7 @@ fn nearly_full() -> (PipeReader, PipeWriter) {
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     let flags = fcntl_getfl(&writer).unwrap();
     fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
-    while writer.write(&[b'\n'; 4096]).is_ok() {}
+    while writer.write(&[b'\n'; 4096]).is_ok_and(|written| written > 0) {}
     fcntl_setfl(&writer, flags).unwrap();
     reader.read_exact(&mut [0; 4096]).unwrap();
     (reader, writer)

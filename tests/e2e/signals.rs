@@ -63,7 +63,8 @@ fn term_waits_for_a_refresh_token_that_is_spent_though_a_reload_has_cut_the_grac
     let status = agent.until_well();
     assert_eq!(generation(&status, "a"), 2, "the reply that came during the end counts");
     assert_eq!(agent.renew("a").0, 200);
-    let refresh = &world.sim.stats().providers[KIND.name()].operations["refresh"][&key];
+    let stats = world.sim.stats();
+    let refresh = &stats.providers[KIND.name()].operations["refresh"][&key];
     assert_eq!((refresh.granted, refresh.dead_refresh_tokens), (3, 0), "the new refresh token was kept");
 }
 

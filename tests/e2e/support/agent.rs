@@ -196,10 +196,10 @@ impl Agent {
     /// What it has said is written by a thread of its own, which sleeps once that is done.
     fn until_written(&self) {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
-        let stats = tasks.map(|task| task.path().join("stat"));
+        let mut stats = tasks.map(|task| task.path().join("stat"));
         let is_writer =
             |stat: &PathBuf| std::fs::read_to_string(stat).is_ok_and(|stat| stat.contains(" (renewd-log) "));
-        let Some(writer) = stats.into_iter().find(is_writer) else { return };
+        let Some(writer) = stats.find(is_writer) else { return };
         let start = Instant::now();
         let runs = || std::fs::read_to_string(&writer).is_ok_and(|stat| !stat.contains(") S "));
         while runs() && start.elapsed() < Duration::from_secs(1) {
