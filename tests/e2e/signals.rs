@@ -81,6 +81,39 @@ fn a_request_that_has_not_left_when_term_comes_is_not_sent() {
 }
 
 #[test]
+fn term_waits_for_a_refresh_token_that_is_spent_though_a_reload_has_cut_the_grace() {
+    const KIND: Provider = Provider::OAuthRefreshToken;
+    let world = World::living(secs(600));
+    let mut config = world.one(KIND);
+    config["agent"]["shutdown_grace"] = "1m".into();
+    config["accounts"]["a"]["http"]["timeout"] = "1m".into();
+    let mut agent = world.start(&config);
+    agent.until_well();
+    world.sim.fault("*=delay:8s");
+    agent.signal(Signal::USR1);
+    let key = world.identity(KIND, "a");
+    until("the request in flight", secs(5), || (world.sim.requests_of(&key) == 2).then_some(()));
+    config["agent"]["shutdown_grace"] = "1s".into();
+    world.write(&config);
+    let reloaded = agent.until("the reload", secs(7), |status| status["config"]["generation"] == 2);
+    assert_eq!(generation(&reloaded, "a"), 1, "the request is out still");
+    agent.signal(Signal::TERM);
+    let status = agent.ends_within(secs(30)).expect("an end with the request");
+    assert_eq!((status.code(), agent.logged("refresh_awaited")), (Some(0), 1));
+    assert!(agent.log().contains("\"drained\":true"));
+    drop(agent);
+
+    world.sim.clear();
+    let agent = world.run().start();
+    let status = agent.until_well();
+    assert_eq!(generation(&status, "a"), 2, "the reply that came during the end counts");
+    assert_eq!(agent.renew("a").0, 200);
+    let stats = world.sim.stats();
+    let refresh = &stats.providers[KIND.name()].operations["refresh"][&key];
+    assert_eq!((refresh.granted, refresh.dead_refresh_tokens), (3, 0), "the new refresh token was kept");
+}
+
+#[test]
 fn term_ends_with_the_grace_where_a_request_hangs_for_longer() {
     let world = World::living(secs(600));
     let mut config = world.one(Provider::Bizppurio);
