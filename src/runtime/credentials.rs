@@ -236,7 +236,8 @@ fn identifying<'a>(
     values: &'a BTreeMap<String, Secret>,
 ) -> impl Iterator<Item = &'a [u8]> {
     let credentials = account.provider.credentials.iter().filter(|credential| credential.identity);
-    let known = credentials.filter_map(|credential| Some((&credential.name, values.get(&credential.name)?)));
+    let known =
+        credentials.filter_map(move |credential| Some((&credential.name, values.get(&credential.name)?)));
     known.flat_map(|(name, secret)| [name.as_bytes(), secret.expose().as_bytes()])
 }
 

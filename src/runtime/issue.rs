@@ -1,24 +1,21 @@
 //! The effect `Issue`: from credentials over the provider's reply to the durable record. One straight line.
 
 mod intent;
+mod spend;
 
 use std::sync::Arc;
 
 use self::intent::{intend, stale};
+use self::spend::{refresh_token, settled};
 use super::credentials::{self, Credentials};
 use super::servers::{Servers, VAULT};
 use super::shared::Shared;
 use super::{clock, verify};
 use crate::config::model::Account;
 use crate::core::{self, Admission, Event, FailureMeta, IssuedMeta, Operation, RefreshMeta};
-use crate::domain::{ErrorClass, Secret, Timestamp, Token, TokenMeta};
+use crate::domain::{ErrorClass, Timestamp, Token, TokenMeta};
 use crate::provider::{Call, Failure, Issued, OperationKind};
-use crate::store::{Durability, Fingerprint, Record, RefreshSlot, Store};
-
-/// Why a configured first refresh token is not sent.
-const SPENT: &str = "the configured first refresh token was spent before, and what came of it is kept for other settings, or \
-                     was lost: it is not sent again; hint: put those settings back, or a fresh refresh token into the \
-                     credential `refresh_token`";
+use crate::store::{Durability, Fingerprint, Record, RefreshSlot};
 
 /// What came of it, for the engine and for the metrics.
 #[derive(Debug)]
@@ -207,33 +204,6 @@ async fn attempt(
     }
 }
 
-/// The record, made that of these credentials: a source may have another client's by now, and nobody have seen it yet.
-fn settled(
-    shared: &Shared,
-    account: &Account,
-    order: &core::Issue,
-    credentials: &Credentials,
-    known: Option<Fingerprint>,
-) -> Result<Option<Arc<Record>>, Refusal> {
-    let before = shared.store.latest(&order.account);
-    let identity = before.as_ref().map(|record| record.identity);
-    if identity.is_some_and(|identity| identity != credentials.identity && Some(identity) != known) {
-        return Err(Refusal::Ours("the account's settings have changed meanwhile".to_owned()));
-    }
-    let Some(record) = before else { return Ok(None) };
-    let claim = credentials.claim(account);
-    let now = clock::wall();
-    let mut view = Record::clone(&record);
-    let settled = view.settle(&claim, now);
-    if view == *record {
-        return Ok(Some(record));
-    }
-    // As durable as the intent, which follows.
-    drop(shared.store.update(&order.account, Durability::Cached, |record| drop(record.settle(&claim, now))));
-    super::restore::say(&order.account, account, settled);
-    Ok(shared.store.latest(&order.account))
-}
-
 /// A reply whose state could not be made durable is not lost: once the disk takes it, it counts as issued now.
 async fn rescued(shared: &Shared, order: &core::Issue) -> Result<Option<IssuedMeta>, Refusal> {
     if !shared.hides(&order.account) {
@@ -255,33 +225,6 @@ async fn rescued(shared: &Shared, order: &core::Issue) -> Result<Option<IssuedMe
             unverified: record.unverified.clone(),
         })
     }))
-}
-
-/// The refresh token to spend, and the seed that it descends from.
-fn refresh_token(
-    record: Option<&Record>,
-    credentials: &Credentials,
-    account: &Account,
-    store: &Store,
-) -> Result<(Secret, Option<Fingerprint>), Refusal> {
-    let stored = record.and_then(|record| record.refresh.as_ref());
-    match (stored, &credentials.seed) {
-        // The stored, rotated one wins until the configured one itself changes.
-        (Some(slot), Some((_, seed))) if slot.seed.as_ref() == Some(seed) => {
-            Ok((slot.token.clone(), Some(*seed)))
-        }
-        (_, Some((_, seed))) if account.provider.refresh_single_use && is_spent(record, *seed, store) => {
-            Err(Refusal::Ours(SPENT.to_owned()))
-        }
-        (_, Some((token, seed))) => Ok((token.clone(), Some(*seed))),
-        (Some(slot), None) => Ok((slot.token.clone(), None)),
-        (None, None) => Err(Refusal::Ours(format!("no refresh token is stored for {}", account.name))),
-    }
-}
-
-/// A vendor may take a second use for theft, and end what came of the first.
-fn is_spent(record: Option<&Record>, seed: Fingerprint, store: &Store) -> bool {
-    record.is_some_and(|record| record.has_spent(seed, |slot| store.seed_mark(&slot.token)))
 }
 
 async fn keep(

@@ -28,7 +28,7 @@ pub(super) struct Installation {
 
 /// What stands in one of the two files.
 enum Found {
-    Good(Installation),
+    Good(Box<Installation>),
     Missing,
     Corrupt,
 }
@@ -51,16 +51,16 @@ impl Installation {
         };
         let corrupt = matches!(first, Found::Corrupt);
         match (first, second) {
-            (Found::Good(ours), Found::Good(copy)) if ours.is(&copy) => Ok((ours, None)),
+            (Found::Good(ours), Found::Good(copy)) if ours.is(&copy) => Ok((*ours, None)),
             (Found::Good(ours), _) => {
                 // An older version made one file only. Where there is no room for two, the next start tries again.
                 let _ = ours.write(folder, INSTALLATION_COPY);
-                Ok((ours, None))
+                Ok((*ours, None))
             }
             (_, Found::Good(ours)) => {
                 let moved_to = if corrupt { Some(move_aside(folder, INSTALLATION.as_ref())?) } else { None };
                 ours.write(folder, INSTALLATION)?;
-                Ok((ours, Some(Notice::InstallationMended { moved_to })))
+                Ok((*ours, Some(Notice::InstallationMended { moved_to })))
             }
             (first, second) => {
                 let ours = Self::made()?;
@@ -121,7 +121,7 @@ impl Installation {
 
     fn write(&self, folder: &Folder, name: &str) -> Result<(), Error> {
         let content = wire::encode_installation(self.id, &self.bytes);
-        folder.replace(name.as_ref(), &content, PRIVATE, SyncLevel::Full).map(drop)
+        folder.replace(name.as_ref(), &content, PRIVATE, SyncLevel::Full)
     }
 
     /// With the key of before nobody knows any more what the accounts' records belong to. One that holds a refresh token is
@@ -176,7 +176,7 @@ impl Found {
             Err(error) => return Err(error.into()),
         };
         match wire::decode_installation(&content) {
-            Ok((id, key)) => Ok(Self::Good(Installation::new(id, key))),
+            Ok((id, key)) => Ok(Self::Good(Box::new(Installation::new(id, key)))),
             Err(Broken::Corrupt(_)) => Ok(Self::Corrupt),
             Err(Broken::Newer(found)) => {
                 Err(OpenError::Newer { path: folder.path().join(name), found, known: wire::SCHEMA })

@@ -160,8 +160,9 @@ fn state_of_an_older_version_starts_without_a_request_and_keeps_its_refresh_toke
     std::fs::remove_file(world.path("state/installation.copy")).unwrap();
     let file = world.path("state/accounts/a.json");
     let mut document: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    ["grant", "spent", "bereft", "aside", "before", "sha256"]
-        .map(|field| document.as_object_mut().unwrap().remove(field));
+    for field in ["grant", "spent", "bereft", "aside", "before", "sha256"] {
+        document.as_object_mut().unwrap().remove(field);
+    }
     std::fs::write(&file, document.to_string()).unwrap();
     let agent = world.start(&config);
     agent.until_well();

@@ -100,7 +100,9 @@ impl Agent {
                 let claim = configured.and_then(|configured| probe?.claim(&configured));
                 if let Some(claim) = claim {
                     let now = clock::wall();
-                    self.save(account, move |record| drop(record.settle(&claim, now)));
+                    self.save(account, move |record| {
+                        record.settle(&claim, now);
+                    });
                 }
             }
             Effect::Knock { server, account } => {
