@@ -97,14 +97,17 @@ impl Agent {
                 let now = clock::wall();
                 self.save(account, move |record| record.removed_at = Some(now));
             }
-            Effect::Disown { account } => {
-                let identity = self.running.probes.get(&account).and_then(|probe| probe.identity);
-                self.save(account, move |record| {
-                    restore::disown(record);
-                    record.identity = identity.unwrap_or(record.identity);
-                });
+            Effect::Disown { account } | Effect::DropRefresh { account } => {
+                let configured = self.account(&account);
+                let probe = self.running.probes.get(&account);
+                let claim = configured.and_then(|configured| probe?.claim(&configured));
+                if let Some(claim) = claim {
+                    let now = clock::wall();
+                    self.save(account, move |record| {
+                        record.settle(&claim, now);
+                    });
+                }
             }
-            Effect::DropRefresh { account } => self.save(account, |record| record.refresh = None),
             Effect::Knock { server, account } => {
                 let account = self.account(&account);
                 let task = self.tasks.spawn(async move {
