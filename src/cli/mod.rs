@@ -9,6 +9,7 @@ mod duration;
 mod exec;
 mod exit;
 mod exposed;
+mod heap;
 mod init;
 mod install;
 mod interrupt;
@@ -58,7 +59,10 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(Cli { globals, command }: Cli) -> Result<Exit, Failure> {
     match command {
-        Command::Run => run::run(&globals),
+        Command::Run => {
+            heap::in_one_piece();
+            run::run(&globals)
+        }
         Command::Once(args) => run::once(&args, &globals),
         Command::Check(args) => soon(check::check(args, &globals)),
         Command::Plan => soon(plan::plan(&globals)),
