@@ -248,7 +248,6 @@ fn who_may_add_a_file_to_the_configuration_is_told_of_and_what_he_links_to_is_no
         format!("KEY={secret}\nOTHER={secret}"),
         format!("{{\"private_key\": \"{secret}\", \"n\": [\"{secret}\"]}}"),
         format!("-----BEGIN PRIVATE KEY-----\n{secret}\n{secret}\n-----END PRIVATE KEY-----\n"),
-        format!("root:{secret}:19000:0:99999:7:::\nme:{secret}:1:\n"),
         format!("machine api.example.com login me password {secret}\n"),
         format!("%{secret}\n--- !{secret} &{secret} *{secret}\n\"{secret}"),
     ] {
