@@ -29,6 +29,8 @@ pub(super) struct Installation {
 /// What stands in one of the two files.
 enum Found {
     Good(Box<Installation>),
+    /// Without a checksum: written by hand, or damaged in its very name.
+    Unsealed(Box<Installation>),
     Missing,
     Corrupt,
 }
@@ -46,10 +48,10 @@ impl Installation {
         let folder = &home.folder;
         let first = Found::read(folder, INSTALLATION)?;
         let second = match (Found::read(folder, INSTALLATION_COPY), &first) {
-            (Err(OpenError::Files(_)), Found::Good(_)) => Found::Missing,
+            (Err(OpenError::Files(_)), Found::Good(_) | Found::Unsealed(_)) => Found::Missing,
             (read, _) => read?,
         };
-        let corrupt = matches!(first, Found::Corrupt);
+        let was_there = !matches!(first, Found::Missing);
         match (first, second) {
             (Found::Good(ours), Found::Good(copy)) if ours.is(&copy) => Ok((*ours, None)),
             (Found::Good(ours), _) => {
@@ -57,8 +59,10 @@ impl Installation {
                 let _ = ours.write(folder, INSTALLATION_COPY);
                 Ok((*ours, None))
             }
-            (_, Found::Good(ours)) => {
-                let moved_to = if corrupt { Some(move_aside(folder, INSTALLATION.as_ref())?) } else { None };
+            (Found::Unsealed(ours), second) if !matches!(second, Found::Good(_)) => Ok((*ours, None)),
+            (_, Found::Good(ours) | Found::Unsealed(ours)) => {
+                let moved_to =
+                    if was_there { Some(move_aside(folder, INSTALLATION.as_ref())?) } else { None };
                 ours.write(folder, INSTALLATION)?;
                 Ok((*ours, Some(Notice::InstallationMended { moved_to })))
             }
@@ -176,7 +180,11 @@ impl Found {
             Err(error) => return Err(error.into()),
         };
         match wire::decode_installation(&content) {
-            Ok((id, key)) => Ok(Self::Good(Box::new(Installation::new(id, key)))),
+            Ok((id, key)) => {
+                let sealed = *wire::encode_installation(id, &key) == *content;
+                let found = Box::new(Installation::new(id, key));
+                Ok(if sealed { Self::Good(found) } else { Self::Unsealed(found) })
+            }
             Err(Broken::Corrupt(_)) => Ok(Self::Corrupt),
             Err(Broken::Newer(found)) => {
                 Err(OpenError::Newer { path: folder.path().join(name), found, known: wire::SCHEMA })
