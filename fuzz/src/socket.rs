@@ -136,7 +136,9 @@ impl Agent {
         }
         let text = String::from_utf8_lossy(answer);
         let status = text.strip_prefix("HTTP/1.1 ").or_else(|| text.strip_prefix("HTTP/1.0 "));
-        let status: u16 = status.and_then(|rest| rest.get(..3)?.parse().ok()).expect("an answer in HTTP");
+        let status: u16 = status
+            .and_then(|rest| rest.get(..3)?.parse().ok())
+            .unwrap_or_else(|| panic!("{request:?}: no answer of HTTP: {text:?}"));
         assert!(status < 500 || [502, 503, 504].contains(&status), "{request:?}: {text}");
         let asks = request.contains("token") || request.contains('%');
         let token = std::fs::read_to_string(self.place.path("token")).unwrap_or_default();

@@ -23,6 +23,7 @@ use self::deeds::Concerns;
 use self::keeper::Identity;
 pub(crate) use self::keeper::{Keeper, LOOK};
 use super::handle::{Handle, Peek, Request, TokenReply};
+use super::http1::Http1;
 use super::makeup::Makeup;
 use crate::atomic::{Folder, Warning};
 use crate::config::model::Socket;
@@ -44,9 +45,9 @@ pub(crate) struct Peer {
     pub(crate) pid: Option<i32>,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        let peer = stream.io().peer_cred().ok();
+impl Connected<IncomingStream<'_, Http1<UnixListener>>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Http1<UnixListener>>) -> Self {
+        let peer = stream.io().io.peer_cred().ok();
         let ids = peer.map(|peer| (peer.uid(), peer.gid()));
         Self { ids, pid: peer.and_then(|peer| peer.pid()) }
     }
@@ -175,7 +176,7 @@ async fn serve(listener: UnixListener, group: u32, handle: Handle) {
         .layer(axum::middleware::from_fn_with_state(shared.clone(), deeds::note))
         .with_state(shared);
     let service = routes.into_make_service_with_connect_info::<Peer>();
-    if let Err(error) = axum::serve(listener, service).await {
+    if let Err(error) = axum::serve(Http1(listener), service).await {
         tracing::error!(event = "socket_failed", %error, "the control socket has failed");
     }
 }
