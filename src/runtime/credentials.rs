@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::keys::{Keys, NotRead};
 use crate::config::model::{Account, SecretSource};
 use crate::domain::{Secret, Timestamp};
-use crate::secrets;
+use crate::secrets::{self, Problem};
 use crate::store::{Fingerprint, Store};
 
 /// An account's credentials, read.
@@ -46,7 +46,7 @@ pub(crate) struct Probe {
     pub(crate) owner: Option<Fingerprint>,
     /// The first source that is missing, in words.
     pub(crate) missing: Option<String>,
-    /// Vault could not be asked: this says nothing of what stands there.
+    /// Vault could not be asked, or a file does not answer: this says nothing of what stands there.
     pub(crate) away: bool,
     /// Of each that was read, by the vendor's names.
     pub(crate) contents: BTreeMap<String, Fingerprint>,
@@ -139,8 +139,9 @@ pub(crate) async fn probe(account: &Account, store: &Store, vault: Option<&Keys>
             Err(error) => {
                 whole = false;
                 identity_known &= !identifies;
-                away |= error.away;
-                missing = missing.or_else(|| (!error.away).then(|| worded(name, &error)));
+                let unknown = error.away || error.silent;
+                away |= unknown;
+                missing = missing.or_else(|| (!unknown).then(|| worded(name, &error)));
             }
         }
     }
@@ -176,6 +177,7 @@ async fn read(source: &SecretSource, vault: Option<&Keys>, soon: bool) -> Result
             message: error.to_string(),
             hint: error.hint().map(str::to_owned),
             away: false,
+            silent: error.problem == Problem::Silent,
         }),
     }
 }

@@ -160,6 +160,9 @@ async fn attempt(
     let spent_print =
         spent.as_ref().map(|(token, _)| shared.store.fingerprint(&[b"refresh", token.expose().as_bytes()]));
     let (intent, repeated) = intend(shared, account, order, &credentials, spent_print).await?;
+    if shared.is_closed() {
+        return Err(Refusal::Ours("the agent is stopping".to_owned()));
+    }
     let access_token =
         before.as_ref().and_then(|record| record.current.as_ref()).map(|token| &token.access_token);
     let call = Call {

@@ -17,6 +17,8 @@ use crate::store::{Durability, Record, Schedule, Store};
 
 /// The sources of so many accounts are looked at at once.
 const AT_ONCE: usize = 8;
+/// What a request that spends a refresh token may take beside its timeout: to get its secrets and to make its reply durable.
+pub(crate) const MARGIN: Duration = Duration::from_secs(1);
 
 /// Everything that a configuration needs to take effect.
 #[derive(Debug)]
@@ -116,7 +118,7 @@ async fn look_at(accounts: Vec<(AccountId, Arc<Account>)>, store: &Store) -> BTr
 }
 
 fn shorter_than(grace: Duration) -> Duration {
-    grace.saturating_sub(Duration::from_secs(1)).max(Duration::from_secs(1))
+    grace.saturating_sub(MARGIN).max(MARGIN)
 }
 
 /// The engine's schedule as the store keeps it.

@@ -112,10 +112,11 @@ impl Agent {
     }
 
     pub(super) fn probed(&mut self, account: AccountId, mut probe: Probe) {
+        let Some(known) = self.running.probes.get_mut(&account) else { return };
         if probe.away {
+            known.away = true;
             return; // what is needed right now says so itself
         }
-        let Some(known) = self.running.probes.get_mut(&account) else { return };
         let changed = probe.follow(known, clock::wall());
         let before = std::mem::replace(known, probe.clone());
         self.note_changes(&account, &changed);
