@@ -9,6 +9,7 @@ mod duration;
 mod exec;
 mod exit;
 mod exposed;
+mod heap;
 mod init;
 mod install;
 mod interrupt;
@@ -53,12 +54,17 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Err(error) => say(&with_whole_usage(error)),
     };
     // The hook has told of the panic; nothing is used afterwards that it may have left half done.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or(Exit::Internal).into()
+    let exit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or(Exit::Internal);
+    crate::observe::flush_stderr();
+    exit.into()
 }
 
 fn dispatch(Cli { globals, command }: Cli) -> Result<Exit, Failure> {
     match command {
-        Command::Run => run::run(&globals),
+        Command::Run => {
+            heap::in_one_piece();
+            run::run(&globals)
+        }
         Command::Once(args) => run::once(&args, &globals),
         Command::Check(args) => soon(check::check(args, &globals)),
         Command::Plan => soon(plan::plan(&globals)),

@@ -17,6 +17,9 @@ const OWN_PROBES_APART: Duration = Duration::from_secs(25);
 /// The longest that it waits for the next one.
 const LONGEST_SHARE: Duration = Duration::from_secs(60);
 
+/// The first pause of a host after a 429 that names no time (docs/decisions/0059).
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Host {
     pub(super) limit: Limit,
@@ -31,6 +34,8 @@ pub(super) struct Host {
     /// In flight and unanswered for so long that the place went to the next.
     pub(super) stalled: u32,
     pub(super) paused: Option<Deadline>,
+    /// Answers in a row that asked for patience without saying how long; a token ends the row.
+    impatient: u32,
     breaker: Breaker,
     /// Until when the probes of an open breaker are shared out.
     shared_out: Option<BootInstant>,
@@ -66,9 +71,32 @@ impl Host {
             active: 0,
             stalled: 0,
             paused: None,
+            impatient: 0,
             breaker: Breaker::new(),
             shared_out: None,
         }
+    }
+
+    /// An account was answered with 429: nobody asks for as long as the vendor says (`told`). Where it does not, it may mean
+    /// that account alone, whose pause is `own`: the others wait briefly, and longer only while nobody is served.
+    pub(super) fn throttle(&mut self, told: Option<Duration>, own: Duration, now: Now) -> Deadline {
+        let span = match told.filter(|told| !told.is_zero()) {
+            Some(told) => told.min(own),
+            None => {
+                let row = self.impatient;
+                self.impatient = row.saturating_add(1);
+                own.min(FIRST_PAUSE * 2_u32.saturating_pow(row.min(16)))
+            }
+        };
+        let until = now.after(span);
+        let until = self.paused.map_or(until, |paused| paused.later(until));
+        self.paused = Some(until);
+        until
+    }
+
+    /// An account has been given a token.
+    pub(super) fn served(&mut self) {
+        self.impatient = 0;
     }
 
     pub(super) fn queue(&mut self, account: AccountId, place: Place) {
@@ -309,6 +337,24 @@ mod tests {
             }
         }
         assert_eq!(started, MOST_IN_FLIGHT);
+    }
+
+    #[test]
+    fn the_pause_of_a_429_without_a_time_grows_until_somebody_is_served() {
+        let mut host = Host::new(Limit { period: None, burst: 1, concurrency: 1 });
+        let (own, mut at) = (Duration::from_secs(60), now(0));
+        let mut pause = |host: &mut Host, told: Option<u64>, own| {
+            let until = host.throttle(told.map(Duration::from_secs), own, at);
+            let span = until.boot.since(at.boot);
+            at = until.into();
+            span.as_secs()
+        };
+        let row: Vec<u64> = (0..6).map(|_| pause(&mut host, None, own)).collect();
+        assert_eq!(row, [5, 10, 20, 40, 60, 60], "never longer than the account's own");
+        host.served();
+        assert_eq!(pause(&mut host, Some(0), own), 5, "no time at all");
+        assert_eq!(pause(&mut host, Some(30), own), 30);
+        assert_eq!(pause(&mut host, None, Duration::from_secs(1)), 1);
     }
 
     #[test]

@@ -112,6 +112,9 @@ impl Engine {
 
     pub(super) fn issued(&mut self, name: &AccountId, epoch: u64, meta: IssuedMeta, now: Now) {
         let Some(flight) = self.land(name, epoch, Sign::Answered, now) else { return };
+        if let Some(host) = self.hosts.get_mut(&flight.host) {
+            host.served();
+        }
         let Some(account) = self.accounts.get_mut(name) else { return };
         let healed = account.error.take().is_some();
         let mended = std::mem::take(&mut account.again);
@@ -181,11 +184,18 @@ impl Engine {
         };
         let Some(flight) = self.land(name, epoch, sign, now) else { return };
         if let Some(account) = self.accounts.get_mut(name) {
+            if self.stopping && failure.class == ErrorClass::Config && !flight.verifying {
+                // Given up before it was sent: the next start owes no pause for it.
+                account.forget_request(flight.before, now);
+                let schedule = account.schedule();
+                return self.effects.push(Effect::Remember { account: name.clone(), schedule });
+            }
             account.refresh = failure.refresh;
             account.lacks = failure.lacks.clone();
             if failure.class == ErrorClass::Config && !flight.verifying {
                 account.forget_request(flight.before, now);
-                account.failing_since = account.failing_since.filter(|_| account.attempt > 0);
+                // It begins no row either: the host has not been asked.
+                account.failing_since = account.failing_since.filter(|since| *since != flight.left.boot);
             }
             let can_issue = account.plan.can_issue;
             let failure = match (failure.class, flight.operation) {
@@ -253,11 +263,8 @@ impl Engine {
         }
         self.drive_templates(name, now); // they wait no longer for this renewal where its token has ended
         if host_pause {
-            let until = now.after(pause);
-            if let Some(host) = self.hosts.get_mut(&host) {
-                host.paused = Some(host.paused.map_or(until, |paused| paused.later(until)));
-            }
-            self.say(Note::HostPaused { host, until: until.wall });
+            let until = self.hosts.get_mut(&host).map(|host| host.throttle(wait, pause, now));
+            self.say(Note::HostPaused { host, until: until.unwrap_or(now.after(pause)).wall });
         }
     }
 

@@ -330,11 +330,12 @@ fn leftovers(world: &World) -> Vec<PathBuf> {
 }
 
 /// Calls that reach a disk, and what they fail with.
-const DISK: [(&[&str], Errno); 8] = [
+const DISK: [(&[&str], Errno); 9] = [
     (&["fsync", "fdatasync"], Errno::EIO),
     (&["rename", "renameat", "renameat2"], Errno::EIO),
     (&["rename", "renameat", "renameat2"], Errno::EDQUOT),
     (&["write", "pwrite64"], Errno::ENOSPC),
+    (&["pwrite64", "fallocate"], Errno::EDQUOT),
     (&["fchmod", "fchown"], Errno::EPERM),
     (&["unlink", "unlinkat"], Errno::EIO),
     (&["mkdirat", "symlinkat"], Errno::EROFS),

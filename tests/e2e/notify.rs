@@ -7,7 +7,7 @@ use std::time::Duration;
 use renewd::simulator::Provider;
 use rustix::process::Signal;
 
-use crate::support::{World, millis, secs, until};
+use crate::support::{World, generation, millis, secs, until};
 
 const ANY: Provider = Provider::Kiwoom;
 
@@ -112,4 +112,32 @@ fn a_refused_configuration_stands_in_the_sentence_with_its_place_and_leaves_it_a
     let said = manager.hears("STATUS=1 fresh", secs(5));
     assert!(!said.contains("errors"), "{said}");
     agent.stop();
+}
+
+/// A manager whose queue is full: one that hangs, or that has crashed and keeps its socket.
+#[test]
+fn a_manager_that_does_not_listen_holds_nothing_up_and_hears_later_that_it_is_ready() {
+    let world = World::living(secs(4));
+    world.write(&world.one(ANY));
+    let mut manager = Manager::at(&world.path("notify"));
+    let filler = UnixDatagram::unbound().unwrap();
+    filler.set_nonblocking(true).unwrap();
+    while filler.send_to(b"X=1", world.path("notify")).is_ok() {}
+    let path = world.path("notify").to_str().unwrap().to_owned();
+    let mut agent = world.run().env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", "300000").start();
+    agent.until("three renewals", secs(30), |status| generation(status, "a") > 3);
+    assert!(world.sim.accepts(ANY, &world.read("a.token")));
+    agent.signal(Signal::HUP);
+    agent.until("one more", secs(30), |status| generation(status, "a") > 4);
+    // It listens again: what it missed comes in its order.
+    manager.hears("RELOADING=1", secs(10));
+    let at = |manager: &Manager, line: &str| {
+        manager.heard.iter().position(|text| text.lines().any(|said| said.starts_with(line)))
+    };
+    assert!(at(&manager, "READY=1") < at(&manager, "RELOADING=1"), "{:?}", manager.heard);
+    manager.hears("STATUS=1 fresh", secs(10));
+    manager.hears("WATCHDOG=1", secs(10));
+    while filler.send_to(b"X=1", world.path("notify")).is_ok() {}
+    agent.signal(Signal::TERM);
+    assert_eq!(agent.ends_within(secs(5)).and_then(|status| status.code()), Some(0));
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use renewd::simulator::{Options, Provider, Simulator};
 use serde_json::{Value, json};
 
-use crate::support::{Agent, World, generation, is_well, millis, secs, setting, until};
+use crate::support::{Agent, World, account, generation, is_well, millis, secs, setting, until};
 
 /// Renewed every two to three seconds, each host with as many as its limit of 5 requests a second bears.
 const LIFE: u64 = 5;
@@ -218,7 +218,17 @@ fn faults_come_and_go_and_nothing_else_is_ever_felt() {
                 (healed, longest) = (healed + 1, longest.max(over.elapsed()));
                 return false;
             }
-            assert!(over.elapsed() < HEALED, "{} on host {host} is not healed, seed {seed}", strike.fault);
+            if over.elapsed() >= HEALED {
+                let of_host: Vec<&Value> = members
+                    .iter()
+                    .filter(|member| member.host == *host)
+                    .map(|member| account(&status, &member.name))
+                    .collect();
+                panic!(
+                    "{} on host {host} is not healed, seed {seed}; generations were {before:?}: {of_host:#?}",
+                    strike.fault
+                );
+            }
             true
         });
         // Somebody edits the configuration now and then, and asks for a reload without a reason.

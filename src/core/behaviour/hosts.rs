@@ -281,6 +281,42 @@ fn a_429_pauses_the_host_for_everyone_and_is_not_overridden_by_a_command() {
     assert_eq!(bench.issues.len(), 2);
 }
 
+/// How long `b` waits after a 429 to `a` that names `wait`.
+fn pause_after_429(bench: &mut Bench, wait: Option<Duration>) -> Duration {
+    bench.handle(Event::Asked { account: id("a") });
+    while bench.issues.is_empty() {
+        bench.pass(Duration::from_millis(50));
+    }
+    let issue = bench.issues.pop().unwrap();
+    let failure =
+        FailureMeta { wait, host_pause: true, ..FailureMeta::new(ErrorClass::Throttled, String::new()) };
+    bench.handle(Event::Failed { account: issue.account, epoch: issue.epoch, failure });
+    bench.handle(Event::Asked { account: id("b") });
+    let begin = bench.now.boot;
+    while !bench.issues.iter().any(|issue| issue.account == id("b")) {
+        bench.pass(Duration::from_millis(50));
+    }
+    bench.issues.retain(|issue| issue.account == id("b"));
+    bench.now.boot.since(begin)
+}
+
+#[test]
+fn a_429_to_one_account_holds_the_others_up_as_long_as_the_vendor_says_else_briefly() {
+    let mut bench = Bench::new(&["a", "b"].map(|name| (name, plan())));
+    bench.grant(HOUR);
+    bench.grant(HOUR);
+    // The first account's own pauses grow to minutes.
+    for _ in 0..12 {
+        for told in [None, Some(Duration::ZERO)] {
+            let pause = pause_after_429(&mut bench, told);
+            assert!(pause <= Duration::from_millis(5_100), "{pause:?}");
+            bench.grant(HOUR);
+        }
+    }
+    let told = pause_after_429(&mut bench, Some(Duration::from_secs(20)));
+    assert!(told >= Duration::from_secs(20) && told <= Duration::from_secs(21), "{told:?}");
+}
+
 #[test]
 fn hosts_are_told_apart() {
     let elsewhere = AccountPlan { host: Arc::from("other:443"), ..plan() };
