@@ -266,13 +266,10 @@ fn a_vendors_wait_of_an_earlier_life_holds_and_one_of_ours_does_not() {
 impl Bench {
     /// Answers what is out, but not for that account.
     fn grant_all_but(&mut self, name: &str) {
-        let (kept, mut others): (Vec<Issue>, Vec<Issue>) =
-            std::mem::take(&mut self.issues).into_iter().partition(|issue| issue.account.as_str() == name);
-        while let Some(issue) = others.pop() {
+        while let Some(at) = self.issues.iter().position(|issue| issue.account.as_str() != name) {
+            let issue = self.issues.remove(at);
             self.issues.push(issue);
             self.grant(HOUR);
-            others.append(&mut self.issues);
         }
-        self.issues = kept;
     }
 }
