@@ -16,9 +16,9 @@
 //!
 //! [`simulator`] plays the vendors, [`cli`] is the command line, [`domain`] has the words.
 //!
-//! Who may import whom (held by `tests/architecture.rs`): `domain`, `tls` and `atomic` nothing; `config` and
+//! Who may import whom (held by `tests/architecture.rs`): `domain`, `patience` and `atomic` nothing, `tls` [`patience`]; `config` and
 //! `simulator` only `domain`; `core` `domain` and the configuration's model; `provider`, `secrets`, `sink`, `vault`,
-//! `kubernetes` and `hook` the same, never each other (`sink` also `atomic`, who speaks HTTP also [`tls`]); `store`
+//! `kubernetes` and `hook` the same, never each other (`sink` also `atomic`, who speaks HTTP also [`tls`], who waits also `patience`); `store`
 //! `domain` and `atomic`; `observe` `domain` and `core`; `page` `domain` and `observe`; `runtime` all of them; `cli`
 //! everything.
 //!
@@ -35,6 +35,7 @@ pub mod hook;
 pub mod kubernetes;
 pub mod observe;
 pub mod page;
+pub mod patience;
 pub mod provider;
 pub mod runtime;
 pub mod secrets;

@@ -54,7 +54,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Err(error) => say(&with_whole_usage(error)),
     };
     // The hook has told of the panic; nothing is used afterwards that it may have left half done.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or(Exit::Internal).into()
+    let exit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or(Exit::Internal);
+    crate::observe::flush_stderr();
+    exit.into()
 }
 
 fn dispatch(Cli { globals, command }: Cli) -> Result<Exit, Failure> {

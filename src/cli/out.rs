@@ -18,8 +18,7 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     })
 }
 
-/// Writes words for a person to standard error. Nobody can be told when that fails, so nobody is.
+/// Writes words for a person to standard error, behind the lines of the log. Nobody can be told when that fails, so nobody is.
 pub(super) fn complain(text: &str) {
-    let mut stderr = io::stderr().lock();
-    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+    crate::observe::write_stderr(text.as_bytes());
 }

@@ -361,9 +361,11 @@ fn a_failed_refresh_falls_back_to_a_login_within_one_attempt() {
 #[test]
 fn nothing_is_asked_after_shutdown_but_what_is_out_is_delivered() {
     let account = AccountPlan { targets: vec![target("t")], ..plan() };
-    let mut bench = Bench::new(&[("a", account), ("b", plan())]);
-    assert_eq!(bench.issues.len(), 2);
+    let mut bench = Bench::new(&[("a", account), ("b", plan()), ("c", plan())]);
+    assert_eq!(bench.issues.len(), 3);
     bench.handle(Event::Shutdown);
+    bench.fail(ErrorClass::Config);
+    assert_eq!(bench.view("c").attempt, 0, "it was never sent");
     bench.fail(ErrorClass::Transient);
     bench.grant(HOUR);
     assert_eq!(bench.writes.len(), 1);

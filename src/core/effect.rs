@@ -39,12 +39,12 @@ pub enum Effect {
         /// Whose.
         account: AccountId,
     },
-    /// The account's stored tokens belong to another identity: start its state anew.
+    /// The account's stored tokens belong to another identity: start its state anew, with what was put aside of this one.
     Disown {
         /// Whose.
         account: AccountId,
     },
-    /// The stored refresh token no longer counts (another first one was configured).
+    /// The stored refresh token no longer counts (another first one was configured): put it aside.
     DropRefresh {
         /// Whose.
         account: AccountId,

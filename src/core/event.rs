@@ -156,8 +156,8 @@ pub enum CredentialChange {
     /// The key that refresh tokens belong to, as it stands there now: where the last login was made with another one, the
     /// token is kept and a login is due; else as [`Self::Secret`].
     Owner(u128),
-    /// Another identity: the token is not ours any more.
-    Identity(u128),
+    /// Another identity: the token is not ours any more. What the store holds of the new one.
+    Identity(u128, Box<Restored>),
     /// The source is missing.
     Missing(String),
 }

@@ -78,7 +78,8 @@ fn play(watch: &mut Watch, step: Step) {
             if let Some(plan) = watch.plan.accounts.get_mut(&account) {
                 plan.identity = Some(2);
             }
-            watch.handle(Event::CredentialChanged { account, change: CredentialChange::Identity(2) });
+            let change = CredentialChange::Identity(2, Box::default());
+            watch.handle(Event::CredentialChanged { account, change });
         }
         Step::Lost => drop(watch.handle(Event::TargetLost { target: "a".into() })),
         Step::Remove => watch.configure(accounts(&["b"]), BTreeSet::new()),

@@ -146,7 +146,7 @@ fn steps() -> impl Strategy<Value = Step> {
         Just(CredentialChange::Secret),
         Just(CredentialChange::Seed),
         (1..3_u128).prop_map(CredentialChange::Owner),
-        (1..3_u128).prop_map(CredentialChange::Identity),
+        (1..3_u128).prop_map(|identity| CredentialChange::Identity(identity, Box::default())),
         Just(CredentialChange::Missing("no file".to_owned())),
     ];
     let step = prop::sample::select(vec![-3_600, 3_600, 30, -30, 86_400 * 3_650, -86_400 * 3_650]);
@@ -235,7 +235,7 @@ fn play(watch: &mut Watch, step: Step) {
             let account = id(NAMES[who]);
             match (watch.plan.accounts.get_mut(&account), &change) {
                 // A reload finds it, too.
-                (Some(plan), CredentialChange::Identity(new)) => plan.identity = Some(*new),
+                (Some(plan), CredentialChange::Identity(new, _)) => plan.identity = Some(*new),
                 (Some(plan), CredentialChange::Owner(new)) => plan.owner = Some(*new),
                 _ => {}
             }

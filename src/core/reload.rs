@@ -150,17 +150,14 @@ impl Engine {
         self.effects.push(Effect::Forget { account: name.clone() });
     }
 
-    /// The identity has changed under a running agent: the tokens are not ours any more.
-    pub(super) fn renounce(&mut self, name: &AccountId, now: Now) {
-        self.renounce_for(name, Restored::default(), now);
-    }
-
-    fn renounce_for(&mut self, name: &AccountId, restored: Restored, now: Now) {
+    /// The identity has changed under a running agent: the tokens are not ours any more, but for what is stored of this one.
+    pub(super) fn renounce_for(&mut self, name: &AccountId, restored: Restored, now: Now) {
         let Some(old) = self.accounts.get(name).cloned() else { return };
         self.unqueue(name, &old);
         let epoch = self.next_epoch;
         self.next_epoch += 1;
         let restored = Restored { generation: old.generation.max(restored.generation), ..restored };
+        let restored_token = restored.token;
         let mut account = Account::new(old.plan, epoch, restored, now);
         account.finished = old.finished;
         if self.flights.contains_key(name) {
@@ -168,7 +165,9 @@ impl Engine {
         }
         self.accounts.insert(name.clone(), account);
         self.timers.clear(&Key::Expiry(name.clone()));
-        self.effects.push(Effect::Disown { account: name.clone() });
+        if restored_token.is_none() {
+            self.effects.push(Effect::Disown { account: name.clone() });
+        }
         self.begin(name, now);
         self.drive_targets(name, now); // those that waited for a server with the old token have nothing to write
     }

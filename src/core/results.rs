@@ -184,6 +184,12 @@ impl Engine {
         };
         let Some(flight) = self.land(name, epoch, sign, now) else { return };
         if let Some(account) = self.accounts.get_mut(name) {
+            if self.stopping && failure.class == ErrorClass::Config && !flight.verifying {
+                // Given up before it was sent: the next start owes no pause for it.
+                account.forget_request(flight.before, now);
+                let schedule = account.schedule();
+                return self.effects.push(Effect::Remember { account: name.clone(), schedule });
+            }
             account.refresh = failure.refresh;
             account.lacks = failure.lacks.clone();
             if failure.class == ErrorClass::Config && !flight.verifying {

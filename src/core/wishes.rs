@@ -64,14 +64,14 @@ impl Engine {
                 true => self.forgive(name, now), // it was away, or was tried before anyone saw it
                 false => self.rekeyed(name, now),
             },
-            CredentialChange::Identity(identity) => {
+            CredentialChange::Identity(identity, restored) => {
                 if account.plan.identity.is_none() {
                     // It was missing, not another one: whether the stored token is ours was decided by the store.
                     account.plan.identity = Some(identity);
                     self.forgive(name, now);
                 } else if account.plan.identity != Some(identity) {
                     account.plan.identity = Some(identity);
-                    self.renounce(name, now);
+                    self.renounce_for(name, *restored, now);
                 }
             }
         }

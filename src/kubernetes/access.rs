@@ -2,16 +2,21 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 
 use kube::config::{
     AuthInfo, ExecInteractiveMode, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError,
     LoadDataError,
 };
 use kube::{Client, Config};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::error::KubeError;
 use super::words;
+
+/// As many as there are writes at a time. Each whose files hang keeps a thread, and the tries go on.
+static READINGS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(16)));
 
 /// Where the configuration of the cluster is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +33,9 @@ pub enum Origin {
 /// Tokens and certificate authorities in files are read again by the library, once a minute at most.
 pub(super) async fn connect(origin: Origin) -> Result<Client, KubeError> {
     let runtime = tokio::runtime::Handle::current();
+    let place = Arc::clone(&READINGS).acquire_owned().await.ok();
     let work = move || {
+        let _place = place; // until the files have answered
         let mut config = runtime.block_on(read(&origin))?;
         check(&config)?;
         // The retries are the engine's.

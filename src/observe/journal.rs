@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::stderr::write_stderr;
+
 /// Standard error.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stderr {
@@ -51,16 +53,14 @@ pub(super) struct Lines {
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.priority {
-            None => io::stderr().write(bytes),
-            Some(priority) => {
-                io::stderr().write_all(&with_priority(priority, bytes))?;
-                Ok(bytes.len())
-            }
+            None => write_stderr(bytes),
+            Some(priority) => write_stderr(&with_priority(priority, bytes)),
         }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, fmt, reload};
 
 use super::journal::Stderr;
+use super::stderr;
 use crate::core::{HookId, Note, SetId};
 use crate::domain::{ErrorClass, human_duration};
 
@@ -31,7 +32,7 @@ impl LevelHandle {
 }
 
 /// Starts the log on standard error: text or JSON lines; `None`: text on a terminal, JSON lines elsewhere. Where that is
-/// the journal, each line begins with its priority.
+/// the journal, each line begins with its priority. A thread of its own writes: whoever reads may stall.
 ///
 /// # Errors
 /// Where a log was started before.
@@ -39,6 +40,7 @@ pub fn init(level: &Level, json: Option<bool>) -> Result<LevelHandle, TryInitErr
     let terminal = std::io::stderr().is_terminal();
     let filter = filter(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let (filter, handle) = reload::Layer::new(filter);
+    stderr::start();
     let registry = tracing_subscriber::registry().with(filter);
     if json.unwrap_or(!terminal) {
         let lines = fmt::layer().json().flatten_event(true).with_target(false).with_current_span(false);

@@ -12,6 +12,8 @@ mod observer;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod status;
+mod stderr;
 
 pub use log::{Level, LevelHandle, init as init_log};
 pub use observer::{Exchange, Observer};
+pub use stderr::{flush_stderr, write_stderr};

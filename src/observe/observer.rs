@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::history::History;
 use super::log;
 use super::metrics::{Counters, Recorder};
+use super::stderr;
 use crate::core::{Effect, Event, HookId, SetId, TargetId};
 use crate::domain::{AccountId, ErrorClass, Now};
 
@@ -53,7 +54,12 @@ impl Observer {
     /// What has been counted so far.
     #[must_use]
     pub fn counters(&self) -> Arc<Counters> {
-        self.recorder.counters()
+        let mut counters = self.recorder.counters();
+        match stderr::dropped() {
+            0 => {}
+            dropped => Arc::make_mut(&mut counters).log_lines_dropped(dropped),
+        }
+        counters
     }
 
     /// What has happened to each account of late.

@@ -23,29 +23,26 @@ pub(super) fn place(url: &Url, http: &Http) -> String {
 }
 
 /// Makes a failure of reqwest's error. It begins with `place`, unless the fault is this host's own.
-pub(super) fn failure(
-    error: &reqwest::Error,
-    place: &str,
-    timeout: Duration,
-    source_address: Option<IpAddr>,
-) -> Failure {
-    let failure = meaning(error, timeout, source_address);
+pub(super) fn failure(error: &reqwest::Error, place: &str, source_address: Option<IpAddr>) -> Failure {
+    let failure = meaning(error, source_address);
     match failure.host_fault {
         true => Failure { message: format!("{place}: {}", failure.message), ..failure },
         false => failure,
     }
 }
 
-fn meaning(error: &reqwest::Error, timeout: Duration, source_address: Option<IpAddr>) -> Failure {
+/// No whole reply in the time that there was: it may have reached the provider.
+pub(super) fn late(place: &str, timeout: Duration) -> Failure {
+    Failure::transport(format!("{place}: no whole reply within {}", human_duration(timeout)), true)
+}
+
+fn meaning(error: &reqwest::Error, source_address: Option<IpAddr>) -> Failure {
     // Before the connection stands, nothing can have reached the provider.
     let ambiguous = !error.is_connect();
     let transport = |words: String| Failure::transport(words, ambiguous);
     if error.is_timeout() {
-        return transport(if error.is_connect() {
-            "timed out while connecting".to_owned()
-        } else {
-            format!("no whole reply within {}", human_duration(timeout))
-        });
+        // The only limit that the HTTP client itself has.
+        return transport("timed out while connecting".to_owned());
     }
     if let Some(tls) = find(error, tls_error) {
         return transport(tls_words(tls));

@@ -1,14 +1,16 @@
 //! The provider layer's only I/O: one exchange, bounded in time and size. Retries nothing, follows nothing.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
 use ring::rand::{SecureRandom, SystemRandom};
+use rustls::ClientConfig;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use super::coding::{GZIP, LARGEST_BODY};
 use super::errors::Failure;
 use super::request::{self, Rendered, Scope};
 use super::response::{self, Issued, OperationKind, RawReply, Reading};
@@ -16,9 +18,8 @@ use super::{causes, tls};
 use crate::config::definition::Definition;
 use crate::config::model::{Account, Http};
 use crate::domain::{ErrorClass, Secret, Timestamp};
-
-/// The largest body that is read, after decompression.
-const LARGEST_BODY: usize = 256 * 1024;
+use crate::patience;
+use crate::tls::Stamps;
 
 /// Name lookup, TCP and TLS together, at most; two thirds of the account's timeout where that is less, so that a
 /// connection that never stood is told from a request that may have arrived.
@@ -56,9 +57,6 @@ pub struct Clients {
 /// What two accounts must have in common to share connections; the timeout is that of connecting, then that of idling.
 type Transport = (Http, Duration);
 
-/// Size and modification time of the PEM files: a client made from others is replaced.
-type Stamps = [Option<(u64, std::time::SystemTime)>; 3];
-
 impl Clients {
     /// None yet: each is made when first needed.
     #[must_use]
@@ -81,7 +79,7 @@ impl Clients {
         };
         private(url)?;
         check_credentials(definition, call.credentials)?;
-        let client = self.client(&call.account.http, definition.idle_timeout)?;
+        let client = self.client(&call.account.http, definition.idle_timeout).await?;
 
         let (nonce, uuid) = self.nonce()?;
         let t0 = (call.now)();
@@ -102,7 +100,11 @@ impl Clients {
                 now: t0,
             },
         )?;
-        let reply = send(&client, rendered, &call).await?;
+        let place = causes::place(&rendered.url, &call.account.http);
+        let sent = send(&client, rendered, &call, &place);
+        let reply = patience::within(call.timeout, sent)
+            .await
+            .unwrap_or_else(|| Err(causes::late(&place, call.timeout)))?;
         let secrets: Vec<&Secret> =
             call.credentials.values().chain(call.refresh_token).chain(call.access_token).collect();
         let reading = Reading {
@@ -118,19 +120,36 @@ impl Clients {
         response::read(&reading, &reply)
     }
 
-    pub(super) fn client(&self, http: &Http, idle_timeout: Duration) -> Result<reqwest::Client, Failure> {
+    /// The one for that way. Its files may hang: nobody else's client waits for them.
+    pub(super) async fn client(
+        &self,
+        http: &Http,
+        idle_timeout: Duration,
+    ) -> Result<reqwest::Client, Failure> {
         let connect_timeout = CONNECT_TIMEOUT.min(http.timeout * 2 / 3);
         let transport = (Http { timeout: connect_timeout, ..http.clone() }, idle_timeout);
-        let stamps = stamps(http);
-        let mut clients = self.by_transport.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = tls::files(http);
+        let stamps = files.stamps().await.map_err(Failure::config)?;
+        if let Some((made_from, client)) = self.clients().get(&transport)
+            && *made_from == stamps
+        {
+            return Ok(client.clone());
+        }
+        let config = files.config().await.map_err(Failure::config)?;
+        let mut clients = self.clients();
         match clients.get(&transport) {
+            // Another account's request has made it meanwhile: connections are shared.
             Some((made_from, client)) if *made_from == stamps => Ok(client.clone()),
             _ => {
-                let client = build(&transport)?;
+                let client = build(&transport, config)?;
                 clients.insert(transport, (stamps, client.clone()));
                 Ok(client)
             }
         }
+    }
+
+    fn clients(&self) -> MutexGuard<'_, HashMap<Transport, (Stamps, reqwest::Client)>> {
+        self.by_transport.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// 32 hexadecimal characters, and a version 4 UUID (RFC 9562 section 5.4).
@@ -155,8 +174,7 @@ impl Default for Clients {
     }
 }
 
-fn build((http, idle_timeout): &Transport) -> Result<reqwest::Client, Failure> {
-    let tls = tls::config(http.ca_file.as_deref(), http.client_identity.as_ref())?;
+fn build((http, idle_timeout): &Transport, tls: ClientConfig) -> Result<reqwest::Client, Failure> {
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         // On 307 and 308 reqwest would send the body, and thus the credentials, to wherever the reply says.
@@ -171,7 +189,9 @@ fn build((http, idle_timeout): &Transport) -> Result<reqwest::Client, Failure> {
         .http2_initial_connection_window_size(1024 * 1024)
         .http2_max_header_list_size(64 * 1024)
         .local_address(http.source_address)
-        .referer(false);
+        .referer(false)
+        // Bodies are decoded where replies are read.
+        .gzip(false);
     builder = match &http.proxy {
         // HTTP_PROXY and its kin are somebody else's configuration.
         None => builder.no_proxy(),
@@ -182,15 +202,20 @@ fn build((http, idle_timeout): &Transport) -> Result<reqwest::Client, Failure> {
     builder.build().map_err(|_| Failure::config("the HTTP client cannot be set up"))
 }
 
-async fn send(client: &reqwest::Client, rendered: Rendered, call: &Call<'_>) -> Result<RawReply, Failure> {
-    let Rendered { method, url, headers, body } = rendered;
+async fn send(
+    client: &reqwest::Client,
+    rendered: Rendered,
+    call: &Call<'_>,
+    place: &str,
+) -> Result<RawReply, Failure> {
+    let Rendered { method, url, mut headers, body } = rendered;
+    headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static(GZIP));
     let http = &call.account.http;
-    let place = causes::place(&url, http);
-    let mut request = client.request(method, url).headers(headers).timeout(call.timeout);
+    let mut request = client.request(method, url).headers(headers);
     if let Some(mut body) = body {
         request = request.body(std::mem::take(&mut *body));
     }
-    let failed = |error: reqwest::Error| causes::failure(&error, &place, call.timeout, http.source_address);
+    let failed = |error: reqwest::Error| causes::failure(&error, place, http.source_address);
     let mut response = request.send().await.map_err(failed)?;
 
     let status = response.status().as_u16();
@@ -256,19 +281,6 @@ fn check_credentials(definition: &Definition, given: &BTreeMap<String, Secret>) 
         }
     }
     Ok(())
-}
-
-fn stamps(http: &Http) -> Stamps {
-    let stamp = |path: &Path| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.len(), metadata.modified().ok()?))
-    };
-    let identity = http.client_identity.as_ref();
-    [
-        http.ca_file.as_deref().and_then(stamp),
-        identity.and_then(|(certificate, _)| stamp(certificate)),
-        identity.and_then(|(_, key)| stamp(key)),
-    ]
 }
 
 #[cfg(test)]

@@ -190,11 +190,15 @@ fn error_code(reading: &Reading<'_>, document: Option<&Document>) -> Option<Stri
     let word =
         |letter: fn(&u8) -> bool| code.len() <= 40 && code.bytes().all(|byte| letter(&byte) || byte == b'_');
     let shown = short || word(u8::is_ascii_lowercase) || word(u8::is_ascii_uppercase);
+    (shown && !repeats(reading, &code) && !code.is_empty()).then_some(code)
+}
+
+/// Whether a text of the reply holds something that was sent.
+pub(super) fn repeats(reading: &Reading<'_>, text: &str) -> bool {
     let repeats = |secret: &str| {
-        (code.len() >= 4 && secret.contains(code.as_str())) || (!secret.is_empty() && code.contains(secret))
+        (text.len() >= 4 && secret.contains(text)) || (!secret.is_empty() && text.contains(secret))
     };
-    let repeated = reading.secrets.iter().any(|secret| repeats(secret.expose()));
-    (shown && !repeated && !code.is_empty()).then_some(code)
+    reading.secrets.iter().any(|secret| repeats(secret.expose()))
 }
 
 /// The longest of `Retry-After` (RFC 9110 section 10.2.3) and the definition's own headers; junk is ignored.

@@ -10,6 +10,7 @@
 pub mod catalog;
 mod causes;
 mod client;
+mod coding;
 mod errors;
 mod expiry;
 mod json;

@@ -70,6 +70,11 @@ pub(super) fn render(request: &Request, url: &Url, scope: &Scope<'_>) -> Result<
     for (name, value) in renderer.fields(&request.headers)? {
         let key = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| Failure::config(format!("`{name}` is no header name")))?;
+        if scope.refresh_token.is_some_and(|token| is_worn(token.expose())) && is_worn(&value) {
+            return Err(Failure::config(format!(
+                "header `{name}` cannot hold the refresh token: the spaces at its ends get lost on the way"
+            )));
+        }
         headers.insert(key, header_value(name, &value)?);
     }
     let method = match request.method {
@@ -261,6 +266,11 @@ fn form(fields: &[(&str, Text)]) -> String {
     let mut form = form_urlencoded::Serializer::new(String::with_capacity(room));
     form.extend_pairs(fields.iter().map(|(name, value)| (name, value.as_str())));
     form.finish()
+}
+
+/// Whether it begins or ends with what no header's value keeps there.
+fn is_worn(value: &str) -> bool {
+    value.starts_with([' ', '\t']) || value.ends_with([' ', '\t'])
 }
 
 /// Refuses what would begin another header: line ends, other controls, and anything outside of ASCII.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::coding;
 use super::errors::{self, Failure};
 use super::expiry::{self, Expiry, NoExpiry, ProviderClock, Told};
 use super::json::{self, Document};
@@ -29,7 +30,7 @@ pub struct RawReply {
     pub status: u16,
     /// Header names (any case) and values.
     pub headers: Vec<(String, String)>,
-    /// The body after decompression.
+    /// The body as it came: `Content-Encoding` says how it is coded.
     pub body: Zeroizing<Vec<u8>>,
 }
 
@@ -83,10 +84,12 @@ pub struct Issued {
 /// [`Failure`] where it brings no token that can be used.
 pub fn read(reading: &Reading<'_>, reply: &RawReply) -> Result<Issued, Failure> {
     let Reading { operation, .. } = *reading;
-    let document = json::parse(&reply.body);
+    let body = coding::decoded(reply).map(|body| json::parse(&body));
     if !operation.success.status.iter().any(|pattern| pattern.matches(reply.status)) {
-        return Err(errors::refused(reading, reply, document.as_ref().ok()));
+        let document = body.as_ref().ok().and_then(|document| document.as_ref().ok());
+        return Err(errors::refused(reading, reply, document));
     }
+    let document = body.map_err(|undecoded| malformed(reading, reply, &undecoded.words(reading)))?;
     // As good as a success without a token.
     let document = document.map_err(|not_json| {
         let words = format!("{} (HTTP {})", not_json.words(), reply.status);
@@ -149,11 +152,14 @@ fn flaw(token: &str) -> Option<&'static str> {
     }
 }
 
+/// Spent as it is, and only where it came from: any text without control characters (RFC 6749 appendix A.17 has spaces, too).
 /// An unusable one is as good as none: the next login or the old one may still work.
 fn refresh_token(reading: &Reading<'_>, document: &Document, warnings: &mut Vec<String>) -> Option<Secret> {
     match document.first(&reading.operation.refresh_token)? {
         Value::String(token) if token.is_empty() => None,
-        Value::String(token) if flaw(token).is_none() => Some(Secret::from(token.as_str())),
+        Value::String(token) if token.len() <= LONGEST_TOKEN && !token.contains(char::is_control) => {
+            Some(Secret::from(token.as_str()))
+        }
         _ => {
             warnings.push("the reply's refresh token cannot be used and is ignored".to_owned());
             None

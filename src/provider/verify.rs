@@ -10,6 +10,7 @@ use super::{causes, json};
 use crate::config::definition::Unit;
 use crate::config::model::{Account, Verify};
 use crate::domain::{ErrorClass, Token};
+use crate::patience;
 
 /// Why a new token is not known to work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,20 +38,20 @@ impl Clients {
     pub async fn verify(&self, account: &Account, verify: &Verify, token: &Token) -> Result<(), Unverified> {
         let ours = |failure: Failure| Unverified::Unanswered(Failure { host_fault: false, ..failure });
         private(&verify.url).map_err(ours)?;
-        let client = self.client(&account.http, account.provider.idle_timeout).map_err(ours)?;
+        let client = self.client(&account.http, account.provider.idle_timeout).await.map_err(ours)?;
         let authorization = authorization(token).ok_or_else(|| {
             let words = "the new token's type cannot stand in a header, so it cannot be verified";
             Unverified::Refused(Failure { class: ErrorClass::Malformed, ..Failure::config(words) })
         })?;
-        let request = client
-            .get(verify.url.clone())
-            .header(AUTHORIZATION, authorization)
-            .timeout(verify.timeout)
-            .send()
-            .await;
-        let reply = request.map_err(|error| {
-            let place = causes::place(&verify.url, &account.http);
-            let failure = causes::failure(&error, &place, verify.timeout, account.http.source_address);
+        let place = causes::place(&verify.url, &account.http);
+        let request = client.get(verify.url.clone()).header(AUTHORIZATION, authorization).send();
+        let reply = match patience::within(verify.timeout, request).await {
+            Some(reply) => {
+                reply.map_err(|error| causes::failure(&error, &place, account.http.source_address))
+            }
+            None => Err(causes::late(&place, verify.timeout)),
+        };
+        let reply = reply.map_err(|failure| {
             let message = format!("the new token could not be verified: {}", failure.message);
             ours(Failure { class: ErrorClass::Transient, message, ambiguous: false, ..failure })
         })?;

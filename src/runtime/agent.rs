@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use self::alarms::Alarms;
 use self::reload::{Broken, Reloading, Why};
@@ -31,6 +31,7 @@ use super::doors::Doors;
 use super::drift::{Drift, Lookout, Suspicions};
 use super::handle::{Heartbeat, Request};
 use super::issue::Exchange;
+use super::progress;
 use super::restore::{self, Prepared, Running};
 use super::servers::Servers;
 use super::shared::Shared;
@@ -68,11 +69,14 @@ pub(crate) struct Agent {
     outlets: HashMap<TargetId, Outlet>,
     servers: Servers,
     looked_into_vault: BootInstant,
+    looked_again: BootInstant,
     /// The login at Vault is being renewed.
     maintaining: bool,
     tasks: JoinSet<Done>,
     /// What each task is about, for the case that it panics.
     about: HashMap<Id, Effect>,
+    /// Of tasks that spend a refresh token: the latest instant at which they end by themselves.
+    spending: HashMap<Id, Instant>,
     /// The tries of new tokens that are under way can be ended by this.
     verifying: HashMap<AccountId, oneshot::Sender<Ending>>,
     calendars: Calendars,
@@ -149,9 +153,11 @@ impl Agent {
             outlets: HashMap::new(),
             servers,
             looked_into_vault: boot,
+            looked_again: boot,
             maintaining: false,
             tasks: JoinSet::new(),
             about: HashMap::new(),
+            spending: HashMap::new(),
             verifying: HashMap::new(),
             calendars,
             firings,
@@ -220,8 +226,12 @@ impl Agent {
         taken
     }
 
-    /// Ends what is in flight, within the grace; then makes durable what is not yet.
+    /// Ends what is in flight, within the grace; then makes durable what is not yet. What spends a refresh token runs to its
+    /// own end also where a reload has made the grace shorter meanwhile (docs/decisions/0056).
     pub(crate) async fn drain(&mut self, inbox: &mut Inbox, grace: Duration) -> bool {
+        // What is still fetching secrets or noting what it spends would be sent late, and its reply might find nobody.
+        self.shared.close();
+        progress::stopping();
         self.apply(Event::Shutdown);
         self.about_hooks(grace);
         let drained = tokio::time::timeout(grace, async {
@@ -229,7 +239,20 @@ impl Agent {
                 let _ = self.turn(inbox, None).await;
             }
         });
-        let in_time = drained.await.is_ok();
+        let mut in_time = drained.await.is_ok();
+        if !in_time && !self.spending.is_empty() {
+            tracing::info!(
+                event = "refresh_awaited",
+                requests = self.spending.len(),
+                "the grace is over; requests that spend a refresh token run to their own end"
+            );
+        }
+        while let Some(end) = self.spending.values().copied().max().filter(|_| !in_time) {
+            if timeout_at(end, self.turn(inbox, None)).await.is_err() {
+                break;
+            }
+            in_time = !self.engine.is_busy();
+        }
         // Short writes, of what hooks have been told: without them the next start would tell it again.
         while self.is_noting() {
             let _ = self.turn(inbox, None).await;

@@ -22,6 +22,13 @@ pub fn wall() -> Timestamp {
     })
 }
 
+/// The instant after that span on the clock that timers run by.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one room for it")]
+pub fn timer_after(span: Duration) -> tokio::time::Instant {
+    tokio::time::Instant::now() + span
+}
+
 fn boot() -> BootInstant {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let (secs, nanos) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::keys::{Keys, NotRead};
 use crate::config::model::{Account, SecretSource};
 use crate::domain::{Secret, Timestamp};
-use crate::secrets;
-use crate::store::{Fingerprint, Store};
+use crate::secrets::{self, Problem};
+use crate::store::{Claim, Fingerprint, Store};
 
 /// An account's credentials, read.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub(crate) struct Credentials {
     pub(crate) values: BTreeMap<String, Secret>,
     /// What a stored token belongs to.
     pub(crate) identity: Fingerprint,
+    /// What a stored refresh token belongs to, where that is less.
+    pub(crate) grant: Option<Fingerprint>,
     /// Of all of them.
     pub(crate) content: Fingerprint,
     /// The configured first refresh token and its fingerprint.
@@ -38,6 +40,8 @@ pub(crate) struct Missing {
 pub(crate) struct Probe {
     /// `None` where a source of an identity credential is missing.
     pub(crate) identity: Option<Fingerprint>,
+    /// Of what a stored refresh token belongs to, where that is less than the identity and is known.
+    pub(crate) grant: Option<Fingerprint>,
     /// `None` where a source is missing, or is a command, which only runs when its value is needed.
     pub(crate) content: Option<Fingerprint>,
     /// Of the configured first refresh token.
@@ -46,7 +50,7 @@ pub(crate) struct Probe {
     pub(crate) owner: Option<Fingerprint>,
     /// The first source that is missing, in words.
     pub(crate) missing: Option<String>,
-    /// Vault could not be asked: this says nothing of what stands there.
+    /// Vault could not be asked, or a file does not answer: this says nothing of what stands there.
     pub(crate) away: bool,
     /// Of each that was read, by the vendor's names.
     pub(crate) contents: BTreeMap<String, Fingerprint>,
@@ -54,7 +58,21 @@ pub(crate) struct Probe {
     pub(crate) changed: BTreeMap<String, Timestamp>,
 }
 
+impl Credentials {
+    /// What of the stored is theirs.
+    pub(crate) fn claim(&self, account: &Account) -> Claim {
+        let seed = self.seed.as_ref().map(|(_, seed)| *seed);
+        Claim { identity: self.identity, grant: self.grant, seed, provider: account.provider.name.clone() }
+    }
+}
+
 impl Probe {
+    /// What of the stored is theirs, where that is known.
+    pub(crate) fn claim(&self, account: &Account) -> Option<Claim> {
+        let provider = account.provider.name.clone();
+        Some(Claim { identity: self.identity?, grant: self.grant, seed: self.seed, provider })
+    }
+
     /// Follows a look before at the same sources: which of them have other content now. What could not be read this time is
     /// compared with what it was before that.
     pub(crate) fn follow(&mut self, before: &Self, now: Timestamp) -> Vec<String> {
@@ -103,9 +121,10 @@ pub(crate) async fn resolve(
     let seed = account.provider.credentials.iter().find(|credential| credential.refresh_seed);
     let seed = seed
         .and_then(|credential| values.get(&credential.name))
-        .map(|secret| (secret.clone(), seed_fingerprint(store, secret)));
+        .map(|secret| (secret.clone(), store.seed_mark(secret)));
     Ok(Credentials {
         identity: identity(account, &values, store),
+        grant: grant(account, &values, store),
         content: content(&values, store),
         owner: owner(account, &values, store),
         seed,
@@ -139,16 +158,18 @@ pub(crate) async fn probe(account: &Account, store: &Store, vault: Option<&Keys>
             Err(error) => {
                 whole = false;
                 identity_known &= !identifies;
-                away |= error.away;
-                missing = missing.or_else(|| (!error.away).then(|| worded(name, &error)));
+                let unknown = error.away || error.silent;
+                away |= unknown;
+                missing = missing.or_else(|| (!unknown).then(|| worded(name, &error)));
             }
         }
     }
     let seed = values.iter().find(|(name, _)| is(name, |credential| credential.refresh_seed));
     Probe {
         identity: identity_known.then(|| identity(account, &values, store)),
+        grant: identity_known.then(|| grant(account, &values, store)).flatten(),
         content: whole.then(|| content(&values, store)),
-        seed: seed.map(|(_, secret)| seed_fingerprint(store, secret)),
+        seed: seed.map(|(_, secret)| store.seed_mark(secret)),
         owner: owner(account, &values, store),
         missing,
         away,
@@ -176,6 +197,7 @@ async fn read(source: &SecretSource, vault: Option<&Keys>, soon: bool) -> Result
             message: error.to_string(),
             hint: error.hint().map(str::to_owned),
             away: false,
+            silent: error.problem == Problem::Silent,
         }),
     }
 }
@@ -198,12 +220,27 @@ fn identity(account: &Account, values: &BTreeMap<String, Secret>, store: &Store)
     for (name, value) in &account.params {
         parts.extend([name.as_bytes(), value.as_bytes()]);
     }
-    for credential in account.provider.credentials.iter().filter(|credential| credential.identity) {
-        if let Some(secret) = values.get(&credential.name) {
-            parts.extend([credential.name.as_bytes(), secret.expose().as_bytes()]);
-        }
-    }
+    parts.extend(identifying(account, values));
     store.fingerprint(&parts)
+}
+
+/// Who cannot log in has one refresh token, whatever else is asked for with it (RFC 6749, section 6): it belongs to the
+/// provider's token endpoint and the client.
+fn grant(account: &Account, values: &BTreeMap<String, Secret>, store: &Store) -> Option<Fingerprint> {
+    let url = account.refresh_url.as_ref().filter(|_| account.provider.issue.is_none())?;
+    let mut parts: Vec<&[u8]> = vec![b"grant", account.provider.name.as_bytes(), url.as_str().as_bytes()];
+    parts.extend(identifying(account, values));
+    Some(store.fingerprint(&parts))
+}
+
+fn identifying<'a>(
+    account: &'a Account,
+    values: &'a BTreeMap<String, Secret>,
+) -> impl Iterator<Item = &'a [u8]> {
+    let credentials = account.provider.credentials.iter().filter(|credential| credential.identity);
+    let known =
+        credentials.filter_map(move |credential| Some((&credential.name, values.get(&credential.name)?)));
+    known.flat_map(|(name, secret)| [name.as_bytes(), secret.expose().as_bytes()])
 }
 
 /// Of the credentials that refresh tokens belong to, where there are such and all are known.
@@ -224,8 +261,4 @@ fn content(values: &BTreeMap<String, Secret>, store: &Store) -> Fingerprint {
 
 fn of_one(name: &str, secret: &Secret, store: &Store) -> Fingerprint {
     store.fingerprint(&[b"credential", name.as_bytes(), secret.expose().as_bytes()])
-}
-
-fn seed_fingerprint(store: &Store, secret: &Secret) -> Fingerprint {
-    store.fingerprint(&[b"seed", secret.expose().as_bytes()])
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::folders::Folders;
+use super::folders::{Folders, aside};
 use crate::core::TargetId;
 use crate::domain::BootInstant;
 use crate::sink::file::Tenure;
@@ -296,7 +296,12 @@ async fn watch(mut new_folders: mpsc::UnboundedReceiver<Wanted>, touched: mpsc::
             new = new_folders.recv() => match new {
                 Some(new) => {
                     // What cannot be watched is swept. What happened before a watch stood is looked for now.
-                    let armed = if new.only { folders.arm(&new.folders) } else { folders.arm_too(&new.folders) };
+                    let arm = move || {
+                        let armed = if new.only { folders.arm(&new.folders) } else { folders.arm_too(&new.folders) };
+                        (folders, armed)
+                    };
+                    let Some((back, armed)) = aside(arm).await else { return };
+                    folders = back;
                     if !armed.fresh.is_empty() && touched.send(armed.fresh).await.is_err() {
                         return;
                     }

@@ -110,6 +110,12 @@ impl Folders {
     }
 }
 
+/// Runs what blocks off the runtime's workers: a file server that is away keeps whoever waits for this, and nobody else.
+/// `None` where the runtime ends.
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
 /// Of the folder that the path leads to, where there is one.
 fn identity(folder: &Path) -> Option<Identity> {
     let found = std::fs::metadata(folder).ok().filter(std::fs::Metadata::is_dir)?;

@@ -1,17 +1,19 @@
 //! The effect `Issue`: from credentials over the provider's reply to the durable record. One straight line.
 
 mod intent;
+mod spend;
 
 use std::sync::Arc;
 
 use self::intent::{intend, stale};
+use self::spend::{refresh_token, settled};
 use super::credentials::{self, Credentials};
 use super::servers::{Servers, VAULT};
 use super::shared::Shared;
 use super::{clock, verify};
 use crate::config::model::Account;
 use crate::core::{self, Admission, Event, FailureMeta, IssuedMeta, Operation, RefreshMeta};
-use crate::domain::{ErrorClass, Secret, Timestamp, Token, TokenMeta};
+use crate::domain::{ErrorClass, Timestamp, Token, TokenMeta};
 use crate::provider::{Call, Failure, Issued, OperationKind};
 use crate::store::{Durability, Fingerprint, Record, RefreshSlot};
 
@@ -31,13 +33,25 @@ pub(crate) struct Exchange {
 }
 
 /// Asks the provider once.
-pub(crate) async fn issue(
+pub(crate) fn issue(
     shared: Arc<Shared>,
     servers: Servers,
     account: Arc<Account>,
     order: core::Issue,
+) -> impl Future<Output = Exchange> {
+    // As the engine knows it, on whose word this is asked: what the account is by then may be another.
+    let known = shared.store.latest(&order.account).map(|record| record.identity);
+    ask(shared, servers, account, order, known)
+}
+
+async fn ask(
+    shared: Arc<Shared>,
+    servers: Servers,
+    account: Arc<Account>,
+    order: core::Issue,
+    known: Option<Fingerprint>,
 ) -> Exchange {
-    match attempt(&shared, &servers, &account, &order).await {
+    match attempt(&shared, &servers, &account, &order, known).await {
         Ok((outcome, reply)) => Exchange {
             event: match outcome {
                 Kept::Current(meta) => Event::Issued { account: order.account, epoch: order.epoch, meta },
@@ -136,6 +150,7 @@ async fn attempt(
     servers: &Servers,
     account: &Account,
     order: &core::Issue,
+    known: Option<Fingerprint>,
 ) -> Result<(Kept, Remarks), Refusal> {
     if let Some(meta) = rescued(shared, order).await? {
         return Ok((Kept::Current(meta), Remarks::default()));
@@ -148,18 +163,21 @@ async fn attempt(
         true => Refusal::Lacking(missing.message),
         false => Refusal::Ours(missing.message),
     })?;
-    let before = shared.store.latest(&order.account);
+    let before = settled(shared, account, order, &credentials, known)?;
     // Under another key a refresh token of the one before would go on for ever.
     let foreign = before.as_ref().is_some_and(|record| is_foreign(record, credentials.owner));
     let login = core::Issue { operation: Operation::Issue, ..order.clone() };
     let order = if foreign && account.provider.issue.is_some() { &login } else { order };
     let spent = match order.operation {
-        Operation::Refresh => Some(refresh_token(before.as_deref(), &credentials, &order.account)?),
+        Operation::Refresh => Some(refresh_token(before.as_deref(), &credentials, account, &shared.store)?),
         Operation::Issue => None,
     };
     let spent_print =
         spent.as_ref().map(|(token, _)| shared.store.fingerprint(&[b"refresh", token.expose().as_bytes()]));
     let (intent, repeated) = intend(shared, account, order, &credentials, spent_print).await?;
+    if shared.is_closed() {
+        return Err(Refusal::Ours("the agent is stopping".to_owned()));
+    }
     let access_token =
         before.as_ref().and_then(|record| record.current.as_ref()).map(|token| &token.access_token);
     let call = Call {
@@ -212,24 +230,6 @@ async fn rescued(shared: &Shared, order: &core::Issue) -> Result<Option<IssuedMe
     }))
 }
 
-/// The refresh token to spend, and the seed that it descends from.
-fn refresh_token(
-    record: Option<&Record>,
-    credentials: &Credentials,
-    account: &crate::domain::AccountId,
-) -> Result<(Secret, Option<Fingerprint>), Refusal> {
-    let stored = record.and_then(|record| record.refresh.as_ref());
-    match (stored, &credentials.seed) {
-        // The stored, rotated one wins until the configured one itself changes.
-        (Some(slot), Some((_, seed))) if slot.seed.as_ref() == Some(seed) => {
-            Ok((slot.token.clone(), Some(*seed)))
-        }
-        (_, Some((token, seed))) => Ok((token.clone(), Some(*seed))),
-        (Some(slot), None) => Ok((slot.token.clone(), None)),
-        (None, None) => Err(Refusal::Ours(format!("no refresh token is stored for {account}"))),
-    }
-}
-
 async fn keep(
     shared: &Shared,
     account: &Account,
@@ -261,6 +261,7 @@ async fn keep(
     let slot =
         refresh_token.map(|token| RefreshSlot { token, issued_at: t0, expires_at: refresh_expires_at, seed });
     let (identity, owner) = (credentials.identity, credentials.owner);
+    let claim = credentials.claim(account);
     let logged_in = order.operation == Operation::Issue;
     let to_verify = account.verify.is_some() && admission == Admission::Promoted;
     let saved = shared.store.update(
@@ -268,13 +269,18 @@ async fn keep(
         if precious { Durability::Precious } else { Durability::Cached },
         move |record| {
             if record.identity != identity {
-                return; // the account is another one by now: this token is nobody's
+                // The account is another one by now, and this access token nobody's.
+                if let Some(slot) = slot {
+                    record.take_refresh(&claim, slot);
+                }
+                return;
             }
+            record.aside.token = None;
             if logged_in && record.owner != owner {
                 (record.owner, record.refresh) = (owner, None);
             }
-            if slot.is_some() {
-                record.refresh = slot;
+            if let Some(slot) = slot {
+                record.take_refresh(&claim, slot);
             }
             if admission == Admission::Promoted {
                 let token = Token { meta, access_token, token_type, extra };
@@ -320,18 +326,21 @@ async fn note_failure(
     let dead = failure.class == ErrorClass::Relogin && order.operation == Operation::Refresh && replaceable;
     let rotated = failure.refresh_token.take();
     let (ambiguous, seed) = (failure.ambiguous, credentials.seed.as_ref().map(|(_, seed)| *seed));
-    let identity = credentials.identity;
+    let (identity, claim) = (credentials.identity, credentials.claim(account));
     let precious = rotated.is_some();
     let saved = shared.store.update(
         &order.account,
         if precious { Durability::Precious } else { Durability::Cached },
         move |record| {
+            let slot = rotated.map(|token| RefreshSlot { token, issued_at: t0, expires_at: None, seed });
+            let rotated = slot.is_some();
+            if let Some(slot) = slot {
+                record.take_refresh(&claim, slot);
+            }
             if record.identity != identity {
                 return;
             }
-            if let Some(token) = rotated {
-                record.refresh = Some(RefreshSlot { token, issued_at: t0, expires_at: None, seed });
-            } else if dead {
+            if dead && !rotated {
                 record.refresh = None;
             }
             if !ambiguous {

@@ -37,6 +37,8 @@ pub(crate) struct NotRead {
     pub(crate) hint: Option<String>,
     /// The server's fault: the secret may well be there.
     pub(crate) away: bool,
+    /// So may one in a file that does not answer.
+    pub(crate) silent: bool,
 }
 
 impl Keys {
@@ -68,9 +70,12 @@ impl Keys {
                 *self.hung.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 read.map(|read| read.secret).map_err(not_read)
             }
-            Ok(Err(_)) => {
-                Err(NotRead { message: "internal fault while reading".to_owned(), hint: None, away: true })
-            }
+            Ok(Err(_)) => Err(NotRead {
+                message: "internal fault while reading".to_owned(),
+                hint: None,
+                away: true,
+                silent: false,
+            }),
             Err(_) => {
                 if !patience.is_zero() {
                     *self.hung.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::now().boot);
@@ -80,6 +85,7 @@ impl Keys {
                     message: format!("Vault has not answered within {} yet", human_duration(PATIENCE)),
                     hint: Some("is vault.address right, and is Vault well?".to_owned()),
                     away: true,
+                    silent: false,
                 })
             }
         }
@@ -92,5 +98,5 @@ impl Keys {
 }
 
 fn not_read(error: VaultError) -> NotRead {
-    NotRead { message: error.to_string(), hint: error.hint(), away: error.server_away() }
+    NotRead { message: error.to_string(), hint: error.hint(), away: error.server_away(), silent: false }
 }

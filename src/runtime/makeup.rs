@@ -36,6 +36,9 @@ pub struct Makeup {
 pub struct AccountMakeup {
     /// What a token belongs to: where one of them is another, the token is another's.
     pub identity: Parts,
+    /// What a refresh token belongs to, of an account that cannot log in; empty for others.
+    #[serde(default)]
+    pub grant: Parts,
     /// The rest, but for the sinks.
     pub parts: Parts,
     /// By id.
@@ -127,9 +130,9 @@ impl Maker {
             provider,
             environment,
             base_url,
-            // These three follow from the others.
+            // These follow from the others.
             issue_url: _,
-            refresh_url: _,
+            refresh_url,
             host: _,
             limit,
             credentials,
@@ -148,6 +151,13 @@ impl Maker {
             self.part("params", params),
         ]
         .into();
+        let mut grant = Parts::new();
+        if provider.issue.is_none() {
+            grant.extend([
+                self.part("provider", &provider.name),
+                self.part("the token endpoint", &refresh_url.as_ref().map(url::Url::as_str)),
+            ]);
+        }
         let mut parts: Parts = [
             self.part("renew", renew),
             self.part("http", http),
@@ -164,6 +174,9 @@ impl Maker {
                 SecretSource::Inline(secret) => {
                     let marked = format!("{account_name}/{name}={}", secret.expose());
                     let print = self.print(marked.as_bytes());
+                    if identifies(name) && !grant.is_empty() {
+                        grant.insert(key.clone(), print);
+                    }
                     if identifies(name) { &mut identity } else { &mut parts }.insert(key, print);
                 }
                 // What stands there is compared by the agent itself, whenever it changes.
@@ -171,7 +184,7 @@ impl Maker {
             }
         }
         let sinks = sinks.iter().map(|sink| (sink.id(), self.sink(sink))).collect();
-        AccountMakeup { identity, parts, sinks }
+        AccountMakeup { identity, grant, parts, sinks }
     }
 
     fn definition(&mut self, definition: &std::sync::Arc<Definition>) -> u16 {

@@ -7,16 +7,19 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
+use super::clock;
 use super::credentials::{self, Probe};
 use super::issue::{refresh_meta, seeded};
 use super::verify::has_candidate;
 use crate::config::model::{Account, Config, Hook, TemplateTarget};
 use crate::core::{AccountPlan, HookId, Plan, RefreshMeta, Restored, TemplatePlan};
 use crate::domain::AccountId;
-use crate::store::{Durability, Record, Schedule, Store};
+use crate::store::{Durability, Record, Saving, Schedule, Settled, Store};
 
 /// The sources of so many accounts are looked at at once.
 const AT_ONCE: usize = 8;
+/// What a request that spends a refresh token may take beside its timeout: to get its secrets and to make its reply durable.
+pub(crate) const MARGIN: Duration = Duration::from_secs(1);
 
 /// Everything that a configuration needs to take effect.
 #[derive(Debug)]
@@ -116,7 +119,7 @@ async fn look_at(accounts: Vec<(AccountId, Arc<Account>)>, store: &Store) -> BTr
 }
 
 fn shorter_than(grace: Duration) -> Duration {
-    grace.saturating_sub(Duration::from_secs(1)).max(Duration::from_secs(1))
+    grace.saturating_sub(MARGIN).max(MARGIN)
 }
 
 /// The engine's schedule as the store keeps it.
@@ -125,7 +128,8 @@ pub(crate) fn schedule(schedule: crate::core::Schedule) -> Schedule {
     Schedule { attempt, rejected, next_try, last_request, error }
 }
 
-fn recall(
+/// What the engine is told of what is stored; nothing of what belongs to another identity.
+pub(crate) fn recall(
     name: &AccountId,
     account: &Account,
     probe: &Probe,
@@ -176,32 +180,60 @@ fn reseeded(record: &Record, probe: &Probe) -> bool {
     matches!((stored, &probe.seed), (Some(stored), Some(now)) if stored != now)
 }
 
-/// Makes the record that of another identity, keeping only the count of its tokens.
-pub(crate) fn disown(record: &mut Record) {
-    let fresh = Record::new(record.account.clone(), record.provider.clone(), record.identity);
-    let generation = record.generation;
-    *record = Record { generation, ..fresh };
+/// What came of [`adopt`].
+pub(crate) struct Adopted {
+    pub(crate) saving: Saving,
+    /// What is stored of the account as it is configured now, where another one's was there.
+    pub(crate) restored: Option<Restored>,
 }
 
-/// As [`disown`], for a stored record that turns out to be of another identity than the configuration's.
-pub(crate) fn adopt(
-    store: &Store,
-    name: &AccountId,
-    account: &Account,
-    probe: &Probe,
-) -> Option<crate::store::Saving> {
-    let identity = probe.identity?;
+/// Makes the stored record that of the account as it is configured: of another identity nothing is used any more, and what only
+/// its vendor can end is put aside. Says what that means for a refresh token.
+pub(crate) fn adopt(store: &Store, name: &AccountId, account: &Account, probe: &Probe) -> Option<Adopted> {
+    let claim = probe.claim(account)?;
     let record = store.latest(name)?;
-    if record.identity == identity && record.removed_at.is_none() {
+    let moves = record.identity != claim.identity;
+    let unmarked = record.refresh.is_some() && record.grant.is_none() && claim.grant.is_some();
+    if !moves && !unmarked && record.removed_at.is_none() {
         return None;
     }
-    let provider = account.provider.name.clone();
-    Some(store.update(name, Durability::Cached, move |record| {
-        if record.identity != identity {
-            disown(record);
-            record.identity = identity;
-            record.provider = provider;
+    let mut settled = Settled::Same;
+    let saving = store.update(name, Durability::Cached, |record| {
+        match moves {
+            true => settled = record.settle(&claim, clock::wall()),
+            false => record.grant = claim.grant.or(record.grant),
         }
         record.removed_at = None;
-    }))
+    });
+    say(name, account, settled);
+    let restored = moves.then(|| recall(name, account, probe, store, &mut Vec::new()));
+    Some(Adopted { saving, restored })
+}
+
+/// What becomes of a refresh token under other settings.
+pub(crate) fn say(name: &AccountId, account: &Account, settled: Settled) {
+    let only = if seeded(account) && account.provider.issue.is_none() {
+        "; hint: without those settings the account needs a fresh `refresh_token`"
+    } else {
+        ""
+    };
+    match settled {
+        Settled::Same => {}
+        Settled::Carried => tracing::info!(
+            event = "refresh_token_kept",
+            account = %name,
+            "the settings are others, the client is the same: its refresh token goes on with them"
+        ),
+        Settled::PutAside => tracing::warn!(
+            event = "refresh_token_aside",
+            account = %name,
+            "the stored refresh token belongs to other settings: it is kept for them for 30 days, and counts again once they \
+             are back{only}"
+        ),
+        Settled::TakenBack => tracing::info!(
+            event = "refresh_token_back",
+            account = %name,
+            "the refresh token that was kept for these settings counts again"
+        ),
+    }
 }

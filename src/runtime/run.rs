@@ -14,7 +14,7 @@ use super::control::{self, Keeper, SocketError};
 use super::handle::Handle;
 use super::home;
 use super::listen::{self, Listening};
-use super::progress::{self, Progress};
+use super::progress::Progress;
 use super::servers::Servers;
 use super::shared::Shared;
 use super::signals::Signal;
@@ -139,7 +139,6 @@ pub async fn run(
             Some(Signal::RenewAll) | None => {}
         }
     }
-    progress::stopping();
     let grace = agent.config().map_or(Duration::ZERO, |config| config.agent.shutdown_grace);
     let drained = agent.drain(&mut inbox, grace).await;
     housekeeper.end().await;

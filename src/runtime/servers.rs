@@ -36,7 +36,7 @@ impl Servers {
     /// TLS cannot be set up.
     pub(crate) fn new() -> Result<Self, String> {
         let fields = crate::tls::Fields { ca_file: "ca_file", cert_file: "cert_file", key_file: "key_file" };
-        let tls = crate::tls::config(None, None, fields)?;
+        let tls = crate::tls::Files { ca_file: None, identity: None, fields }.config_now()?;
         let hooks = hook::Runner::new(tls, Arc::new(secrets::process_environment))
             .map_err(|_| "the HTTP client of webhooks cannot be set up".to_owned())?;
         Ok(Self {

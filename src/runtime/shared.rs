@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 
@@ -17,6 +17,8 @@ pub(crate) struct Shared {
     pub(crate) writers: Semaphore,
     /// Counts what `unique` has given.
     counter: AtomicU64,
+    /// Whether nobody is left to keep what a provider would answer.
+    closed: AtomicBool,
 }
 
 impl Shared {
@@ -24,7 +26,23 @@ impl Shared {
     const WRITERS: usize = 4;
 
     pub(crate) fn new(store: Store, clients: Clients) -> Self {
-        Self { store, clients, writers: Semaphore::new(Self::WRITERS), counter: AtomicU64::new(0) }
+        Self {
+            store,
+            clients,
+            writers: Semaphore::new(Self::WRITERS),
+            counter: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// No request leaves from now on: the process is about to end, and would take its reply with it.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// Whether the account's newest record is not yet as durable as it must be before anyone may use it.

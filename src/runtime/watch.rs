@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use super::folders::Folders;
+use super::folders::{Folders, aside};
 use crate::domain::Timestamp;
 
 /// Silence that ends a burst of events.
@@ -75,7 +75,13 @@ async fn run(
     let mut seen = Seen::default();
     let mut said = false;
     loop {
-        let problem = folders.arm(&interest.watched_folders()).problem;
+        let wanted = interest.clone();
+        let arm = move || {
+            let problem = folders.arm(&wanted.watched_folders()).problem;
+            (folders, problem)
+        };
+        let Some((armed, problem)) = aside(arm).await else { return };
+        folders = armed;
         if let Some(problem) = problem.as_ref().filter(|_| !said) {
             said = true;
             if changes.send(Change::Polling(problem.clone())).await.is_err() {
@@ -87,18 +93,26 @@ async fn run(
         tokio::select! {
             new = new_interests.recv() => match new {
                 Some((new, since)) => {
-                    // Files that were watched before keep their signature: a change in between is not lost.
-                    seen = Seen::look(&new).doubting(since).keeping(seen);
-                    interest = new;
-                    // First the watches, then the look: nothing falls in between.
-                    let _ = folders.arm(&interest.watched_folders());
+                    interest = new.clone();
+                    let arm = move || {
+                        // Files that were watched before keep their signature: a change in between is not lost.
+                        let seen = Seen::look(&new).doubting(since).keeping(seen);
+                        // First the watches, then the look: nothing falls in between.
+                        let _ = folders.arm(&new.watched_folders());
+                        (folders, seen)
+                    };
+                    match aside(arm).await {
+                        Some(armed) => (folders, seen) = armed,
+                        None => return,
+                    }
                 }
                 None => return,
             },
             () = one_of_ours(&mut happened, &names) => settle(&mut happened).await,
             () = sleep(pause) => {}
         }
-        let now = Seen::look(&interest);
+        let wanted = interest.clone();
+        let Some(now) = aside(move || Seen::look(&wanted)).await else { return };
         for change in now.changes_since(&seen) {
             if changes.send(change).await.is_err() {
                 return;

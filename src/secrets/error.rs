@@ -52,7 +52,7 @@ pub enum Problem {
     Failed(i32),
     Killed(i32),
     TooSlow,
-    Interrupted,
+    Silent,
     Elsewhere,
 }
 
@@ -69,6 +69,7 @@ impl SecretError {
                 "the agent's user needs to read it and to search the folders above it"
             }
             (Problem::Kind(_), _) => "name a regular file",
+            (Problem::Silent, _) => "is it on a file server that is away?",
             (Problem::ByteOrderMark, _) => "save it as UTF-8 without a byte order mark",
             (Problem::ControlCharacter, Place::File(_) | Place::Credential(_) | Place::Command(_)) => {
                 "one trailing newline is dropped; is there a second line?"
@@ -125,7 +126,7 @@ impl fmt::Display for Problem {
             Self::Failed(status) => write!(f, "ended with status {status}"),
             Self::Killed(signal) => write!(f, "was killed by signal {signal}"),
             Self::TooSlow => write!(f, "took longer than {} s", super::command::TIMEOUT.as_secs()),
-            Self::Interrupted => f.write_str("was not read: the agent is ending"),
+            Self::Silent => f.write_str("does not answer"),
             Self::Elsewhere => f.write_str("is only read by a running agent"),
         }
     }

@@ -1,5 +1,5 @@
 //! Resolves secret sources: a scalar, an environment variable, a file, a systemd credential, a command.
-//! Imports `domain` and `config::model`.
+//! Imports `domain`, `patience` and `config::model`.
 //!
 //! Secrets are resolved when they are used; [`version`] tells cheaply whether a file-like source has changed since.
 //! No message holds anything of a secret, nor what a command printed.
@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::config::model::SecretSource;
 use crate::domain::Secret;
+use crate::patience::{self, Silent};
 
 pub use error::{Place, Problem, SecretError};
 pub use file::{SecretWarning, SourceVersion};
@@ -35,7 +36,7 @@ pub fn process_environment(name: &str) -> Option<OsString> {
 ///
 /// Of a file's, a credential's or a command's output one trailing newline (`\n` or `\r\n`) is dropped. A secret is
 /// UTF-8 text of 1 byte to 64 KiB without control characters. A command has 10 s and gets no environment but
-/// `PATH`, `HOME` and `LANG`. Wants a tokio runtime.
+/// `PATH`, `HOME` and `LANG`, a file 5 s. Wants a tokio runtime.
 ///
 /// # Errors
 /// [`SecretError`] says which source and what is wrong with it.
@@ -94,13 +95,14 @@ pub fn warning(source: &SecretSource, environment: &Environment) -> Option<Secre
 }
 
 async fn read(place: Place, path: PathBuf) -> Result<Secret, SecretError> {
+    let looked_at = path.clone();
     let read = move || {
-        let content = file::read(&path)?;
+        let content = file::read(&looked_at)?;
         accept(without_newline(&content))
     };
-    match tokio::task::spawn_blocking(read).await {
+    match patience::answered(&path, read).await {
         Ok(secret) => secret.map_err(|problem| place.with(problem)),
-        Err(_) => Err(place.with(Problem::Interrupted)),
+        Err(Silent) => Err(place.with(Problem::Silent)),
     }
 }
 

@@ -1,23 +1,19 @@
-use std::ffi::OsString;
-use std::fmt;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ring::hmac;
-use ring::rand::{SecureRandom, SystemRandom};
-use zeroize::Zeroizing;
-
 use super::home::{ACCOUNTS, Home, INSTALLATION, ours_alone};
+use super::installation::Installation;
 use super::marks::Marks;
 use super::wire::{self, Broken};
-use super::{Fingerprint, Lost, Notice, OpenError, Record, StoreError, Unreadable};
+use super::{Lost, Notice, OpenError, Record, StoreError, Unreadable};
 use crate::atomic::{Attributes, Error, Folder, SyncLevel};
 use crate::domain::AccountId;
 
 /// The largest state file that is read: two tokens and a refresh token of 16 KiB and a generous `extra`.
-const LARGEST: usize = 1 << 20;
+pub(super) const LARGEST: usize = 1 << 20;
 
 /// How many corrupt files of one account are kept for a look at them.
 const CORRUPT_KEPT: u64 = 3;
@@ -64,7 +60,7 @@ impl Directory {
         let (home, mut notices) = Home::open(path)?;
         let leftovers = home.folder.clean()? + home.accounts.clean()?;
         notices.extend((leftovers > 0).then_some(Notice::LeftoversRemoved(leftovers)));
-        let (installation, notice) = Installation::open(&home.folder)?;
+        let (installation, notice) = Installation::open(&home)?;
         notices.extend(notice);
         let marks = Marks::open(&home.folder);
         let accounts = home.accounts.path().to_owned();
@@ -192,86 +188,12 @@ impl Directory {
     }
 }
 
-/// What tells this installation from others: made once, random.
-pub(super) struct Installation {
-    id: [u8; 16],
-    key: hmac::Key,
-    /// What `key` is made from.
-    bytes: Zeroizing<[u8; 32]>,
-}
-
-impl fmt::Debug for Installation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Installation")
-    }
-}
-
-impl Installation {
-    /// Reads the file, or makes a new one where it is missing or unreadable.
-    fn open(folder: &Folder) -> Result<(Self, Option<Notice>), OpenError> {
-        const NAME: &str = INSTALLATION;
-        let mut notice = None;
-        let content = match folder.read(NAME.as_ref(), 4096) {
-            Ok(held) => held.map(|held| held.content),
-            Err(Error::TooLarge { .. }) => Some(Zeroizing::default()),
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(content) = content {
-            match wire::decode_installation(&content) {
-                Ok((id, key)) => return Ok((Self::new(id, key), None)),
-                Err(Broken::Newer(found)) => {
-                    let path = folder.path().join(NAME);
-                    return Err(OpenError::Newer { path, found, known: wire::SCHEMA });
-                }
-                Err(Broken::Corrupt(_)) => {
-                    let moved_to = move_aside(folder, NAME.as_ref())?;
-                    notice = Some(Notice::InstallationReplaced { moved_to });
-                }
-            }
-        }
-        let (mut id, mut key) = ([0; 16], Zeroizing::new([0; 32]));
-        let random = SystemRandom::new();
-        random.fill(&mut id).and_then(|()| random.fill(key.as_mut())).map_err(|_| OpenError::NoRandomness)?;
-        folder.replace(NAME.as_ref(), &wire::encode_installation(id, &key), PRIVATE, SyncLevel::Full)?;
-        Ok((Self::new(id, key), notice))
-    }
-
-    /// Writes it into a directory that was made anew, over another's: the records that follow are marked with this key.
-    fn keep(&self, folder: &Folder) -> Result<(), OpenError> {
-        let name = INSTALLATION.as_ref();
-        let content = folder.read(name, 4096).ok().flatten().map(|held| held.content);
-        match content.map(|content| wire::decode_installation(&content)) {
-            Some(Ok((id, key))) if id == self.id && *key == *self.bytes => Ok(()),
-            Some(Err(Broken::Newer(found))) => {
-                Err(OpenError::Newer { path: folder.path().join(INSTALLATION), found, known: wire::SCHEMA })
-            }
-            _ => {
-                let content = wire::encode_installation(self.id, &self.bytes);
-                Ok(folder.replace(name, &content, PRIVATE, SyncLevel::Full)?)
-            }
-        }
-    }
-
-    fn new(id: [u8; 16], bytes: Zeroizing<[u8; 32]>) -> Self {
-        Self { id, key: hmac::Key::new(hmac::HMAC_SHA256, bytes.as_ref()), bytes }
-    }
-
-    pub(super) fn seed(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.id;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
-    }
-
-    pub(super) fn fingerprint(&self, parts: &[&[u8]]) -> Fingerprint {
-        Fingerprint::of(&self.key, parts)
-    }
-}
-
-fn file_name(account: &AccountId) -> OsString {
+pub(super) fn file_name(account: &AccountId) -> OsString {
     format!("{account}.json").into()
 }
 
 /// Renames `name` to `name.corrupt-<n>`, the highest number being the newest, and keeps the newest few.
-fn move_aside(folder: &Folder, name: &std::ffi::OsStr) -> Result<PathBuf, Error> {
+pub(super) fn move_aside(folder: &Folder, name: &OsStr) -> Result<PathBuf, Error> {
     let mut prefix = name.to_owned();
     prefix.push(".corrupt-");
     let number = |other: &OsString| -> Option<u64> {

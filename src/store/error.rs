@@ -76,10 +76,15 @@ pub enum Notice {
     },
     /// Others can enter the directory, and it is not ours to change (a pod's volume).
     OpenToOthers(PathBuf),
-    /// The installation's id and key could not be read: new ones were made, so stored tokens will be issued anew.
+    /// The installation's id and key were taken from their copy.
+    InstallationMended {
+        /// Where the unreadable file is now; `None`: it was missing.
+        moved_to: Option<PathBuf>,
+    },
+    /// The installation's id and key could not be had: new ones were made, so stored tokens will be issued anew.
     InstallationReplaced {
-        /// Where the unreadable file is now.
-        moved_to: PathBuf,
+        /// So many state files that hold a refresh token are kept under another name.
+        orphans: usize,
     },
     /// Temporary files of a killed agent were removed.
     LeftoversRemoved(usize),
@@ -94,10 +99,23 @@ impl fmt::Display for Notice {
             Self::OpenToOthers(path) => {
                 write!(f, "other users can enter `{}`, and it is not ours to close", path.display())
             }
-            Self::InstallationReplaced { moved_to } => write!(
+            Self::InstallationMended { moved_to: Some(moved_to) } => write!(
                 f,
-                "the installation file was unreadable and is now `{}`: stored tokens will be issued anew",
+                "the file `installation` was unreadable and is now `{}`; it was made again from its copy, and nothing is lost",
                 moved_to.display()
+            ),
+            Self::InstallationMended { moved_to: None } => f.write_str(
+                "the file `installation` was missing; it was made again from its copy, and nothing is lost",
+            ),
+            Self::InstallationReplaced { orphans: 0 } => f.write_str(
+                "the file `installation` and its copy are lost: stored tokens will be issued anew",
+            ),
+            Self::InstallationReplaced { orphans } => write!(
+                f,
+                "the file `installation` and its copy are lost: stored tokens will be issued anew, and {orphans} state files \
+                 with a refresh token, which nobody can tell the settings of any more, are kept as \
+                 `accounts/NAME.json.orphan-1`; hint: stop the agent, put `installation` and those files back in their \
+                 places where there is a backup of it, and give accounts that cannot log in a fresh `refresh_token` else"
             ),
             Self::LeftoversRemoved(count) => {
                 write!(f, "removed {count} temporary files that a killed agent left")

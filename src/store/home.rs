@@ -14,6 +14,8 @@ use crate::atomic::{Error, Folder, Identity, Operation};
 
 pub(super) const ACCOUNTS: &str = "accounts";
 pub(super) const INSTALLATION: &str = "installation";
+/// Holds the same, for the day on which the other one is damaged.
+pub(super) const INSTALLATION_COPY: &str = "installation.copy";
 const LOCK: &str = "lock";
 
 /// The directory, opened and locked.

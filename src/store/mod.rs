@@ -5,6 +5,7 @@
 //! state_dir/              0700
 //!   lock                  held by the one agent that owns the directory; its process id as text
 //!   installation          random id and HMAC key, made once
+//!   installation.copy     the same
 //!   accounts/<name>.json  0600, see `Record`
 //!   marks.json            what the hooks of templates were last told
 //! ```
@@ -19,10 +20,12 @@
 //! each takes the newest record there is.
 
 mod account;
+mod aside;
 mod directory;
 mod error;
 mod fingerprint;
 mod home;
+mod installation;
 mod marks;
 mod record;
 mod wire;
@@ -36,10 +39,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::atomic;
-use crate::domain::{AccountId, Timestamp};
+use crate::domain::{AccountId, Secret, Timestamp};
 use account::Slot;
 use directory::{Directory, Look};
 
+pub use aside::{Aside, AsideRefresh, AsideToken, Claim, Settled};
 pub use error::{Lost, Notice, OpenError, StoreError, Unreadable};
 pub use fingerprint::Fingerprint;
 pub use record::{Intent, IntentKind, Record, RefreshSlot, Schedule};
@@ -135,6 +139,12 @@ impl Store {
     #[must_use]
     pub fn fingerprint(&self, parts: &[&[u8]]) -> Fingerprint {
         self.inner.directory.installation.fingerprint(parts)
+    }
+
+    /// The mark of a first refresh token. A stored token has one too: equal ones say that the vendor hands out the same.
+    #[must_use]
+    pub fn seed_mark(&self, token: &Secret) -> Fingerprint {
+        self.inner.directory.installation.seed_mark(token.expose().as_bytes())
     }
 
     /// The accounts that have a state file, also those that have left the configuration. Blocks.
@@ -253,17 +263,23 @@ impl Store {
     }
 
     /// Removes the records of accounts that left the configuration (`removed_at`) at least `age` before `now`, and
-    /// names them. Files that were not restored are looked into. Blocks.
+    /// names them; what the others have put aside for so long is forgotten, too. Files that were not restored are looked into.
+    /// Blocks.
     ///
     /// # Errors
     /// The first that failed, after all others were tried.
     pub fn purge_older_than(&self, now: Timestamp, age: Duration) -> Result<Vec<AccountId>, StoreError> {
         let (mut purged, mut failed) = (Vec::new(), None);
         for account in self.stored()? {
-            let removed_at = match self.restore(&account) {
-                Ok(record) => record.and_then(|record| record.removed_at),
-                Err(_) => None,
-            };
+            let Ok(Some(record)) = self.restore(&account) else { continue };
+            let removed_at = record.removed_at;
+            let mark = |slot: &RefreshSlot| self.seed_mark(&slot.token);
+            if Record::clone(&record).forget_aside(now, age, mark) {
+                let saved = self.update_blocking(&account, Durability::Cached, |record| {
+                    record.forget_aside(now, age, mark);
+                });
+                failed = failed.or(saved.err());
+            }
             if removed_at.is_some_and(|at| at.plus(age) <= now) {
                 match self.remove(&account) {
                     Ok(()) => purged.push(account),

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::Fingerprint;
+use super::{Aside, Fingerprint};
 use crate::domain::{AccountId, ErrorInfo, Generation, Secret, Timestamp, Token};
 
 /// All that is kept of one account. `Debug` masks the tokens.
@@ -12,6 +12,8 @@ pub struct Record {
     pub provider: String,
     /// Of what a stored token belongs to: provider, base URL, environment, params, identity credentials.
     pub identity: Fingerprint,
+    /// Of what its refresh token belongs to, where that is less than `identity` (see [`super::Claim`]).
+    pub grant: Option<Fingerprint>,
     /// Of the credentials as they were last used; tells a change made while the agent was down.
     pub credentials: Option<Fingerprint>,
     /// Of the credentials of the last login that brought tokens, where refresh tokens belong to them.
@@ -34,6 +36,12 @@ pub struct Record {
     pub notified: Option<u64>,
     /// When the account left the configuration.
     pub removed_at: Option<Timestamp>,
+    /// First refresh tokens that are spent, where what came of them is not here any more.
+    pub spent: Vec<Fingerprint>,
+    /// Its refresh token was set aside with a state directory's key that is lost: that token's mark as a seed.
+    pub bereft: Option<Fingerprint>,
+    /// What it keeps of other settings.
+    pub aside: Aside,
 }
 
 /// The durable part of an account's schedule: a crash loop inherits its backoff.
@@ -102,6 +110,7 @@ impl Record {
             account,
             provider,
             identity,
+            grant: None,
             credentials: None,
             owner: None,
             schedule: Schedule::default(),
@@ -113,12 +122,20 @@ impl Record {
             intent: None,
             notified: None,
             removed_at: None,
+            spent: Vec::new(),
+            bereft: None,
+            aside: Aside::default(),
         }
+    }
+
+    /// Whether there is a refresh token in it.
+    pub(super) fn holds_refresh(&self) -> bool {
+        self.refresh.is_some() || !self.aside.refresh.is_empty()
     }
 
     /// Whether losing it costs more than one request: it holds a refresh token, or says that one is being spent.
     pub(super) fn is_precious(&self) -> bool {
         let spends = |intent: &Intent| intent.operation == IntentKind::Refresh;
-        self.refresh.is_some() || self.intent.as_ref().is_some_and(spends)
+        self.holds_refresh() || self.intent.as_ref().is_some_and(spends)
     }
 }

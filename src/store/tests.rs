@@ -3,6 +3,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use super::*;
 use crate::domain::{Generation, Secret, Token, TokenMeta};
 
+mod aside;
+mod installation;
 mod lost;
 
 fn store() -> (tempfile::TempDir, Store) {
@@ -355,17 +357,6 @@ fn fingerprints_and_seed_outlive_a_restart_and_differ_between_installations() {
     assert_eq!((first.fingerprint(&[b"ab", b"c"]), first.seed()), (mark, seed));
     let json = serde_json::to_string(&mark).unwrap();
     assert_eq!(serde_json::from_str::<Fingerprint>(&json).unwrap(), mark);
-}
-
-#[test]
-fn a_corrupt_installation_file_is_replaced_and_said() {
-    let (_folder, store) = store();
-    let mark = store.fingerprint(&[b"x"]);
-    let file = store.path().join("installation");
-    std::fs::File::options().write(true).open(&file).unwrap().set_len(40).unwrap();
-    let store = reopen(store);
-    assert!(matches!(store.notices(), [Notice::InstallationReplaced { moved_to }] if moved_to.exists()));
-    assert_ne!(store.fingerprint(&[b"x"]), mark);
 }
 
 #[test]

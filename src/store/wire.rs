@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{Fingerprint, Intent, Record, RefreshSlot, Schedule};
+use super::{Aside, AsideRefresh, AsideToken, Fingerprint, Intent, Record, RefreshSlot, Schedule};
 use crate::domain::{AccountId, ErrorInfo, Generation, Secret, Timestamp, Token, TokenMeta};
 
 /// The schema that this version writes.
@@ -38,7 +38,9 @@ pub(super) fn encode(record: &Record) -> Zeroizing<Vec<u8>> {
     // (tokens are printable ASCII).
     let token = |token: &Option<Token>| token.as_ref().map_or(0, |token| token.access_token.expose().len());
     let refresh = record.refresh.as_ref().map_or(0, |slot| slot.token.expose().len());
-    let secrets = token(&record.current) + token(&record.candidate) + refresh;
+    let kept = record.aside.refresh.iter().map(|kept| kept.slot.token.expose().len() + 256).sum::<usize>();
+    let before = record.aside.token.as_ref().map_or(0, |kept| kept.token.access_token.expose().len());
+    let secrets = token(&record.current) + token(&record.candidate) + refresh + kept + before;
     let mut content = Zeroizing::new(Vec::with_capacity(4096 + 2 * secrets));
     // Writing to memory what only has text as keys does not fail; an empty file would be found corrupt.
     if serde_json::to_writer(&mut *content, &StoredRecord::of(record)).is_err() {
@@ -91,6 +93,8 @@ struct StoredRecord<'a> {
     provider: Cow<'a, str>,
     identity: Fingerprint,
     #[serde(default)]
+    grant: Option<Fingerprint>,
+    #[serde(default)]
     credentials: Option<Fingerprint>,
     #[serde(default)]
     owner: Option<Fingerprint>,
@@ -111,6 +115,34 @@ struct StoredRecord<'a> {
     notified: Option<u64>,
     #[serde(default)]
     removed_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    spent: Cow<'a, [Fingerprint]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bereft: Option<Fingerprint>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    aside: Vec<StoredAside<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<StoredBefore<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredAside<'a> {
+    identity: Fingerprint,
+    #[serde(default)]
+    grant: Option<Fingerprint>,
+    #[serde(default)]
+    owner: Option<Fingerprint>,
+    refresh: StoredRefresh<'a>,
+    at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredBefore<'a> {
+    identity: Fingerprint,
+    token: StoredToken<'a>,
+    #[serde(default)]
+    unverified: Option<Cow<'a, ErrorInfo>>,
+    at: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -141,15 +173,11 @@ impl<'a> StoredRecord<'a> {
             account: Cow::Borrowed(&record.account),
             provider: record.provider.as_str().into(),
             identity: record.identity,
+            grant: record.grant,
             credentials: record.credentials,
             owner: record.owner,
             schedule: Cow::Borrowed(&record.schedule),
-            refresh: record.refresh.as_ref().map(|slot| StoredRefresh {
-                token: slot.token.expose().into(),
-                issued_at: slot.issued_at,
-                expires_at: slot.expires_at,
-                seed: slot.seed,
-            }),
+            refresh: record.refresh.as_ref().map(StoredRefresh::of),
             candidate: record.candidate.as_ref().map(StoredToken::of),
             current: record.current.as_ref().map(StoredToken::of),
             unverified: record.unverified.as_ref().map(Cow::Borrowed),
@@ -157,6 +185,10 @@ impl<'a> StoredRecord<'a> {
             intent: record.intent.as_ref().map(Cow::Borrowed),
             notified: record.notified,
             removed_at: record.removed_at,
+            spent: Cow::Borrowed(&record.spent),
+            bereft: record.bereft,
+            aside: record.aside.refresh.iter().map(StoredAside::of).collect(),
+            before: record.aside.token.as_ref().map(StoredBefore::of),
         }
     }
 
@@ -168,22 +200,70 @@ impl<'a> StoredRecord<'a> {
             account: self.account.into_owned(),
             provider: self.provider.into_owned(),
             identity: self.identity,
+            grant: self.grant,
             credentials: self.credentials,
             owner: self.owner,
             schedule: self.schedule.into_owned(),
-            refresh: self.refresh.map(|slot| RefreshSlot {
-                token: Secret::new(slot.token.into_owned()),
-                issued_at: slot.issued_at,
-                expires_at: slot.expires_at,
-                seed: slot.seed,
-            }),
+            refresh: self.refresh.map(StoredRefresh::into_slot),
             candidate: self.candidate.map(StoredToken::into_token),
             current: self.current.map(StoredToken::into_token),
             unverified: self.unverified.map(Cow::into_owned),
             intent: self.intent.map(Cow::into_owned),
             notified: self.notified,
             removed_at: self.removed_at,
+            spent: self.spent.into_owned(),
+            bereft: self.bereft,
+            aside: Aside {
+                refresh: self.aside.into_iter().map(StoredAside::into_aside).collect(),
+                token: self.before.map(StoredBefore::into_aside),
+            },
         }
+    }
+}
+
+impl<'a> StoredRefresh<'a> {
+    fn of(slot: &'a RefreshSlot) -> Self {
+        Self {
+            token: slot.token.expose().into(),
+            issued_at: slot.issued_at,
+            expires_at: slot.expires_at,
+            seed: slot.seed,
+        }
+    }
+
+    fn into_slot(self) -> RefreshSlot {
+        RefreshSlot {
+            token: Secret::new(self.token.into_owned()),
+            issued_at: self.issued_at,
+            expires_at: self.expires_at,
+            seed: self.seed,
+        }
+    }
+}
+
+impl<'a> StoredAside<'a> {
+    fn of(kept: &'a AsideRefresh) -> Self {
+        let AsideRefresh { identity, grant, owner, slot, at } = kept;
+        let (identity, grant, owner, at) = (*identity, *grant, *owner, *at);
+        Self { identity, grant, owner, refresh: StoredRefresh::of(slot), at }
+    }
+
+    fn into_aside(self) -> AsideRefresh {
+        let Self { identity, grant, owner, refresh, at } = self;
+        AsideRefresh { identity, grant, owner, slot: refresh.into_slot(), at }
+    }
+}
+
+impl<'a> StoredBefore<'a> {
+    fn of(kept: &'a AsideToken) -> Self {
+        let AsideToken { identity, token, unverified, at } = kept;
+        let unverified = unverified.as_ref().map(Cow::Borrowed);
+        Self { identity: *identity, token: StoredToken::of(token), unverified, at: *at }
+    }
+
+    fn into_aside(self) -> AsideToken {
+        let Self { identity, token, unverified, at } = self;
+        AsideToken { identity, token: token.into_token(), unverified: unverified.map(Cow::into_owned), at }
     }
 }
 

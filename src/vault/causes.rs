@@ -5,7 +5,6 @@ use std::io;
 use rustls::CertificateError;
 
 use super::VaultError;
-use super::transport::TIMEOUT;
 use crate::tls::chain;
 
 /// Makes an error of reqwest's.
@@ -14,10 +13,8 @@ pub(super) fn error(error: &reqwest::Error) -> VaultError {
         return VaultError::Tls(tls_words(tls));
     }
     if error.is_timeout() {
-        return match error.is_connect() {
-            true => VaultError::NotReached("timed out while connecting"),
-            false => VaultError::TooSlow(TIMEOUT),
-        };
+        // The only limit that the HTTP client itself has.
+        return VaultError::NotReached("timed out while connecting");
     }
     if error.is_dns() {
         return VaultError::NotReached("the host's name cannot be resolved (DNS)");

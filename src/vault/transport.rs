@@ -1,9 +1,8 @@
 //! One exchange with the server: bounded in size, no proxies, no redirects but the one hop from a standby to its
 //! leader. Every fault of the server as a whole ends here; a [`Reply`] is one about the request.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use rustify::endpoint::Endpoint;
@@ -15,7 +14,8 @@ use zeroize::Zeroizing;
 use super::{VaultError, causes};
 use crate::config::model::{Vault, VaultAuth};
 use crate::domain::Secret;
-use crate::tls;
+use crate::patience;
+use crate::tls::{self, Stamps};
 
 /// The largest reply that is read.
 const LARGEST: usize = 1 << 20;
@@ -42,15 +42,19 @@ pub(super) struct Transport {
     client: Mutex<Option<(Stamps, reqwest::Client)>>,
 }
 
-/// Size and modification time of the PEM files: a client made from others is replaced.
-type Stamps = [Option<(u64, SystemTime)>; 3];
-
 /// What is asked: vaultrs' request without its way of sending it.
 pub(super) struct Request {
     method: reqwest::Method,
     path: String,
     body: Zeroizing<Vec<u8>>,
     namespaced: bool,
+}
+
+/// A whole answer.
+struct Answer {
+    status: reqwest::StatusCode,
+    headers: HeaderMap,
+    body: Zeroizing<Vec<u8>>,
 }
 
 /// An answer below 500 that is no 429 and no redirect.
@@ -128,20 +132,20 @@ impl Transport {
     /// # Errors
     /// What is the server's fault, or that of the way to it.
     pub(super) async fn send(&self, request: &Request, token: Option<&Secret>) -> Result<Reply, VaultError> {
-        let client = self.client()?;
+        let client = self.client().await?;
         let headers = self.headers(request, token)?;
         let url = self.url(&request.path)?;
-        let mut response = exchange(&client, request, url.clone(), headers.clone()).await?;
-        if response.status().is_redirection() {
-            let leader = self.leader(&url, response.headers())?;
-            response = exchange(&client, request, leader, headers).await?;
+        let mut answer = exchange(&client, request, url.clone(), headers.clone()).await?;
+        if answer.status.is_redirection() {
+            let leader = self.leader(&url, &answer.headers)?;
+            answer = exchange(&client, request, leader, headers).await?;
         }
-        let status = response.status().as_u16();
-        let retry_after = retry_after(response.headers());
-        if response.status().is_redirection() {
+        if answer.status.is_redirection() {
             return Err(VaultError::Elsewhere);
         }
-        let reply = Reply { status, body: read(response).await? };
+        let retry_after = retry_after(&answer.headers);
+        let status = answer.status.as_u16();
+        let reply = Reply { status, body: answer.body };
         match status {
             429 => Err(VaultError::RateLimited { wait: retry_after }),
             500.. => Err(self.health(&client, status, &reply).await),
@@ -160,8 +164,8 @@ impl Transport {
         let request = Request { namespaced: false, ..Request::get("sys/health".into()) };
         let look = async {
             let url = self.url(&request.path).ok()?;
-            let response = exchange(client, &request, url, HeaderMap::new()).await.ok()?;
-            Reply { status, body: read(response).await.ok()? }.json::<Health>()
+            let answer = exchange(client, &request, url, HeaderMap::new()).await.ok()?;
+            Reply { status, body: answer.body }.json::<Health>()
         };
         match look.await {
             Some(Health { initialized: false, .. }) => VaultError::NotInitialised,
@@ -220,49 +224,61 @@ impl Transport {
         Ok(headers)
     }
 
-    fn client(&self) -> Result<reqwest::Client, VaultError> {
+    /// Its files may hang: nothing is held meanwhile.
+    async fn client(&self) -> Result<reqwest::Client, VaultError> {
         let identity = match &self.settings.auth {
             VaultAuth::Cert { cert_file, key_file, .. } => Some((cert_file.clone(), key_file.clone())),
             _ => None,
         };
-        let stamps = stamps(self.settings.ca_file.as_ref(), identity.as_ref());
-        let mut held = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((made_from, client)) = held.as_ref()
+        let ca_file = self.settings.ca_file.as_deref();
+        let files = tls::Files { ca_file, identity: identity.as_ref(), fields: FIELDS };
+        let stamps = files.stamps().await.map_err(VaultError::Setup)?;
+        if let Some((made_from, client)) = self.held().as_ref()
             && *made_from == stamps
         {
             return Ok(client.clone());
         }
-        let tls = tls::config(self.settings.ca_file.as_deref(), identity.as_ref(), FIELDS);
+        let tls = files.config().await.map_err(VaultError::Setup)?;
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls.map_err(VaultError::Setup)?)
+            .tls_backend_preconfigured(tls)
             // reqwest would send the token along.
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
             .pool_idle_timeout(Duration::from_secs(30))
             .tcp_nodelay(true)
             .http2_max_header_list_size(64 * 1024)
             .build()
             .map_err(|_| VaultError::Setup("the HTTP client for Vault cannot be set up".into()))?;
-        *held = Some((stamps, client.clone()));
+        *self.held() = Some((stamps, client.clone()));
         Ok(client)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<(Stamps, reqwest::Client)>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// One request and its whole answer. What came while this process stood still counts: a login may have spent a secret id
+/// that is good for one.
 async fn exchange(
     client: &reqwest::Client,
     request: &Request,
     url: Url,
     headers: HeaderMap,
-) -> Result<reqwest::Response, VaultError> {
+) -> Result<Answer, VaultError> {
     let mut builder = client.request(request.method.clone(), url).headers(headers);
     if !request.body.is_empty() {
         builder = builder.header("content-type", "application/json").body(request.body.to_vec());
     }
-    builder.send().await.map_err(|error| causes::error(&error))
+    let asking = async {
+        let mut response = builder.send().await.map_err(|error| causes::error(&error))?;
+        let headers = std::mem::take(response.headers_mut());
+        Ok(Answer { status: response.status(), headers, body: read(response).await? })
+    };
+    patience::within(TIMEOUT, asking).await.unwrap_or(Err(VaultError::TooSlow(TIMEOUT)))
 }
 
 /// The body against the cap, in buffers that are wiped.
@@ -296,16 +312,4 @@ fn local(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
-}
-
-fn stamps(ca_file: Option<&PathBuf>, identity: Option<&(PathBuf, PathBuf)>) -> Stamps {
-    let stamp = |path: &PathBuf| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.len(), metadata.modified().ok()?))
-    };
-    [
-        ca_file.and_then(stamp),
-        identity.and_then(|(certificate, _)| stamp(certificate)),
-        identity.and_then(|(_, key)| stamp(key)),
-    ]
 }

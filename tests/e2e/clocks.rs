@@ -1,10 +1,11 @@
 //! Clocks that jump, by way of libfaketime: the wall clock alone steps, the others run on.
 
 use renewd::simulator::Provider;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::path::Path;
 
-use crate::support::{Agent, Reader, World, account, all_well, generation, millis, secs, skip, state};
+use crate::support::{Agent, Reader, World, account, all_well, generation, millis, secs, skip, state, until};
 
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 const KINDS: [Provider; 3] = [Provider::OAuthClientCredentials, Provider::Bizppurio, Provider::PortOne];
@@ -137,6 +138,36 @@ fn an_agent_that_starts_on_a_stepped_clock_neither_trusts_nor_storms() {
         });
         assert!(world.sim.requests() <= 6, "{offset}");
     }
+}
+
+/// A stopped process (`docker pause`, a frozen cgroup, a suspended machine) reads no reply. Its clocks run on, so that
+/// afterwards the request's time is over and its reply lies in the socket.
+#[test]
+fn a_reply_that_comes_while_the_agent_stands_still_is_not_thrown_away() {
+    const KIND: Provider = Provider::OAuthRefreshToken;
+    let world = World::living(secs(600));
+    let mut config = world.one(KIND);
+    config["accounts"]["a"]["http"] = json!({ "timeout": "5s" });
+    let agent = world.start(&config);
+    agent.until_well();
+    world.sim.fault(&format!("{KIND}=delay:2s"));
+    for round in 1..=2 {
+        let before = world.sim.requests();
+        std::thread::scope(|scope| {
+            let renewal = scope.spawn(|| agent.renew("a"));
+            until("the request", secs(10), || (world.sim.requests() > before).then_some(()));
+            agent.signal(Signal::STOP);
+            std::thread::sleep(secs(8));
+            agent.signal(Signal::CONT);
+            let (status, answer) = renewal.join().unwrap();
+            assert_eq!(status, 200, "{answer}");
+        });
+        let asked =
+            &world.sim.stats().providers[KIND.name()].operations["refresh"][&world.identity(KIND, "a")];
+        assert_eq!((asked.granted, asked.dead_refresh_tokens), (round + 1, 0), "{asked:?}");
+    }
+    assert!(world.sim.accepts(KIND, &world.read("a.token")));
+    agent.stop();
 }
 
 #[test]

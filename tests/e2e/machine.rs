@@ -75,21 +75,25 @@ fn endless_and_oversized_replies_to_a_hundred_accounts_take_little_memory_and_fe
     assert!(peak <= bound * 1024, "{} MiB", peak / 1024);
 }
 
-/// A file system whose server never answers: whoever names a path below it waits.
+/// Runs an agent with a file system at `hung` whose server never answers: whoever names a path below it waits.
+fn with_a_disk_that_hangs(world: &World) -> Option<Vec<String>> {
+    std::fs::create_dir(world.path("hung")).unwrap();
+    let mount = format!(
+        "exec 9<>/dev/fuse && mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 none {} && exec \"$@\"",
+        world.path("hung").display()
+    );
+    let wrapper = ["unshare", "--mount", "sh", "-c", &mount, "sh"];
+    let tried = Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").stderr(Stdio::null()).status();
+    tried.is_ok_and(|status| status.success()).then(|| wrapper.map(str::to_owned).to_vec())
+}
+
 #[test]
 fn a_disk_that_hangs_holds_up_no_other_and_is_in_the_metrics() {
     let test = "a_disk_that_hangs_holds_up_no_other_and_is_in_the_metrics";
-    let (world, hung, port) = (World::living(secs(600)), "hung", free_port());
-    let mount = format!(
-        "exec 9<>/dev/fuse && mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 none {} && exec \"$@\"",
-        world.path(hung).display()
-    );
-    std::fs::create_dir(world.path(hung)).unwrap();
-    let wrapper = ["unshare", "--mount", "sh", "-c", &mount, "sh"];
-    let tried = Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").stderr(Stdio::null()).status();
-    if !tried.is_ok_and(|status| status.success()) {
+    let (world, port) = (World::living(secs(600)), free_port());
+    let Some(wrapper) = with_a_disk_that_hangs(&world) else {
         return skip(test, "no file system can be mounted");
-    }
+    };
     let mut config = world.config(["a", "b"].map(|name| (name.to_owned(), world.account(ANY, name))));
     let stuck = world.path("hung/a.token");
     config["accounts"]["a"]["sinks"] = json!([{ "file": stuck }, { "file": world.out("a.token") }]);
@@ -97,7 +101,7 @@ fn a_disk_that_hangs_holds_up_no_other_and_is_in_the_metrics() {
     config["agent"]["shutdown_grace"] = "2s".into();
     world.write(&config);
     let mut run = world.run();
-    run.wrapper = wrapper.map(str::to_owned).to_vec();
+    run.wrapper = wrapper;
     let agent = run.start();
     let hangs = |status: &Value| account(status, "a")["sinks"][0]["writing_since"].is_string();
     let status = agent.until("the write that hangs", secs(20), hangs);
@@ -306,4 +310,77 @@ fn step(line: &str) -> Option<Step> {
     }
     let sends = ["sendto", "write", "sendmsg"].iter().any(|name| call.starts_with(name));
     (sends && line.contains("/token/refresh")).then_some(Step::RequestSent)
+}
+
+#[test]
+fn a_ca_file_that_cannot_be_read_fails_its_own_account_and_nobody_else() {
+    let world = World::living(secs(10));
+    let root = include_bytes!("../../src/provider/client/testdata/ca.pem");
+    let mut config =
+        world.config(["plain", "good", "bad"].map(|name| (name.to_owned(), world.account(ANY, name))));
+    for name in ["good", "bad"] {
+        let file = world.put(&format!("{name}.pem"), std::str::from_utf8(root).unwrap());
+        config["accounts"][name]["http"] = json!({ "ca_file": file });
+    }
+    let agent = world.start(&config);
+    let before = agent.until_well();
+    let file = world.path("bad.pem");
+    std::fs::remove_file(&file).unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let wished = |status: &Value| {
+        let error = account(status, "bad")["error"]["message"].as_str().unwrap_or_default().to_owned();
+        let renewed = |name| generation(status, name) >= generation(&before, name) + 3;
+        error.contains("http.ca_file is not a regular file") && renewed("plain") && renewed("good")
+    };
+    agent.until("the others renewed three times", secs(60), wished);
+    // Mended, it goes on.
+    world.put("new.pem", std::str::from_utf8(root).unwrap());
+    std::fs::rename(world.path("new.pem"), &file).unwrap();
+    assert_eq!(agent.renew("bad").0, 200);
+    agent.until("everything fresh again", secs(20), all_well);
+    agent.stop();
+}
+
+#[test]
+fn files_that_hang_fail_their_own_accounts_and_nobody_else() {
+    let test = "files_that_hang_fail_their_own_accounts_and_nobody_else";
+    let world = World::living(secs(10));
+    let Some(wrapper) = with_a_disk_that_hangs(&world) else {
+        return skip(test, "no file system can be mounted");
+    };
+    let root = include_str!("../../src/provider/client/testdata/ca.pem");
+    let mut config =
+        world.config(["plain", "ca", "secret"].map(|name| (name.to_owned(), world.account(ANY, name))));
+    config["accounts"]["ca"]["http"] = json!({ "ca_file": world.put("ca.pem", root) });
+    let secret = config["accounts"]["secret"]["credentials"]["client_secret"].as_str().unwrap().to_owned();
+    config["accounts"]["secret"]["credentials"]["client_secret"] =
+        json!({ "file": world.put("secret", &secret) });
+    config["agent"]["shutdown_grace"] = "2s".into();
+    world.write(&config);
+    let mut run = world.run();
+    run.wrapper = wrapper;
+    let agent = run.start();
+    let before = agent.until_well();
+    for name in ["ca.pem", "secret"] {
+        std::os::unix::fs::symlink(world.path("hung/file"), world.path("link")).unwrap();
+        std::fs::rename(world.path("link"), world.path(name)).unwrap();
+    }
+    agent.until("the others renewed all the while", secs(90), |status| {
+        let says = |name, words: &str| {
+            account(status, name)["error"]["message"].as_str().is_some_and(|message| message.contains(words))
+        };
+        says("ca", &format!("http.ca_file {} does not answer", world.path("ca.pem").display()))
+            && says("secret", "does not answer; hint: is it on a file server that is away?")
+            && generation(status, "plain") >= generation(&before, "plain") + 4
+    });
+    // A reload looks at the secrets of what is new, and does not wait for them either.
+    config["accounts"]["new"] = world.account(ANY, "new");
+    config["accounts"]["new"]["credentials"]["client_secret"] = json!({ "file": world.path("secret") });
+    config["accounts"]["newer"] = world.account(ANY, "newer");
+    world.write(&config);
+    assert_eq!(agent.post("/v1/reload", "").0, 200);
+    agent.until("the new account's first token", secs(20), |status| {
+        account(status, "newer")["state"] == "fresh"
+    });
+    agent.stop();
 }

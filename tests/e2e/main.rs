@@ -27,6 +27,7 @@ mod exec;
 mod faults;
 mod hooks;
 mod injected;
+mod kept;
 mod keys;
 mod leaks;
 mod limits;

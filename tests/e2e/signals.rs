@@ -1,9 +1,11 @@
 //! Signals at good and at bad moments.
 
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 
 use renewd::simulator::Provider;
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::support::{World, account, class, generation, millis, secs, setting, state, throughout, until};
 
@@ -33,6 +35,82 @@ fn term_waits_for_the_request_in_flight_and_its_refresh_token_is_kept() {
     let stats = world.sim.stats();
     let refresh = &stats.providers["portone"].operations["refresh"][&key];
     assert_eq!((refresh.granted, refresh.dead_refresh_tokens), (1, 0), "the new refresh token was kept");
+}
+
+/// The request would leave late, and its reply could find nobody.
+#[test]
+fn a_request_that_has_not_left_when_term_comes_is_not_sent() {
+    const PROVIDER: Provider = Provider::OAuthRefreshToken;
+    let world = World::living(secs(600));
+    let mut config = world.one(PROVIDER);
+    let (fetching, go) = (world.path("fetching"), world.path("go"));
+    let script = format!(
+        "touch {}; until [ -e {} ]; do sleep 0.02; done; echo secret",
+        fetching.display(),
+        go.display()
+    );
+    config["accounts"]["a"]["credentials"]["client_secret"] = json!({ "command": ["/bin/sh", "-c", script] });
+    std::fs::write(&go, "").unwrap();
+    world.write(&config);
+    let manager = UnixDatagram::bind(world.path("notify")).unwrap();
+    manager.set_nonblocking(true).unwrap();
+    let mut agent = world.run().env("NOTIFY_SOCKET", world.path("notify").to_str().unwrap()).start();
+    agent.until_well();
+    std::fs::remove_file(&fetching).unwrap();
+    std::fs::remove_file(&go).unwrap();
+    world.sim.reset_stats();
+    agent.signal(Signal::USR1);
+    until("the secret's command", secs(10), || fetching.exists().then_some(()));
+    agent.signal(Signal::TERM);
+    until("the end being begun", secs(10), || {
+        let mut said = [0; 4096];
+        let length = manager.recv(&mut said).ok()?;
+        String::from_utf8_lossy(&said[..length]).contains("STOPPING=1").then_some(())
+    });
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(agent.ends_within(secs(10)).expect("an end within the grace").code(), Some(0));
+    assert_eq!(world.sim.requests(), 0, "sent after TERM");
+    drop(agent);
+
+    let agent = world.run().start();
+    let status = agent.until_well();
+    assert_eq!((generation(&status, "a"), world.sim.requests()), (1, 0), "nothing is owed");
+    assert_eq!(agent.renew("a").0, 200);
+    let refresh = &world.sim.stats().providers["oauth2-refresh-token"].operations["refresh"]["id-a"];
+    assert_eq!((refresh.granted, refresh.dead_refresh_tokens), (1, 0));
+}
+
+#[test]
+fn term_waits_for_a_refresh_token_that_is_spent_though_a_reload_has_cut_the_grace() {
+    const KIND: Provider = Provider::OAuthRefreshToken;
+    let world = World::living(secs(600));
+    let mut config = world.one(KIND);
+    config["agent"]["shutdown_grace"] = "1m".into();
+    config["accounts"]["a"]["http"]["timeout"] = "1m".into();
+    let mut agent = world.start(&config);
+    agent.until_well();
+    world.sim.fault("*=delay:8s");
+    agent.signal(Signal::USR1);
+    let key = world.identity(KIND, "a");
+    until("the request in flight", secs(5), || (world.sim.requests_of(&key) == 2).then_some(()));
+    config["agent"]["shutdown_grace"] = "1s".into();
+    world.write(&config);
+    let reloaded = agent.until("the reload", secs(7), |status| status["config"]["generation"] == 2);
+    assert_eq!(generation(&reloaded, "a"), 1, "the request is out still");
+    agent.signal(Signal::TERM);
+    let status = agent.ends_within(secs(30)).expect("an end with the request");
+    assert_eq!((status.code(), agent.logged("refresh_awaited")), (Some(0), 1));
+    assert!(agent.log().contains("\"drained\":true"));
+    drop(agent);
+
+    world.sim.clear();
+    let agent = world.run().start();
+    let status = agent.until_well();
+    assert_eq!(generation(&status, "a"), 2, "the reply that came during the end counts");
+    assert_eq!(agent.renew("a").0, 200);
+    let stats = world.sim.stats();
+    let refresh = &stats.providers[KIND.name()].operations["refresh"][&key];
+    assert_eq!((refresh.granted, refresh.dead_refresh_tokens), (3, 0), "the new refresh token was kept");
 }
 
 #[test]

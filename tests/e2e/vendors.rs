@@ -4,9 +4,13 @@
 //! [`crate::faults`], for two of them; here it is what may not happen with any.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
+use flate2::Compression;
+use flate2::read::GzEncoder;
 use renewd::simulator::{Options, Provider};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::faults::FAULTS;
 use crate::support::{World, account, generation, is_well, secs, setting, until};
@@ -123,4 +127,75 @@ fn all_faults(provider: Provider) {
 /// The same token until its end, which a fault may tell in another way.
 const fn hands_out_the_same(provider: Provider) -> bool {
     matches!(provider, Provider::PortOneV1 | Provider::Kis)
+}
+
+/// A vendor of our own: each reply is wrapped as its header says in one of its ways, and brings a refresh token of any text,
+/// which alone is good for the next request.
+fn odd_vendor(codings: &'static [&'static str], tokens: &'static [&'static str]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut given = 0;
+        for connection in listener.incoming().map_while(Result::ok) {
+            let Some(form) = form_of(&connection) else { continue };
+            let spent =
+                url::form_urlencoded::parse(form.as_bytes()).find(|(name, _)| name == "refresh_token");
+            let good = spent.is_some_and(|(_, token)| token == tokens[given % tokens.len()]);
+            given += usize::from(good);
+            let body = json!({
+                "access_token": format!("odd-access-{given}"), "expires_in": 3600,
+                "refresh_token": tokens[given % tokens.len()],
+            });
+            let body = if good { body } else { json!({ "error": "invalid_grant" }) };
+            let text = body.to_string();
+            let mut body = Vec::new();
+            GzEncoder::new(text.as_bytes(), Compression::fast()).read_to_end(&mut body).unwrap();
+            let (status, coding) = (if good { 200 } else { 400 }, codings[given % codings.len()]);
+            let head = format!(
+                "HTTP/1.1 {status} Said\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = (&connection).write_all(&[head.as_bytes(), &body].concat());
+        }
+    });
+    address
+}
+
+/// The body of a request.
+fn form_of(connection: &TcpStream) -> Option<String> {
+    let mut reader = BufReader::new(connection);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        let line = line.trim_ascii().to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.parse().ok()?;
+        }
+        if line.is_empty() {
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).ok()?;
+            return String::from_utf8(body).ok();
+        }
+    }
+}
+
+#[test]
+fn refresh_tokens_of_any_text_in_replies_of_any_gzip_are_spent_as_they_came() {
+    let world = World::living(secs(600));
+    let mut config = world.one(Provider::OAuthRefreshToken);
+    config["accounts"]["a"]["credentials"]["refresh_token"] = "first of the odd ones".into();
+    let address = odd_vendor(
+        &["gzip", "GZIP", "x-gzip", "Gzip"],
+        &["first of the odd ones", " odd ~\"&=+% at both ends ", "이상한 토큰 값", "odd-and-plain-enough"],
+    );
+    config["accounts"]["a"]["base_url"] = format!("http://{address}/token").into();
+    let agent = world.start(&config);
+    agent.until_well();
+    for renewals in 2..=8 {
+        let (status, answer) = agent.renew("a");
+        assert_eq!(status, 200, "{answer}\n{}", agent.log());
+        assert_eq!(world.read("a.token"), format!("odd-access-{renewals}"));
+    }
+    agent.stop();
 }

@@ -89,7 +89,8 @@ impl Bao {
             .unwrap()
             .write_all(config.to_string().as_bytes())
             .unwrap();
-        let tls = renewd::tls::config(ca_file.as_deref(), None, fields).unwrap();
+        let tls =
+            renewd::tls::Files { ca_file: ca_file.as_deref(), identity: None, fields }.config_now().unwrap();
         let http = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
         let (unseal, root) = (String::new(), String::new());
         Some(Self { program, folder, process: None, listener, port, unseal, root, http })

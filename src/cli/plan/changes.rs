@@ -76,6 +76,11 @@ impl Running {
             }
         });
         let another = old.provider != new.provider.name;
+        let granted = before.filter(|before| !before.grant.is_empty()).map(|before| {
+            let reseeded = parts.iter().any(|part| is_seed(new, part));
+            refresh_token(changed(&before.grant, &makeup.grant).is_empty() && !another, reseeded)
+        });
+        let granted = granted.filter(|_| another || !belongs.is_empty()).unwrap_or_default();
         if another {
             // What another provider brings along goes without saying.
             parts.retain(|part| ["http", "on_change", "verify"].contains(&part.as_str()));
@@ -93,7 +98,7 @@ impl Running {
             (false, true) => (Fate::Changed, "keep its token".to_owned()),
         };
         let doubtful = doubtful.filter(|_| fate == Fate::Changed).unwrap_or_default();
-        Row::new(fate, new, words + &change + &doubtful, steps)
+        Row::new(fate, new, words + granted + &change + &doubtful, steps)
     }
 
     /// What becomes of an account's sinks; one that stays as it is is not worth a line.
@@ -207,6 +212,22 @@ impl Running {
     fn makeup_of(&self, config: &Config) -> Makeup {
         Makeup::of(config, self.makeup.as_ref().map_or(0, |makeup| makeup.seed))
     }
+}
+
+/// What becomes of the refresh token of an account that cannot log in, where its access token is another's.
+fn refresh_token(goes_on: bool, reseeded: bool) -> &'static str {
+    match (goes_on, reseeded) {
+        (_, true) => ", with the new `refresh_token`; the stored one is kept aside for 30 days",
+        (true, false) => ", with the refresh token that it has",
+        (false, false) => {
+            "; its refresh token is kept aside for 30 days, so it needs a fresh `refresh_token`, or its settings back"
+        }
+    }
+}
+
+fn is_seed(account: &Account, part: &str) -> bool {
+    let known = part.strip_prefix("credentials.").and_then(|name| account.provider.credential(name));
+    known.is_some_and(|credential| credential.refresh_seed)
 }
 
 /// What becomes of a target that stays; nothing where it is the same.

@@ -180,7 +180,8 @@ fn a_candidate_of_an_earlier_life_is_tried_at_once_and_its_request_counts_for_mi
 fn a_candidate_of_an_account_that_has_changed_meanwhile_is_not_tried() {
     let mut bench = Bench::new(&[("a", verifying())]);
     let issue = bench.issues.remove(0);
-    bench.handle(Event::CredentialChanged { account: id("a"), change: CredentialChange::Identity(2) });
+    let change = CredentialChange::Identity(2, Box::default());
+    bench.handle(Event::CredentialChanged { account: id("a"), change });
     bench.others.clear();
     bench.handle(Event::Candidate { account: issue.account, epoch: issue.epoch, asked: true });
     assert!(!bench.others.iter().any(|effect| matches!(effect, Effect::Verify { .. })));

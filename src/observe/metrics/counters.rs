@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::descriptions::{
-    CLOCK_SKEW, Description, HOOK_RUNS, RENEWAL_DURATION, RENEWAL_LATENESS, RENEWALS, REQUESTS,
+    CLOCK_SKEW, Description, HOOK_RUNS, LOG_DROPPED, RENEWAL_DURATION, RENEWAL_LATENESS, RENEWALS, REQUESTS,
     SINK_WRITE_DURATION, SINK_WRITES, THROTTLED,
 };
 use crate::domain::{AccountId, ErrorClass};
@@ -29,7 +29,7 @@ pub struct Counters {
 impl Default for Counters {
     fn default() -> Self {
         Self {
-            series: BTreeMap::new(),
+            series: [(LOG_DROPPED.name, [(Vec::new(), 0.0)].into())].into(),
             renewal_duration: Histogram::new(&[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]),
             renewal_lateness: Histogram::new(&[
                 0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 3600.0,
@@ -81,6 +81,13 @@ impl Counters {
     pub(super) fn hook_run(&mut self, kind: &'static str, ok: bool) {
         let result = if ok { "ok" } else { "failed" };
         self.add(&HOOK_RUNS, vec![kind.into(), result.into()], 1.0);
+    }
+
+    /// Lines of the log that were dropped since the start.
+    pub(in crate::observe) fn log_lines_dropped(&mut self, lines: u64) {
+        #[expect(clippy::cast_precision_loss, reason = "nobody loses 2^53 lines")]
+        let lines = lines as f64;
+        self.series.entry(LOG_DROPPED.name).or_default().insert(Vec::new(), lines);
     }
 
     /// A provider's clock against ours.

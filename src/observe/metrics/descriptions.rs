@@ -55,6 +55,7 @@ pub const DESCRIPTIONS: &[Description] = &[
     THROTTLED,
     SINK_WRITES,
     HOOK_RUNS,
+    LOG_DROPPED,
     RENEWAL_DURATION,
     RENEWAL_LATENESS,
     SINK_WRITE_DURATION,
@@ -165,6 +166,13 @@ pub(super) const HOOK_RUNS: Description = Description {
     labels: &["kind", "result"],
     help: "Runs of on_change hooks: ok or failed",
     unit: "runs",
+};
+pub(super) const LOG_DROPPED: Description = Description {
+    name: "renewd_log_lines_dropped_total",
+    kind: Kind::Counter,
+    labels: &[],
+    help: "Lines of the log that standard error did not take in time, or not at all",
+    unit: "lines",
 };
 pub(super) const RENEWAL_DURATION: Description = Description {
     name: "renewd_renewal_duration_seconds",

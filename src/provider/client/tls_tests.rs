@@ -121,6 +121,26 @@ async fn pem_files_that_cannot_be_used_are_our_own_fault() {
 }
 
 #[tokio::test]
+async fn a_ca_file_that_becomes_a_fifo_fails_its_account_and_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::copy(testdata("ca.pem"), &ca).unwrap();
+    let port = server("good", false).port();
+    let (good, mut bad) = (trusting(port), trusting(port));
+    bad.http.ca_file = Some(ca.clone());
+    let clients = Clients::new();
+    assert!(exchange(&clients, &bad).await.is_ok());
+    std::fs::remove_file(&ca).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&ca).status().unwrap().success());
+    let failure = exchange(&clients, &bad).await.unwrap_err();
+    assert_eq!(
+        (failure.class, failure.message.as_str()),
+        (ErrorClass::Config, "http.ca_file is not a regular file")
+    );
+    assert!(exchange(&clients, &good).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_replaced_ca_file_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("ca.pem");

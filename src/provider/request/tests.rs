@@ -91,6 +91,36 @@ fn forms_are_encoded_and_empty_fields_are_left_out() {
 }
 
 #[test]
+fn a_refresh_token_of_any_text_is_spent_as_it_came_or_not_at_all() {
+    let with = |token: &str| Given { refresh_token: Some(Secret::from(token)), ..given(&[], &[]) };
+    let named = [("token", "{{ refresh_token }}")];
+    let form = Request { body: Body::Form(fields(&named)), ..request() };
+    let json = Request { body: Body::Json(json!({"token": "{{ refresh_token }}"})), ..request() };
+    let query = Request { body: Body::Empty, query: fields(&named), ..request() };
+    let odd = " a b+c~\"토큰 ";
+    let encoded = "token=+a+b%2Bc%7E%22%ED%86%A0%ED%81%B0+";
+    assert_eq!(body(&rendered(&form, &with(odd)).unwrap()), encoded);
+    assert_eq!(body(&rendered(&json, &with(odd)).unwrap()), r#"{"token":" a b+c~\"토큰 "}"#);
+    assert_eq!(
+        rendered(&query, &with(odd)).unwrap().url.query(),
+        Some(format!("fixed=1&{encoded}").as_str())
+    );
+    let header = |template: &str, token: &str| {
+        let request = Request { headers: fields(&[("X-Token", template)]), ..request() };
+        let rendered = rendered(&request, &with(token)).map_err(|failure| failure.message);
+        rendered.map(|rendered| rendered.headers["x-token"].to_str().unwrap().to_owned())
+    };
+    assert_eq!(header("{{ refresh_token }}", "a b").unwrap(), "a b");
+    assert_eq!(header("<{{ refresh_token }}>", " a b ").unwrap(), "< a b >");
+    let lost = "header `X-Token` cannot hold the refresh token: the spaces at its ends get lost on the way";
+    for (template, token) in [("{{ refresh_token }}", " a"), ("Bearer {{ refresh_token }}", "a ")] {
+        assert_eq!(header(template, token).unwrap_err(), lost);
+    }
+    let refused = "header `X-Token` would hold a line end or another character that no header may";
+    assert_eq!(header("{{ refresh_token }}", "토큰").unwrap_err(), refused);
+}
+
+#[test]
 fn basic_is_raw_or_form_encoded_and_goes_away_without_a_username() {
     let basic = |username: &str, form_encoded| Request {
         basic: Some(Basic {

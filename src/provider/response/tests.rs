@@ -228,6 +228,54 @@ fn unknown_refusals_of_an_allow_listing_vendor_name_the_address() {
 }
 
 #[test]
+fn a_refresh_token_of_any_text_without_control_characters_is_kept() {
+    let refresh_token = |token: &str| {
+        let body = json!({"access_token": "A", "expires_in": 60, "refresh_token": token});
+        let issued = issued(&definition(operation()), &reply(200, &body)).unwrap();
+        (issued.refresh_token.map(|token| token.expose().to_owned()), issued.warnings.len())
+    };
+    // RFC 6749 appendix A.17: *VSCHAR, %x20-7E.
+    let all: String = (' '..='~').collect();
+    for token in ["with space", " at the ends ", "토큰", &all, &"x".repeat(16 * 1024)] {
+        assert_eq!(refresh_token(token), (Some(token.to_owned()), 0));
+    }
+    for token in ["line\nend", "tab\t", "\0", "\u{7f}", "\u{85}", &"x".repeat(16 * 1024 + 1)] {
+        assert_eq!(refresh_token(token), (None, 1), "{token:?}");
+    }
+    let access = json!({"access_token": "with space", "expires_in": 60});
+    assert!(issued(&definition(operation()), &reply(200, &access)).is_err(), "access tokens keep their rule");
+}
+
+#[test]
+fn a_coding_that_nobody_asked_for_is_named_where_it_is_a_word_and_no_secret() {
+    let failure = |status: u16, coding: &str| {
+        let definition = definition(operation());
+        let secret = Secret::from("hunter2");
+        let reading = Reading {
+            definition: &definition,
+            kind: OperationKind::Issue,
+            operation: definition.issue.as_ref().unwrap(),
+            params: &BTreeMap::new(),
+            t0: Timestamp::from_secs(T0),
+            received_at: Timestamp::from_secs(T0),
+            repeated: false,
+            secrets: &[&secret],
+        };
+        read(&reading, &raw(status, &[("Content-Encoding", coding)], b"\x0b\x02\x80{}\x03")).unwrap_err()
+    };
+    let named = failure(200, "BR");
+    assert_eq!(
+        (named.class, named.message.as_str(), named.ambiguous),
+        (ErrorClass::Malformed, "the reply is coded as `br`, which was not asked for (HTTP 200)", true)
+    );
+    for coding in ["hunter2", "a b", "x".repeat(13).as_str(), "gzip, gzip, gzip"] {
+        let words = "the reply is coded in a way that was not asked for (HTTP 200)";
+        assert_eq!(failure(200, coding).message, words, "{coding}");
+    }
+    assert_eq!(failure(503, "br").class, ErrorClass::Transient, "the status says enough");
+}
+
+#[test]
 fn odd_side_dishes_do_no_harm() {
     let mut operation = operation();
     operation.extra = vec![("scope".to_owned(), "/scope".to_owned()), ("big".to_owned(), "/big".to_owned())];

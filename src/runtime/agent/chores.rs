@@ -1,17 +1,20 @@
 //! What is looked after now and then, whether or not anything has happened.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::clock;
 use super::super::drift::{self, Listed};
 use super::{Agent, Done, reload};
 use crate::core::Event;
-use crate::domain::BootInstant;
+use crate::domain::{AccountId, BootInstant};
 
 /// State that could not be written is tried again this often.
 const FLUSH_PAUSE: Duration = Duration::from_secs(5);
 /// Credentials that stand in Vault are looked at this often.
 const LOOK_INTO_VAULT: Duration = Duration::from_secs(600);
+/// Files with secrets that did not answer are looked at again this often: they may answer without having changed.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 impl Agent {
     pub(super) fn tick(&mut self) {
@@ -26,6 +29,10 @@ impl Agent {
         if now.since(self.looked_into_vault) >= LOOK_INTO_VAULT {
             self.looked_into_vault = now;
             self.look_at_secrets(reload::stands_in_vault);
+        }
+        if now.since(self.looked_again) >= LOOK_AGAIN {
+            self.looked_again = now;
+            self.look_at_silent_secrets();
         }
         if self.flushing || now.since(self.looked_for_dirt) < FLUSH_PAUSE {
             return;
@@ -53,6 +60,13 @@ impl Agent {
                 }))
             });
         }
+    }
+
+    fn look_at_silent_secrets(&mut self) {
+        let probes = &self.running.probes;
+        let silent = probes.iter().filter(|(_, probe)| probe.away).map(|(name, _)| name.clone());
+        let silent: BTreeSet<AccountId> = silent.collect();
+        self.look_at_secrets(|account| !reload::stands_in_vault(account) && silent.contains(&account.name));
     }
 
     /// Looks at delivered files, off the loop.

@@ -12,7 +12,7 @@ use super::super::verify::{self, Try};
 use super::super::{clock, credentials, restore};
 use super::{Agent, Done};
 use crate::config::model::Account;
-use crate::core::{self, Effect, Event, FailureMeta, HookFailure, SetId};
+use crate::core::{self, Effect, Event, FailureMeta, HookFailure, Operation, SetId};
 use crate::domain::{AccountId, ErrorClass};
 use crate::observe;
 use crate::sink::file::Tenure;
@@ -24,9 +24,12 @@ impl Agent {
         match effect.clone() {
             Effect::Issue(order) => {
                 let Some(account) = self.account(&order.account) else { return };
+                let spends = order.operation == Operation::Refresh && account.provider.refresh_single_use;
+                let end = spends.then(|| clock::timer_after(order.timeout + restore::MARGIN));
                 let task = self.tasks.spawn(async move {
                     Done::Exchange(issue::issue(shared, servers, account, order).await)
                 });
+                self.spending.extend(end.map(|end| (task.id(), end)));
                 self.about.insert(task.id(), effect);
             }
             Effect::Verify { account, epoch, generation, protected } => {
@@ -94,14 +97,17 @@ impl Agent {
                 let now = clock::wall();
                 self.save(account, move |record| record.removed_at = Some(now));
             }
-            Effect::Disown { account } => {
-                let identity = self.running.probes.get(&account).and_then(|probe| probe.identity);
-                self.save(account, move |record| {
-                    restore::disown(record);
-                    record.identity = identity.unwrap_or(record.identity);
-                });
+            Effect::Disown { account } | Effect::DropRefresh { account } => {
+                let configured = self.account(&account);
+                let probe = self.running.probes.get(&account);
+                let claim = configured.and_then(|configured| probe?.claim(&configured));
+                if let Some(claim) = claim {
+                    let now = clock::wall();
+                    self.save(account, move |record| {
+                        record.settle(&claim, now);
+                    });
+                }
             }
-            Effect::DropRefresh { account } => self.save(account, |record| record.refresh = None),
             Effect::Knock { server, account } => {
                 let account = self.account(&account);
                 let task = self.tasks.spawn(async move {
@@ -144,6 +150,7 @@ impl Agent {
             Ok(done) => done,
             Err(error) => return self.failed_task(error.id()),
         };
+        self.spending.remove(&id);
         if let Some(Effect::Verify { account, .. }) = self.about.remove(&id) {
             self.verifying.remove(&account);
         }
@@ -225,6 +232,7 @@ impl Agent {
     /// A task has panicked or was cancelled: its account or target goes on as after any other failure.
     fn failed_task(&mut self, id: Id) {
         let message = "internal fault, see the log".to_owned();
+        self.spending.remove(&id);
         match self.about.remove(&id) {
             Some(
                 Effect::Issue(core::Issue { account, epoch, .. }) | Effect::Verify { account, epoch, .. },

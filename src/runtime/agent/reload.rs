@@ -112,22 +112,33 @@ impl Agent {
     }
 
     pub(super) fn probed(&mut self, account: AccountId, mut probe: Probe) {
+        let Some(known) = self.running.probes.get_mut(&account) else { return };
         if probe.away {
+            known.away = true;
             return; // what is needed right now says so itself
         }
-        let Some(known) = self.running.probes.get_mut(&account) else { return };
         let changed = probe.follow(known, clock::wall());
         let before = std::mem::replace(known, probe.clone());
         self.note_changes(&account, &changed);
         let first = before.identity.is_none() && probe.identity.is_some();
         let stored = self.shared.store.latest(&account).filter(|_| first).map(|record| record.identity);
-        if let Some(configured) = self.account(&account).filter(|_| first)
-            && let Some(saving) = restore::adopt(&self.shared.store, &account, &configured, &probe)
-        {
-            let name = account.clone();
+        let another = before.identity != probe.identity && probe.missing.is_none();
+        let configured = self.account(&account).filter(|_| first || another);
+        let adopted = configured
+            .as_ref()
+            .and_then(|configured| restore::adopt(&self.shared.store, &account, configured, &probe));
+        let restored = adopted.and_then(|adopted| {
+            let (name, saving) = (account.clone(), adopted.saving);
             self.tasks
                 .spawn(async move { Done::Saved(name, saving.await.map_err(|error| error.to_string())) });
-        }
+            adopted.restored
+        });
+        // A request that was made with them may have been there first.
+        let restored = restored.or_else(|| {
+            let configured = configured.as_ref()?;
+            Some(restore::recall(&account, configured, &probe, &self.shared.store, &mut Vec::new()))
+        });
+        let restored = Box::new(restored.unwrap_or_default());
         let news = self.is_news(&account, probe.content, before.content);
         let owner = probe.owner.map(|owner| CredentialChange::Owner(owner.as_u128()));
         let mut tell = |change| self.apply(Event::CredentialChanged { account: account.clone(), change });
@@ -148,9 +159,9 @@ impl Agent {
             (before, Some(now)) if before.as_ref() != Some(&now) => {
                 // Known only now, as it stands in Vault: the stored token may be another one's.
                 if let Some(stored) = stored {
-                    tell(CredentialChange::Identity(stored.as_u128()));
+                    tell(CredentialChange::Identity(stored.as_u128(), Box::default()));
                 }
-                tell(CredentialChange::Identity(now.as_u128()));
+                tell(CredentialChange::Identity(now.as_u128(), restored));
                 if let Some(owner) = owner {
                     tell(owner);
                 }
@@ -265,16 +276,17 @@ impl Agent {
 
     /// Swaps the configuration: from here on nothing of the old one is used.
     pub(super) async fn adopt(&mut self, prepared: Prepared, since: Timestamp) {
-        let Prepared { config, plan, restored, touched, probes, remarks } = prepared;
+        let Prepared { config, plan, mut restored, touched, probes, remarks } = prepared;
         for remark in remarks {
             tracing::warn!(event = "state_remark", "{remark}");
         }
         for (name, account) in &config.accounts {
             if let Some(probe) = probes.get(name)
                 && restored.contains_key(name)
-                && let Some(saving) = restore::adopt(&self.shared.store, name, account, probe)
+                && let Some(adopted) = restore::adopt(&self.shared.store, name, account, probe)
             {
-                let name = name.clone();
+                let (name, saving) = (name.clone(), adopted.saving);
+                restored.extend(adopted.restored.map(|stored| (name.clone(), stored)));
                 self.tasks
                     .spawn(async move { Done::Saved(name, saving.await.map_err(|error| error.to_string())) });
             }

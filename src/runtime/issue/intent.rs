@@ -74,11 +74,11 @@ pub(super) async fn intend(
     let spends = order.operation == Operation::Refresh && account.provider.refresh_single_use;
     let durability = if spends { Durability::Durable } else { Durability::Cached };
     let (noted, schedule) = (intent.clone(), order.intent.clone());
-    let (provider, identity) = (account.provider.name.clone(), credentials.identity);
+    let claim = credentials.claim(account);
     let content = credentials.content;
     let saved = shared.store.update(&order.account, durability, move |record| {
-        record.provider = provider;
-        record.identity = identity;
+        record.settle(&claim, at);
+        record.provider = claim.provider;
         record.credentials = Some(content);
         record.intent = Some(noted);
         record.schedule = crate::runtime::restore::schedule(schedule);

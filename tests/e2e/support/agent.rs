@@ -57,8 +57,13 @@ impl Run {
     /// The same with other words.
     pub(crate) fn start_with(self, words: &[&str]) -> Agent {
         let log = std::fs::File::create(&self.log).unwrap();
+        self.start_into(words, log)
+    }
+
+    /// The same with another standard error than the file of the log.
+    pub(crate) fn start_into(self, words: &[&str], stderr: impl Into<Stdio>) -> Agent {
         let mut command = self.command(words);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
         Agent { child, run: self, status: None }
     }
 
@@ -184,7 +189,22 @@ impl Agent {
 
     /// All that it has logged.
     pub(crate) fn log(&self) -> String {
+        self.until_written();
         String::from_utf8_lossy(&std::fs::read(&self.run.log).unwrap_or_default()).into_owned()
+    }
+
+    /// What it has said is written by a thread of its own, which sleeps once that is done.
+    fn until_written(&self) {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
+        let mut stats = tasks.map(|task| task.path().join("stat"));
+        let is_writer =
+            |stat: &PathBuf| std::fs::read_to_string(stat).is_ok_and(|stat| stat.contains(" (renewd-log) "));
+        let Some(writer) = stats.find(is_writer) else { return };
+        let start = Instant::now();
+        let runs = || std::fs::read_to_string(&writer).is_ok_and(|stat| !stat.contains(") S "));
+        while runs() && start.elapsed() < Duration::from_secs(1) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// How often the log has this event.
