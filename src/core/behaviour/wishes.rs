@@ -105,7 +105,7 @@ fn another_identity_starts_anew_and_one_that_was_missing_does_not() {
     let mut bench = Bench::new(&[("a", AccountPlan { identity: None, ..plan() })]);
     bench.grant(HOUR);
     let identity = |bench: &mut Bench, identity| {
-        let change = CredentialChange::Identity(identity);
+        let change = CredentialChange::Identity(identity, Box::default());
         bench.handle(Event::CredentialChanged { account: id("a"), change });
         bench.issues.len()
     };
