@@ -3,17 +3,17 @@
 
 mod deeds;
 mod keeper;
+mod visits;
 
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Path as Segment, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router, serve::IncomingStream};
+use axum::{Json, Router};
 use rustix::fs::{Access, access};
 use serde::Deserialize;
 use serde_json::json;
@@ -22,9 +22,11 @@ use tokio::net::UnixListener;
 use self::deeds::Concerns;
 use self::keeper::Identity;
 pub(crate) use self::keeper::{Keeper, LOOK};
+use self::visits::{Limits, Visits};
 use super::handle::{Handle, Peek, Request, TokenReply};
+use super::http1::Http1;
 use super::makeup::Makeup;
-use crate::atomic::{Folder, Warning};
+use crate::atomic::{self, Folder, Kind, Warning};
 use crate::config::model::Socket;
 use crate::domain::{ErrorInfo, WaitsFor};
 use crate::sink::owner;
@@ -42,14 +44,6 @@ pub(crate) struct Peer {
     pub(crate) ids: Option<(u32, u32)>,
     /// Its process.
     pub(crate) pid: Option<i32>,
-}
-
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        let peer = stream.io().peer_cred().ok();
-        let ids = peer.map(|peer| (peer.uid(), peer.gid()));
-        Self { ids, pid: peer.and_then(|peer| peer.pid()) }
-    }
 }
 
 /// Of the socket's folder, where it is made: whoever may use the socket must be able to reach it; the socket's own mode
@@ -87,28 +81,23 @@ pub(crate) fn bind(socket: &Socket) -> Result<Bound, SocketError> {
     let failed = |what: &str, error: &dyn std::fmt::Display| refusal(path, what, error);
     let folder =
         Folder::open_or_create(parent(path), REACHABLE).map_err(|error| unsafe_place(path, &error))?;
-    match std::fs::symlink_metadata(path) {
-        Ok(there) if there.file_type().is_socket() => {
+    let name = path.file_name().unwrap_or_default();
+    let said = |error: atomic::Error| SocketError { hint: error.hint(), message: error.to_string() };
+    match folder.look(name).map_err(said)?.map(|there| there.kind) {
+        Some(Kind::Other("socket")) => {
             if std::os::unix::net::UnixStream::connect(path).is_ok() {
                 return Err(failed("listen on", &"another agent answers there"));
             }
-            std::fs::remove_file(path).map_err(|error| failed("replace", &error))?;
+            folder.remove_socket(name, None).map_err(said)?;
         }
-        Ok(_) => return Err(failed("listen on", &"it exists and is no socket")),
-        Err(_) => {}
+        Some(_) => return Err(failed("listen on", &"it exists and is no socket")),
+        None => {}
     }
-    let group = group(socket)?;
-    let listener = UnixListener::bind(path).map_err(|error| failed("listen on", &error))?;
-    let given = std::fs::metadata(path).map_err(|error| failed("look at", &error))?.gid();
-    // A set-group-id folder has given it already, and a sandbox may forbid the call itself.
-    if let Some(gid) = group.filter(|gid| *gid != given) {
-        std::os::unix::fs::chown(path, None, Some(gid)).map_err(|error| failed("give a group to", &error))?;
-    }
-    let mode = std::fs::Permissions::from_mode(socket.mode);
-    std::fs::set_permissions(path, mode).map_err(|error| failed("set the mode of", &error))?;
-    let there = std::fs::symlink_metadata(path).map_err(|error| failed("look at", &error))?;
-    let identity = (there.dev(), there.ino());
-    Ok(Bound { listener, identity, group: there.gid(), warning: folder.warning() })
+    // By the folder that was opened: nobody can have the path lead elsewhere meanwhile.
+    let (listener, found) = folder.listen(name, socket.mode, group(socket)?).map_err(said)?;
+    let listener = listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener));
+    let listener = listener.map_err(|error| failed("listen on", &error))?;
+    Ok(Bound { listener, identity: found.identity, group: found.gid, warning: folder.warning() })
 }
 
 /// Whether [`bind`] would find a place for the socket, making nothing. One that an agent listens on is as it should be.
@@ -146,7 +135,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
 
-fn unsafe_place(path: &Path, error: &crate::atomic::Error) -> SocketError {
+fn unsafe_place(path: &Path, error: &atomic::Error) -> SocketError {
     SocketError { hint: error.hint(), ..refusal(path, "listen on", error) }
 }
 
@@ -173,9 +162,10 @@ async fn serve(listener: UnixListener, group: u32, handle: Handle) {
         .route("/v1/config", get(config))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "no such path", None) })
         .layer(axum::middleware::from_fn_with_state(shared.clone(), deeds::note))
+        .layer(axum::middleware::map_response(visits::one_request))
         .with_state(shared);
     let service = routes.into_make_service_with_connect_info::<Peer>();
-    if let Err(error) = axum::serve(listener, service).await {
+    if let Err(error) = axum::serve(Http1(Visits::new(listener, Limits::USUAL)), service).await {
         tracing::error!(event = "socket_failed", %error, "the control socket has failed");
     }
 }
