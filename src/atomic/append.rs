@@ -26,7 +26,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`Error::NotAFile`]; [`Error::ForeignFile`] where it belongs to neither root nor us; [`Error::HardLinked`] in a
-    /// folder open to all; and what the system says.
+    /// folder that others may write to; and what the system says.
     pub fn append_to(&self, name: &OsStr, attributes: Attributes) -> Result<Appender, Error> {
         const FLAGS: OFlags = OFlags::RDWR.union(OFlags::APPEND);
         let path = self.path().join(name);

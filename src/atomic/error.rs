@@ -41,7 +41,7 @@ pub enum Error {
         /// Its owner.
         uid: u32,
     },
-    /// A file to be written in place has another name too, and its folder is open to all.
+    /// A file to be written in place has another name too, and others may write to its folder.
     #[error("`{}` has a second name (a hard link) that somebody else may have made", .0.display())]
     HardLinked(PathBuf),
     /// The file is larger than anything that belongs there.
@@ -86,6 +86,7 @@ pub enum Operation {
     Sync,
     Rename,
     Link,
+    Listen,
     Remove,
 }
 
@@ -155,6 +156,7 @@ impl fmt::Display for Operation {
             Self::Sync => "sync",
             Self::Rename => "rename over",
             Self::Link => "make the link",
+            Self::Listen => "listen on",
             Self::Remove => "remove",
         })
     }

@@ -85,6 +85,10 @@ impl Folder {
         let system = |errno| Error::system(Operation::CreateFolder, &path, errno);
         rustix::fs::mkdirat(self.fd(), name, Mode::from_raw_mode(0o700)).map_err(system)?;
         let made = self.enter(name)?;
+        // In a folder open to all another one of ours may have been put in its place meanwhile.
+        if !made.names()?.is_empty() {
+            return Err(system(Errno::EXIST));
+        }
         // Says "in use" to another agent's clean-up; a file system without locks loses only that.
         let _ = flock(made.fd(), FlockOperation::NonBlockingLockExclusive);
         // The files in it get its group, as those of its parent do.

@@ -18,6 +18,7 @@ mod folder;
 mod links;
 mod rehearse;
 mod replace;
+mod socket;
 mod walk;
 
 pub use append::Appender;

@@ -97,7 +97,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`Error::NotAFile`]; [`Error::ForeignFile`] where the file belongs to neither root, us nor
-    /// `attributes.uid`; [`Error::HardLinked`] in a folder open to all; and what the system says.
+    /// `attributes.uid`; [`Error::HardLinked`] in a folder that others may write to; and what the system says.
     pub fn write_in_place(&self, name: &OsStr, content: &[u8], attributes: Attributes) -> Result<(), Error> {
         let path = self.path().join(name);
         let (file, found) = self.open_in_place(name, &path)?;
@@ -151,7 +151,7 @@ pub(super) fn fit_to_write_into(
     if !super::walk::trusted(found.uid) && Some(found.uid) != attributes.uid {
         return Err(Error::ForeignFile { path: path(), uid: found.uid });
     }
-    if found.shared && folder.warning().is_some() {
+    if found.shared && folder.mode() & 0o022 != 0 {
         return Err(Error::HardLinked(path()));
     }
     Ok(())

@@ -256,13 +256,17 @@ fn in_place_keeps_the_inode_and_cuts_a_longer_rest() {
 fn in_place_does_not_write_into_what_others_may_have_open() {
     let scratch = Scratch::new();
     let open = scratch.folder("open");
-    std::fs::set_permissions(&open, PermissionsExt::from_mode(0o1777)).unwrap();
     let precious = scratch.file("precious", "keep");
     std::fs::hard_link(&precious, open.join("token")).unwrap();
+    // For all, or for a group.
+    for bits in [0o1777, 0o775] {
+        std::fs::set_permissions(&open, PermissionsExt::from_mode(bits)).unwrap();
+        let folder = Folder::open(&open).unwrap();
+        let error = folder.write_in_place(OsStr::new("token"), b"x", PRIVATE).unwrap_err();
+        assert_eq!(error, Error::HardLinked(open.join("token")));
+        assert_eq!(read(&precious), "keep");
+    }
     let folder = Folder::open(&open).unwrap();
-    let error = folder.write_in_place(OsStr::new("token"), b"x", PRIVATE).unwrap_err();
-    assert_eq!(error, Error::HardLinked(open.join("token")));
-    assert_eq!(read(&precious), "keep");
     symlink(&precious, open.join("link")).unwrap();
     let error = folder.write_in_place(OsStr::new("link"), b"x", PRIVATE).unwrap_err();
     assert!(matches!(error, Error::NotAFile { kind: "symbolic link", .. }));

@@ -3,7 +3,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, fchmod, fstat, fsync, mkdirat, openat, readlinkat};
+use rustix::fs::{CWD, Dir, Mode, OFlags, fchmod, fstat, fsync, mkdirat, openat, readlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::{Error, Folder, Operation};
@@ -198,8 +198,12 @@ impl<'a> Walk<'a> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = retry_on_intr(|| openat(&self.at, name, flags, Mode::empty())).map_err(system)?;
         let stat = fstat(&folder).map_err(system)?;
-        // The umask took bits away that a reader in another group needs; what somebody else made stays his.
-        if stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o777 != bits {
+        // The umask took bits away that a reader in another group needs; what somebody else made stays his. What is not
+        // empty is not what was just made: in a folder open to all another one of ours may have been put in its place.
+        if stat.st_uid == rustix::process::geteuid().as_raw()
+            && stat.st_mode & 0o777 != bits
+            && is_empty(&folder).map_err(system)?
+        {
             fchmod(&folder, Mode::from_raw_mode(bits)).map_err(system)?;
         }
         let parent_flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -247,7 +251,45 @@ impl<'a> Walk<'a> {
     }
 }
 
+fn is_empty(folder: &OwnedFd) -> Result<bool, Errno> {
+    for entry in Dir::read_from(folder)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn root() -> Result<OwnedFd, Error> {
     retry_on_intr(|| openat(CWD, c"/", SEARCH, Mode::empty()))
         .map_err(|errno| Error::system(Operation::OpenFolder, "/", errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_private_folder_that_comes_into_a_new_ones_place_stays_private() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().canonicalize().unwrap();
+        let mode = |name: &str| std::fs::metadata(root.join(name)).unwrap().permissions().mode() & 0o777;
+        for (name, is_private) in [("fresh", false), ("private", true)] {
+            std::fs::create_dir(root.join(name)).unwrap();
+            std::fs::set_permissions(root.join(name), PermissionsExt::from_mode(0o700)).unwrap();
+            if is_private {
+                std::fs::File::create(root.join("private/secret")).unwrap();
+            }
+            // As if it had come between the look and the making.
+            let path = root.join(name).join("token");
+            let mut walk = Walk::to_name(&path).unwrap();
+            while let Some(part) = walk.ahead.pop().filter(|part| part != name) {
+                walk.step(&part, Missing::Refuse).unwrap();
+            }
+            walk.create(OsStr::new(name), 0o755).unwrap();
+            assert_eq!(mode(name), if is_private { 0o700 } else { 0o755 }, "{name}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::report::Failure;
 use super::screen::counted;
 use super::settings;
+use crate::config::Problem;
 use crate::config::model::{Config, LogFormat};
 use crate::observe::{self, LevelHandle};
 use crate::runtime::{self, Missing, Once, Options, Outcome, Signal, StartError};
@@ -133,21 +134,31 @@ fn prepare(globals: &Globals) -> Result<(Config, Options), Failure> {
         LogFormat::Json => Some(true),
     };
     let handle = observe::init_log(runtime::level_name(level), json).ok();
-    for warning in &loaded.warnings {
-        tracing::warn!(event = "config_warning", "{warning}");
-    }
-    let options = options(globals, handle.filter(|_| globals.log_level.is_none()));
+    warn(&loaded.warnings, &[]);
+    let handle = handle.filter(|_| globals.log_level.is_none());
+    let options = options(globals, handle, loaded.warnings);
     Ok((loaded.config, options))
 }
 
-/// How the configuration is read again, and which files to watch for it.
-pub(super) fn options(globals: &Globals, log: Option<LevelHandle>) -> Options {
-    let (again, path) = (globals.clone(), settings::config_path(globals));
-    Options {
-        loader: Arc::new(move || settings::reload(&again)),
-        watched: Arc::new(move || crate::config::watched(&path)),
-        log,
+/// Says what is doubtful in the configuration and was not so `before`.
+fn warn(now: &[Problem], before: &[Problem]) {
+    for warning in now.iter().filter(|warning| !before.contains(warning)) {
+        tracing::warn!(event = "config_warning", "{warning}");
     }
+}
+
+/// How the configuration is read again, and which files to watch for it. `said` is what was doubtful at first.
+fn options(globals: &Globals, log: Option<LevelHandle>, said: Vec<Problem>) -> Options {
+    let (again, path) = (globals.clone(), settings::config_path(globals));
+    let said = Mutex::new(said);
+    let loader = move || {
+        let loaded = settings::reload(&again)?;
+        let mut before = said.lock().unwrap_or_else(PoisonError::into_inner);
+        warn(&loaded.warnings, &before);
+        *before = loaded.warnings;
+        Ok(loaded.config)
+    };
+    Options { loader: Arc::new(loader), watched: Arc::new(move || crate::config::watched(&path)), log }
 }
 
 /// Files are made for the owner alone, and memory that holds tokens is neither dumped nor traced.

@@ -56,9 +56,9 @@ fn told(loaded: Result<Loaded, Problems>, path: &Path, globals: &Globals) -> Res
 }
 
 /// Reads the configuration anew, as a reload does; problems come as text for people.
-pub(super) fn reload(globals: &Globals) -> Result<Config, String> {
+pub(super) fn reload(globals: &Globals) -> Result<Loaded, String> {
     let loaded = read(&config_path(globals)).map_err(|problems| problems.to_string())?;
-    Ok(overridden(loaded.config, globals))
+    Ok(Loaded { config: overridden(loaded.config, globals), ..loaded })
 }
 
 fn read(path: &Path) -> Result<Loaded, Problems> {

@@ -7,6 +7,7 @@ use super::client::{self, Agent, Trouble};
 use super::exit::Exit;
 use super::out;
 use super::report::Failure;
+use super::screen::sanitise_json;
 use super::suggest::unknown_account;
 use crate::domain::AccountId;
 
@@ -22,10 +23,15 @@ pub(super) async fn token(args: TokenArgs, globals: &Globals) -> Result<Exit, Fa
         Err(trouble) => return Err(explained(trouble, &agent, &args.account, globals).await),
     };
     match args.json {
-        true => out::print(&format!("{}\n", document.trim_end()))?,
+        true => out::print(&format!("{}\n", sanitise_json(document.trim_end())))?,
         false => {
             let Bare { access_token } =
                 client::read(&document).map_err(|trouble| trouble.into_failure(globals))?;
+            // As every token that the agent takes.
+            if !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                let trouble = Trouble::Garbled("the token is not printable ASCII".to_owned());
+                return Err(trouble.into_failure(globals));
+            }
             out::print(&format!("{access_token}\n"))?;
         }
     }

@@ -106,7 +106,8 @@ fn unknown<'a>(status: &Status, names: &'a [AccountId]) -> Option<&'a AccountId>
 
 /// Whether the agent's configuration names the account by now, so that a reload is about to bring it.
 fn is_coming(name: &AccountId, status: &Status, globals: &Globals) -> bool {
-    let config = settings::reload(globals).ok().filter(|config| config.path == status.config.path);
+    let config = settings::reload(globals).ok().map(|loaded| loaded.config);
+    let config = config.filter(|config| config.path == status.config.path);
     config.is_some_and(|config| config.accounts.contains_key(name))
 }
 

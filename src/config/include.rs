@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::decode::reorders;
+
 /// What a pattern leads to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Matches {
@@ -77,6 +79,10 @@ fn list(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
         let Some(name) = name.to_str() else { continue };
         let leftover = name.starts_with(['.', '#']) || name.ends_with('~');
         if !leftover && matches(pattern, name) {
+            if name.chars().any(|c| c.is_control() || reorders(c)) {
+                let (folder, name) = (folder.display(), name.escape_debug());
+                return Err(format!("{folder} has a file `{name}`: control characters are not for names"));
+            }
             matching.push(folder.join(name));
         }
     }
@@ -151,6 +157,18 @@ mod tests {
         let found = resolve(folder.path(), "*.yaml*").unwrap();
         assert_eq!(found.files, [folder.path().join("a.yaml"), folder.path().join("b.yaml")]);
         assert_eq!(found.folders, [folder.path()]);
+    }
+
+    #[test]
+    fn a_name_that_would_steer_a_terminal_is_refused_by_what_it_looks_like() {
+        for name in ["\u{1b}[2J.yaml", "a\nb.yaml", "\u{9b}31m.yaml", "\u{202e}lmay.a.yaml"] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::File::create(folder.path().join(name)).unwrap();
+            let said = resolve(folder.path(), "*.yaml").unwrap_err();
+            assert!(said.contains("control characters") && !said.contains(name), "{said:?}");
+            assert!(!said.contains(|c: char| c.is_control() || reorders(c)), "{said:?}");
+            assert_eq!(resolve(folder.path(), "*.yml").unwrap().files, Vec::<PathBuf>::new());
+        }
     }
 
     #[test]

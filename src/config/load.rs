@@ -6,6 +6,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{Errno, retry_on_intr};
+
 use super::decode::{
     Accounts, Catalog, Fields, Report, Sources, Templates, Whole, agent, check_provider_name, cross_check,
     definition, folder, limits, template_files, templates, vault,
@@ -17,6 +20,7 @@ use super::placed::{PlacedSecret, placed};
 use super::problem::{Problem, Problems};
 use super::shape::{DEFAULTS, INCLUDED, INCLUDED_FILE, MAIN, MAIN_FILE, PROVIDER_FILE, TEMPLATE_SOURCE};
 use super::tree::{Node, Origin, Place, Source, parse, render};
+use super::writers;
 
 /// The largest file that is read.
 const MAX_FILE: u64 = 64 << 20;
@@ -28,6 +32,14 @@ pub struct Loaded {
     pub config: Config,
     /// In the order of files and lines.
     pub warnings: Vec<Problem>,
+}
+
+impl Loaded {
+    /// Adds what is doubtful about who may write its files.
+    pub(super) fn with_writers(mut self) -> Self {
+        self.warnings.extend(writers::doubts(&self.config));
+        self
+    }
 }
 
 /// Which files a configuration is made from, as far as they can be told: also of one with mistakes, so that whoever
@@ -53,7 +65,7 @@ pub fn load(
     try_out: &TryOut,
 ) -> Result<Loaded, Problems> {
     let bytes = read(path).map_err(|problem| Problems(vec![problem]))?;
-    put_together(path, bytes, env, builtin, try_out)
+    put_together(path, bytes, env, builtin, try_out).map(Loaded::with_writers)
 }
 
 /// The same with the main file's text given; `include` is relative to `path`. No template is rendered.
@@ -355,7 +367,14 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let failed = |error: &std::io::Error| {
         Problem::of_file(path, format!("the file cannot be read: {}", include::reason(error)))
     };
-    let about = std::fs::metadata(path).map_err(|error| failed(&error))?;
+    // Neither a FIFO's other end nor a terminal is waited for, also one that comes into the file's place just now.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = match retry_on_intr(|| open(path, flags, Mode::empty())) {
+        Ok(file) => File::from(file),
+        Err(Errno::NXIO) => return Err(Problem::of_file(path, "the configuration is not a regular file")),
+        Err(errno) => return Err(failed(&errno.into())),
+    };
+    let about = file.metadata().map_err(|error| failed(&error))?;
     if !about.is_file() {
         let what = if about.is_dir() { "a folder" } else { "not a regular file" };
         return Err(Problem::of_file(path, format!("the configuration is {what}")));
@@ -365,7 +384,6 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
         return Err(too_large());
     }
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| failed(&error))?;
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
     match bytes.len() as u64 > MAX_FILE {
         true => Err(too_large()),

@@ -4,6 +4,7 @@
 //! ```text
 //! load      files -> tree (positions) -> decode (against shape, all mistakes collected) -> model
 //! shape     one table a section: keys, types, defaults, meaning; also feeds schema, reference and masking
+//! writers   who else may write the files
 //! ```
 
 mod decode;
@@ -20,6 +21,7 @@ mod shape;
 mod tests;
 mod tree;
 mod words;
+mod writers;
 
 pub use load::{Loaded, Watched, load, load_text, parse_definition, watched};
 pub use placed::{PlacedSecret, load_with_secrets};

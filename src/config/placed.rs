@@ -33,7 +33,8 @@ pub fn load_with_secrets(
     let mut found = Vec::new();
     let loaded = read(path)
         .map_err(|problem| Problems(vec![problem]))
-        .and_then(|bytes| gather(path, bytes, env, builtin, try_out, &mut found));
+        .and_then(|bytes| gather(path, bytes, env, builtin, try_out, &mut found))
+        .map(Loaded::with_writers);
     (loaded, found)
 }
 

@@ -361,12 +361,15 @@ mod tests {
             (None, at(2_100), true, Admission::Promoted),
             (Some((held(3_000), true)), at(3_000), true, Admission::Same),
             (Some((held(3_000), true)), at(3_001), true, Admission::Same),
+            (Some((held(3_000), true)), at(3_002), true, Admission::Promoted),
+            (Some((held(3_000), true)), at(2_998), true, Admission::Promoted),
             (Some((held(3_000), true)), at(3_600), true, Admission::Promoted),
             (Some((held(3_000), true)), at(2_500), true, Admission::Promoted),
             (Some((held(3_000), false)), at(3_000), true, Admission::Promoted),
             (Some((held(3_000), false)), at(2_500), true, Admission::Shorter),
             (Some((held(3_000), false)), at(2_500), false, Admission::Promoted),
             (Some((held(1_900), false)), at(2_500), true, Admission::Promoted),
+            (Some((held(2_000), false)), at(1_990), true, Admission::Promoted),
         ];
         for (current, expires_at, keep_longer, admission) in cases {
             assert_eq!(admit(current, expires_at, keep_longer, now), admission, "{current:?} {expires_at}");

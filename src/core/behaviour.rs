@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod edges;
 mod hosts;
 mod keys;
+mod reloads;
 mod verification;
+mod wishes;
 
 use super::plan::tests::plan;
 use super::*;

@@ -259,7 +259,7 @@ mod tests {
         for name in ["a", "b", "c", "d", "e", "f"] {
             assert_eq!(fault(&mut breaker, name, 0, 30_000), Turn::Nothing);
         }
-        let turns = ["a", "b", "c", "d", "e"].map(|name| fault(&mut breaker, name, 1_000, 30_000));
+        let turns = ["a", "b", "c", "d", "e"].map(|name| fault(&mut breaker, name, 1, 30_000));
         assert_eq!(turns[4], Turn::Opens { round: 0 }, "an answer that was under way when they began");
     }
 

@@ -2,6 +2,7 @@
 
 mod hooks;
 mod mended;
+mod owing;
 mod servers;
 mod templates;
 

@@ -194,7 +194,8 @@ impl Engine {
             account.lacks = failure.lacks.clone();
             if failure.class == ErrorClass::Config && !flight.verifying {
                 account.forget_request(flight.before, now);
-                account.failing_since = account.failing_since.filter(|_| account.attempt > 0);
+                // It begins no row either: the host has not been asked.
+                account.failing_since = account.failing_since.filter(|since| *since != flight.left.boot);
             }
             let can_issue = account.plan.can_issue;
             let failure = match (failure.class, flight.operation) {

@@ -179,6 +179,23 @@ mod tests {
     }
 
     #[test]
+    fn who_needs_a_person_is_tried_up_to_a_tenth_later_than_planned_and_never_sooner() {
+        let refused = [30.0, 90.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 21_600.0, 21_600.0];
+        let refused = (1..).zip(refused).map(|(rejected, secs)| (ErrorClass::Rejected, rejected, secs));
+        for (class, attempt, secs) in refused.chain([(ErrorClass::Relogin, 1, 21_600.0)]) {
+            let (low, high) = delays(class, attempt, Some((3_600, 60)));
+            assert!(low >= secs && low < secs * 1.01, "{class} {attempt}: {low}");
+            assert!(high > secs * 1.09 && high <= secs * 1.1, "{class} {attempt}: {high}");
+        }
+    }
+
+    #[test]
+    fn a_missing_source_is_looked_for_after_15_s_doubling_to_four_minutes() {
+        let pauses = [1, 2, 3, 4, 5, 6, 90].map(|attempt| delays(ErrorClass::Config, attempt, None));
+        assert_eq!(pauses, [15.0, 30.0, 60.0, 120.0, 240.0, 240.0, 240.0].map(|secs| (secs, secs)));
+    }
+
+    #[test]
     fn a_vendors_hint_is_a_lower_bound_of_at_most_an_hour() {
         let account = AccountId::new("a").unwrap();
         let wish = |secs| Situation {

@@ -129,6 +129,18 @@ mod tests {
     }
 
     #[test]
+    fn a_lead_just_under_the_life_leaves_half_a_second_and_one_of_the_whole_life_is_cut() {
+        let account = AccountId::new("a").unwrap();
+        let cases = [(59_400, 59_400, false), (59_800, 59_500, false), (60_000, 30_000, true)];
+        for (wish, least, cut) in cases {
+            let wish = AccountPlan { lead: Some(Lead::Time(Duration::from_millis(wish))), ..plan() };
+            let (life, least) = (Duration::from_secs(60), Duration::from_millis(least));
+            assert_eq!(lead(7, &account, &wish, &token(60, 1)), (least, cut));
+            assert_eq!(renew_after(7, &account, &wish, &token(60, 1)), (life - least, cut));
+        }
+    }
+
+    #[test]
     fn a_lead_longer_than_the_life_is_cut_to_half() {
         let account = AccountId::new("a").unwrap();
         let long = AccountPlan { lead: Some(Lead::Time(Duration::from_secs(600))), ..plan() };

@@ -249,6 +249,37 @@ mod tests {
     }
 
     #[test]
+    fn a_report_tells_of_requests_late_ones_expired_tokens_and_recoveries() {
+        let secs = Duration::from_secs;
+        let outages = vec![(secs(10), secs(20)), (secs(100), secs(10))];
+        let scenario = Scenario { hosts: 2, outages, warm_up: secs(61), record: true, ..Scenario::default() };
+        let mut tally = Tally::new(&scenario);
+        let asked = [(0, 0), (999, 0), (1_000, 0), (1_000, 1), (130_000, 0), (130_000, 1), (240_000, 0)];
+        for (number, (at, host)) in asked.into_iter().enumerate() {
+            let verdict = if number == 1 { Verdict::Fault } else { Verdict::Token };
+            let late = (number > 0).then(|| Duration::from_millis(number as u64));
+            tally.request(Request { at, account: 0, verdict }, host, late);
+        }
+        for (ends, at) in
+            [(None, 0), (Some(25_000), 31_000), (Some(29_000), 30_500), (Some(120_000), 110_500)]
+        {
+            tally.renewed(ends, at);
+        }
+        tally.renewed(None, 112_000);
+        for ends in [Some(300_000), Some(239_000), None] {
+            tally.ends(ends, 240_000);
+        }
+        let report = tally.report(240_000);
+        assert_eq!((report.requests, report.failures, report.renewals), (7, 1, 5));
+        assert_eq!(report.peak_per_host_second, 2, "within less than a second");
+        assert_eq!(report.lateness, [3, 6, 6].map(Duration::from_millis));
+        assert_eq!((report.expired_seconds, report.expiries, report.left_expired), (8.5, 3, 2));
+        assert_eq!(report.recoveries, [secs(1), secs(2)]);
+        assert_eq!((report.busiest_minute, report.busiest_ten_minutes), (2.0, 0.0), "of two whole ones");
+        assert_eq!(report.log.len(), 7);
+    }
+
+    #[test]
     fn the_busiest_minute_is_measured_by_the_mean_one() {
         assert_eq!(busiest(&[1, 1, 4, 2], 1), 2.0);
         assert_eq!(busiest(&[1, 1, 4, 2], 2), 1.5);

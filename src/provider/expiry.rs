@@ -100,10 +100,12 @@ pub(super) fn read(told: &Told<'_>) -> Result<Expiry, NoExpiry> {
         if at > told.t0.max(told.received_at) {
             return Ok(capped(at, told));
         }
-        // Reading a JWT informs and never vetoes a new token; what the reply itself declares does. In the answer to a
-        // repeated key a JWT that is over shows that the token is not new (docs/decisions/0025).
+        // Reading a JWT informs and never vetoes a new token; what the reply itself declares does. One that was over before it was asked
+        // for tells of clocks; one that ended on its way ended. In the answer to a repeated key a JWT that is over shows that the
+        // token is not new (docs/decisions/0025).
+        let on_its_way = at > told.t0;
         let sent_again = told.repeated && told.clock.is_some() && at.plus(STORED_REPLY) > told.t0;
-        if !matches!(rule, ExpiryRule::Jwt { .. }) || sent_again {
+        if !matches!(rule, ExpiryRule::Jwt { .. }) || on_its_way || sent_again {
             return Err(NoExpiry::Past(at));
         }
     }

@@ -188,6 +188,13 @@ fn expiry(
     };
     match expiry::read(&told) {
         Ok(expiry) => Ok((expiry, clock)),
+        // Told to have ended between the request and its reply: one that came late, or a clock that has jumped meanwhile. Nothing is
+        // wrong with the next one, and this one is over, whatever its key.
+        Err(NoExpiry::Past(at)) if at > reading.t0 => Err(Failure {
+            class: ErrorClass::Transient,
+            ambiguous: false,
+            ..malformed(reading, reply, &format!("the reply's token ended before the reply was here ({at})"))
+        }),
         Err(NoExpiry::Past(at)) => {
             let words = format!("the reply's token has already expired ({at}): check this host's clock");
             Err(malformed(reading, reply, &words))

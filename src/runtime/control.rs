@@ -3,8 +3,9 @@
 
 mod deeds;
 mod keeper;
+mod visits;
 
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,9 +23,10 @@ use tokio::net::UnixListener;
 use self::deeds::Concerns;
 use self::keeper::Identity;
 pub(crate) use self::keeper::{Keeper, LOOK};
+use self::visits::{Limits, Visits};
 use super::handle::{Handle, Peek, Request, TokenReply};
 use super::makeup::Makeup;
-use crate::atomic::{Folder, Warning};
+use crate::atomic::{self, Folder, Kind, Warning};
 use crate::config::model::Socket;
 use crate::domain::{ErrorInfo, WaitsFor};
 use crate::sink::owner;
@@ -44,9 +46,9 @@ pub(crate) struct Peer {
     pub(crate) pid: Option<i32>,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        let peer = stream.io().peer_cred().ok();
+impl Connected<IncomingStream<'_, Visits>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Visits>) -> Self {
+        let peer = stream.io().peer().ok();
         let ids = peer.map(|peer| (peer.uid(), peer.gid()));
         Self { ids, pid: peer.and_then(|peer| peer.pid()) }
     }
@@ -87,28 +89,23 @@ pub(crate) fn bind(socket: &Socket) -> Result<Bound, SocketError> {
     let failed = |what: &str, error: &dyn std::fmt::Display| refusal(path, what, error);
     let folder =
         Folder::open_or_create(parent(path), REACHABLE).map_err(|error| unsafe_place(path, &error))?;
-    match std::fs::symlink_metadata(path) {
-        Ok(there) if there.file_type().is_socket() => {
+    let name = path.file_name().unwrap_or_default();
+    let said = |error: atomic::Error| SocketError { hint: error.hint(), message: error.to_string() };
+    match folder.look(name).map_err(said)?.map(|there| there.kind) {
+        Some(Kind::Other("socket")) => {
             if std::os::unix::net::UnixStream::connect(path).is_ok() {
                 return Err(failed("listen on", &"another agent answers there"));
             }
-            std::fs::remove_file(path).map_err(|error| failed("replace", &error))?;
+            folder.remove_socket(name, None).map_err(said)?;
         }
-        Ok(_) => return Err(failed("listen on", &"it exists and is no socket")),
-        Err(_) => {}
+        Some(_) => return Err(failed("listen on", &"it exists and is no socket")),
+        None => {}
     }
-    let group = group(socket)?;
-    let listener = UnixListener::bind(path).map_err(|error| failed("listen on", &error))?;
-    let given = std::fs::metadata(path).map_err(|error| failed("look at", &error))?.gid();
-    // A set-group-id folder has given it already, and a sandbox may forbid the call itself.
-    if let Some(gid) = group.filter(|gid| *gid != given) {
-        std::os::unix::fs::chown(path, None, Some(gid)).map_err(|error| failed("give a group to", &error))?;
-    }
-    let mode = std::fs::Permissions::from_mode(socket.mode);
-    std::fs::set_permissions(path, mode).map_err(|error| failed("set the mode of", &error))?;
-    let there = std::fs::symlink_metadata(path).map_err(|error| failed("look at", &error))?;
-    let identity = (there.dev(), there.ino());
-    Ok(Bound { listener, identity, group: there.gid(), warning: folder.warning() })
+    // By the folder that was opened: nobody can have the path lead elsewhere meanwhile.
+    let (listener, found) = folder.listen(name, socket.mode, group(socket)?).map_err(said)?;
+    let listener = listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener));
+    let listener = listener.map_err(|error| failed("listen on", &error))?;
+    Ok(Bound { listener, identity: found.identity, group: found.gid, warning: folder.warning() })
 }
 
 /// Whether [`bind`] would find a place for the socket, making nothing. One that an agent listens on is as it should be.
@@ -146,7 +143,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
 
-fn unsafe_place(path: &Path, error: &crate::atomic::Error) -> SocketError {
+fn unsafe_place(path: &Path, error: &atomic::Error) -> SocketError {
     SocketError { hint: error.hint(), ..refusal(path, "listen on", error) }
 }
 
@@ -173,9 +170,10 @@ async fn serve(listener: UnixListener, group: u32, handle: Handle) {
         .route("/v1/config", get(config))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "no such path", None) })
         .layer(axum::middleware::from_fn_with_state(shared.clone(), deeds::note))
+        .layer(axum::middleware::map_response(visits::one_request))
         .with_state(shared);
     let service = routes.into_make_service_with_connect_info::<Peer>();
-    if let Err(error) = axum::serve(listener, service).await {
+    if let Err(error) = axum::serve(Visits::new(listener, Limits::USUAL), service).await {
         tracing::error!(event = "socket_failed", %error, "the control socket has failed");
     }
 }

@@ -217,3 +217,68 @@ fn an_answer_that_makes_no_sense_is_told_without_its_text() {
         assert!(stderr.contains("of the same version"), "{stderr}");
     }
 }
+
+/// Whoever has put a socket in the agent's place: the 8-bit form of an escape sequence, a line of its own, and characters
+/// that reorder a line, which JSON may hold as they are.
+const HOSTILE: &str = "\u{9b}2J\u{1b}]0;x\u{7}\r\nerror: forged\u{202e}\u{2066}\u{7f}\u{0}\u{200b}";
+
+fn hostile(method: &str, path: &str) -> (u16, Value) {
+    let error = json!({ "class": "transient", "message": HOSTILE, "at": "2026-03-01T10:00:00Z" });
+    match (method, path.split('?').next().unwrap_or_default()) {
+        ("GET", "/v1/status") => {
+            let mut document = usual("GET", "/v1/status").1;
+            document["version"] = HOSTILE.into();
+            document["config"]["path"] = HOSTILE.into();
+            document["config"]["error"] = HOSTILE.into();
+            document[HOSTILE] = HOSTILE.into();
+            let first = &mut document["accounts"][0];
+            first["provider"] = HOSTILE.into();
+            first["error"] = error.clone();
+            first["state"] = "retrying".into();
+            first["sinks"][0]["sink"] = HOSTILE.into();
+            first["sinks"][0]["error"] = error;
+            first["sinks"][0]["state"] = "failed".into();
+            (200, document)
+        }
+        ("GET", "/v1/accounts/messaging/token") => {
+            let mut document = usual(method, path).1;
+            document["access_token"] = HOSTILE.into();
+            document["token_type"] = HOSTILE.into();
+            (200, document)
+        }
+        ("POST", "/v1/accounts/messaging/renew") => (502, json!({ "account": HOSTILE, "error": error })),
+        _ => (400, json!({ "error": { "message": HOSTILE, "hint": HOSTILE } })),
+    }
+}
+
+#[test]
+fn a_strangers_socket_steers_no_terminal_and_forges_no_line() {
+    let agent = StubAgent::new(hostile);
+    for words in [
+        &["status"][..],
+        &["status", "--json"],
+        &["status", "messaging"],
+        &["status", "messaging", "--json"],
+        &["status", "--check"],
+        &["token", "messaging"],
+        &["token", "messaging", "--json"],
+        &["token", "shop"],
+        &["renew", "messaging"],
+        &["renew", "shop"],
+        &["wait", "--timeout", "1s"],
+    ] {
+        let (_, stdout, stderr) = agent.run(words);
+        for said in [&stdout, &stderr] {
+            let steers =
+                |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202e}' | '\u{2066}' | '\u{200b}');
+            assert!(!said.contains(steers), "{words:?}: {said:?}");
+            assert!(!said.lines().any(|line| line.starts_with("error: forged")), "{words:?}: {said}");
+        }
+        assert!(!(stdout + &stderr).is_empty(), "{words:?}");
+    }
+    // The document means what it meant.
+    let (_, stdout, _) = agent.run(&["status", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap(), hostile("GET", "/v1/status").1);
+    let (exit, stdout, stderr) = agent.run(&["token", "messaging"]);
+    assert_eq!((exit, stdout.as_str()), (75, ""), "no such thing is a token: {stderr}");
+}

@@ -140,6 +140,44 @@ fn an_agent_that_starts_on_a_stepped_clock_neither_trusts_nor_storms() {
     }
 }
 
+/// As after a start of the machine, or in a container that was moved: the boot clock says something else than when the state
+/// was written.
+#[test]
+fn an_agent_that_starts_with_another_boot_clock_goes_on_with_its_tokens() {
+    let test = "an_agent_that_starts_with_another_boot_clock_goes_on_with_its_tokens";
+    let offset = |offset: &str| {
+        ["unshare", "--time", "--boottime", offset, "--monotonic", offset].map(str::to_owned).to_vec()
+    };
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    let uptime: u64 = uptime.split('.').next().unwrap().parse().unwrap();
+    let tried = offset("100000");
+    let works = std::process::Command::new(&tried[0]).args(&tried[1..]).arg("true").status();
+    if !works.is_ok_and(|status| status.success()) {
+        return skip(test, "no time namespace can be made");
+    }
+    for offset in [offset("100000"), offset(&format!("-{}", uptime - 1))] {
+        let world = World::living(secs(600));
+        let agent = world.start(&accounts(&world));
+        agent.until_well();
+        agent.stop();
+        let asked = world.sim.requests();
+        let mut run = world.run();
+        run.wrapper = offset.clone();
+        let agent = run.start();
+        let status = agent.until_well();
+        for kind in KINDS {
+            assert_eq!(generation(&status, kind.name()), 1, "{offset:?}");
+        }
+        std::thread::sleep(millis(1500));
+        assert_eq!(world.sim.requests(), asked, "{offset:?}: a stored token needs no request");
+        for kind in KINDS {
+            assert_eq!(agent.renew(kind.name()).0, 200, "{offset:?}");
+        }
+        agent.until("second generations", secs(15), all_well);
+        agent.stop();
+    }
+}
+
 /// A stopped process (`docker pause`, a frozen cgroup, a suspended machine) reads no reply. Its clocks run on, so that
 /// afterwards the request's time is over and its reply lies in the socket.
 #[test]

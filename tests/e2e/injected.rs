@@ -157,10 +157,11 @@ fn killed_at_any_call_of_a_rotation_the_files_are_whole_and_no_login_is_needed()
 }
 
 /// Calls that reach a disk, and what they fail with.
-const DISK: [(&str, &str); 6] = [
+const DISK: [(&str, &str); 7] = [
     ("fsync,fdatasync", "EIO"),
     ("rename,renameat,renameat2", "EIO"),
     ("rename,renameat,renameat2", "EDQUOT"),
+    ("pwrite64,fallocate", "EDQUOT"),
     ("fchmod,fchown", "EPERM"),
     ("unlink,unlinkat", "EIO"),
     ("openat", "EMFILE"),

@@ -8,4 +8,4 @@ mod text;
 pub(in crate::cli) use line::Line;
 pub(in crate::cli) use look::{Look, Tone, rows};
 pub(in crate::cli) use terminal::Screen;
-pub(in crate::cli) use text::{counted, fit, pad, sanitise, width, wrap};
+pub(in crate::cli) use text::{counted, fit, pad, sanitise, sanitise_json, width, wrap};

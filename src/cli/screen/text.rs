@@ -20,6 +20,25 @@ pub(in crate::cli) fn sanitise(text: &str) -> String {
     clean
 }
 
+/// The same for a JSON document, which keeps its meaning: what could steer a terminal is escaped, as it may be in a string;
+/// elsewhere it has no business in JSON.
+#[must_use]
+pub(in crate::cli) fn sanitise_json(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for symbol in text.chars() {
+        match symbol {
+            '\t' | '\n' | '\r' => clean.push(symbol),
+            _ if symbol.is_control() || is_invisible(symbol) => {
+                for unit in symbol.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(clean, "\\u{unit:04x}");
+                }
+            }
+            _ => clean.push(symbol),
+        }
+    }
+    clean
+}
+
 /// Line and paragraph separators, zero-width and bidirectional formatting, tags: they only serve to deceive here.
 fn is_invisible(symbol: char) -> bool {
     matches!(symbol,
@@ -164,6 +183,16 @@ mod tests {
     fn text_from_outside_cannot_steer_the_terminal() {
         let hostile = "a\x1b[2J\u{202e}b\u{9b}31m\r\nc\u{200b}d\u{7f}";
         assert_eq!(sanitise(hostile), "a\\x1b[2Jb\\x9b31m  cd\\x7f");
+    }
+
+    #[test]
+    fn json_from_outside_cannot_either_and_means_the_same() {
+        let hostile = "{\"a\": \"\u{9b}2J\u{202e}b\u{7f}\u{e0041}한글\"}\n";
+        let clean = sanitise_json(hostile);
+        assert_eq!(clean, "{\"a\": \"\\u009b2J\\u202eb\\u007f\\udb40\\udc41한글\"}\n");
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(hostile), value(&clean));
+        assert_eq!(sanitise_json("\x1b[2J"), "\\u001b[2J");
     }
 
     #[test]

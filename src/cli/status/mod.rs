@@ -16,7 +16,7 @@ use super::client::Agent;
 use super::exit::Exit;
 use super::out;
 use super::report::{self, Failure};
-use super::screen::{Line, Look, Tone};
+use super::screen::{Line, Look, Tone, sanitise_json};
 use super::suggest::unknown_account;
 use crate::domain::AccountId;
 use crate::observe::status::{AccountStatus, Status};
@@ -110,10 +110,13 @@ fn account_document(text: &str, account: &AccountStatus) -> Result<String, Failu
     let document: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
     let accounts = document["accounts"].as_array().map(Vec::as_slice).unwrap_or_default();
     let own = accounts.iter().find(|own| own["name"] == account.name.as_str());
-    own.map(|own| format!("{own}\n")).ok_or_else(|| Failure::new(Exit::Internal, "the account went missing"))
+    own.map(|own| with_newline(own.to_string()))
+        .ok_or_else(|| Failure::new(Exit::Internal, "the account went missing"))
 }
 
-fn with_newline(mut text: String) -> String {
+/// What the agent sent, for another program or for a terminal: whoever has put a socket in its place steers neither.
+fn with_newline(text: String) -> String {
+    let mut text = sanitise_json(&text);
     if !text.ends_with('\n') {
         text.push('\n');
     }

@@ -32,6 +32,7 @@ pub(crate) use agent::{agent, folder, limits};
 pub(crate) use catalog::Catalog;
 pub(crate) use cross::{Whole, check as cross_check};
 pub(crate) use fields::Fields;
+pub(crate) use paths::reorders;
 pub(crate) use provider::{check_name as check_provider_name, definition};
 pub(crate) use sources::{Sources, template_files};
 pub(crate) use template::Templates;

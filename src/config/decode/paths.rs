@@ -13,7 +13,7 @@ pub(super) fn absolute(text: &str) -> Result<PathBuf, Refusal> {
     if !text.starts_with('/') {
         return refuse("the path is relative", "write the whole path, from `/` on");
     }
-    if text.chars().any(char::is_control) {
+    if text.chars().any(|c| c.is_control() || reorders(c)) {
         return refuse("a control character in a path", "check its quotes");
     }
     let path = Path::new(text);
@@ -27,6 +27,11 @@ pub(super) fn absolute(text: &str) -> Result<PathBuf, Refusal> {
         return refuse("the path is too long", "4095 bytes in all and 255 for each part are the most");
     }
     Ok(path.components().collect())
+}
+
+/// What has a terminal show a line in another order, or as two.
+pub(crate) fn reorders(symbol: char) -> bool {
+    matches!(symbol, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The same for a folder, which may end in `/`.

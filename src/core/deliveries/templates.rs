@@ -80,3 +80,28 @@ fn a_template_whose_members_change_is_written_anew_and_one_that_leaves_is_retire
     bench.pass(DEBOUNCE);
     assert!(bench.hooks.is_empty());
 }
+
+#[test]
+fn a_member_whose_renewal_is_still_out_past_its_end_is_waited_for() {
+    let mut bench = Bench::new(&[("a", plan()), ("b", plan())], vec![template(&["a", "b"], 0)]);
+    bench.grant("a", SECOND * 60);
+    bench.grant("b", HOUR);
+    bench.write("t", &[1, 1], 1);
+    bench.handle(Event::Asked { account: id("a") });
+    bench.pass(SECOND * 61);
+    bench.renew("b");
+    assert!(bench.writes.is_empty(), "the good one is near");
+    assert_eq!(lacks(&bench), [("a".to_owned(), Lack::Ended)]);
+    bench.fail("a");
+    bench.write("t", &[1, 2], 2);
+}
+
+#[test]
+fn a_member_that_failed_in_an_earlier_life_is_waited_for_where_it_is_asked_for_at_once() {
+    let restored = [(id("a"), Restored { attempt: 3, ..stored(-60) }), (id("b"), stored(3_600))].into();
+    let accounts = [("a", plan()), ("b", plan())];
+    let mut bench = Bench::restored(&accounts, vec![template(&["a", "b"], 0)], restored, BTreeMap::new());
+    assert!(bench.writes.is_empty());
+    bench.grant("a", HOUR);
+    bench.write("t", &[5, 4], 1);
+}

@@ -2,7 +2,8 @@ use serde_json::json;
 
 use super::*;
 use crate::config::definition::ExpiryRule;
-use crate::provider::testing::{T0, definition, issued, operation, raw, read_repeated, reply};
+use crate::domain::ErrorClass;
+use crate::provider::testing::{T0, definition, issued, operation, raw, read_at, read_repeated, reply};
 use crate::provider::{Failure, Issued, OperationKind};
 
 /// The vendor's sample (002, 003): wrapped over lines, no valid JSON inside, `exp` a string of milliseconds in 2017.
@@ -63,6 +64,31 @@ fn a_jwt_that_is_over_shows_a_stored_reply_only_where_the_request_was_repeated()
     let documented = Timestamp::from_secs(T0 + 30);
     assert_eq!(read(200_000_000, true).unwrap().expires_at, documented, "years ago: a mistake");
     assert_eq!(read(600, false).unwrap().expires_at, documented, "a claim never vetoes a new token");
+}
+
+#[test]
+fn a_token_that_ended_on_its_way_is_none_and_the_next_is_asked_for_soon() {
+    let late = |rules: Vec<ExpiryRule>, body: Value| {
+        let mut operation = operation();
+        operation.expiry = rules;
+        let (t0, received_at) = (Timestamp::from_secs(T0), Timestamp::from_secs(T0 + 30));
+        read_at(&definition(operation), OperationKind::Issue, &reply(200, &body), t0, received_at)
+    };
+    let claim = || ExpiryRule::Jwt { claim: "exp".to_owned() };
+    let documented = || ExpiryRule::Fixed(Duration::from_secs(1_800));
+    let body = json!({"access_token": jwt(&json!({"exp": T0 + 5}))});
+    let lifetime = ExpiryRule::Lifetime { at: "/expires_in".to_owned(), unit: Unit::Seconds };
+    for (rules, body) in
+        [(vec![claim(), documented()], body), (vec![lifetime], json!({"access_token": "A", "expires_in": 5}))]
+    {
+        let failure = late(rules, body).unwrap_err();
+        assert_eq!((failure.class, failure.ambiguous), (ErrorClass::Transient, false), "{}", failure.message);
+        assert!(failure.message.starts_with("the reply's token ended before"), "{}", failure.message);
+    }
+    // What was over before it was asked for tells of clocks, and the documented life counts from the request.
+    let body = json!({"access_token": jwt(&json!({"exp": T0 - 5}))});
+    let issued = late(vec![claim(), documented()], body).unwrap();
+    assert_eq!(issued.expires_at, Timestamp::from_secs(T0 + 1_800));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
-use super::{Bound, SocketError, bind, serve};
-use crate::atomic::Warning;
+use super::{Bound, SocketError, bind, parent, serve};
+use crate::atomic::{Folder, Warning};
 use crate::config::model::Socket;
 use crate::runtime::doors::Door;
 use crate::runtime::handle::Handle;
@@ -82,8 +82,9 @@ async fn keep(socket: Socket, bound: Bound, handle: Handle, door: Door, mut stop
             }
         }
     }
-    if own.is_some() && own == identity(&socket.path) {
-        let _ = std::fs::remove_file(&socket.path);
+    let (folder, name) = (parent(&socket.path), socket.path.file_name().unwrap_or_default());
+    if let (Some(own), Ok(folder)) = (own, Folder::open(folder)) {
+        let _ = folder.remove_socket(name, Some(own));
     }
 }
 
