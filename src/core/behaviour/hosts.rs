@@ -1,7 +1,6 @@
 //! How accounts share their host.
 
 use super::*;
-use crate::core::host::Host;
 use crate::domain::{ErrorInfo, WaitsFor};
 
 #[test]
@@ -316,24 +315,6 @@ fn a_429_to_one_account_holds_the_others_up_as_long_as_the_vendor_says_else_brie
     }
     let told = pause_after_429(&mut bench, Some(Duration::from_secs(20)));
     assert!(told >= Duration::from_secs(20) && told <= Duration::from_secs(21), "{told:?}");
-}
-
-#[test]
-fn the_pause_of_a_429_without_a_time_grows_until_somebody_is_served() {
-    let mut host = Host::new(Limit { period: None, burst: 1, concurrency: 1 });
-    let (own, mut at) = (Duration::from_secs(60), Now::default());
-    let mut pause = |host: &mut Host, told: Option<u64>, own| {
-        let until = host.throttle(told.map(Duration::from_secs), own, at);
-        let span = until.boot.since(at.boot);
-        at = until.into();
-        span.as_secs()
-    };
-    let row: Vec<u64> = (0..6).map(|_| pause(&mut host, None, own)).collect();
-    assert_eq!(row, [5, 10, 20, 40, 60, 60], "never longer than the account's own");
-    host.served();
-    assert_eq!(pause(&mut host, Some(0), own), 5, "no time at all");
-    assert_eq!(pause(&mut host, Some(30), own), 30);
-    assert_eq!(pause(&mut host, None, Duration::from_secs(1)), 1);
 }
 
 #[test]
