@@ -98,7 +98,7 @@ pub(super) fn read(told: &Told<'_>) -> Result<Expiry, NoExpiry> {
         };
         let at = Timestamp::from_millis(i64::try_from(at).unwrap_or(i64::MIN));
         if at > told.t0.max(told.received_at) {
-            return Ok(capped(at, told));
+            return capped(at, told);
         }
         // Reading a JWT informs and never vetoes a new token; what the reply itself declares does. One that was over before it was asked
         // for tells of clocks; one that ended on its way ended. In the answer to a repeated key a JWT that is over shows that the
@@ -118,18 +118,23 @@ pub(super) fn read(told: &Told<'_>) -> Result<Expiry, NoExpiry> {
 }
 
 /// A later end than the documented life allows is cut to it, aloud where it is later by more than 1/24 (a `life` of
-/// 24 h warns beyond 25 h).
-fn capped(at: Timestamp, told: &Told<'_>) -> Expiry {
-    let Some(life) = told.life else { return Expiry { at, warning: None } };
+/// 24 h warns beyond 25 h). Where that life was over before the reply was read, as after a suspend, there is no end to
+/// come.
+fn capped(at: Timestamp, told: &Told<'_>) -> Result<Expiry, NoExpiry> {
+    let Some(life) = told.life else { return Ok(Expiry { at, warning: None }) };
     let said = at.since(told.t0);
     if said <= life {
-        return Expiry { at, warning: None };
+        return Ok(Expiry { at, warning: None });
+    }
+    let at = told.t0.plus(life);
+    if at <= told.received_at {
+        return Err(NoExpiry::Past(at));
     }
     let warning = (said > life + life / 24).then(|| {
         let (said, life) = (human_duration(said), human_duration(life));
         format!("the reply tells a life of {said}, but {life} is documented and used")
     });
-    Expiry { at: told.t0.plus(life), warning }
+    Ok(Expiry { at, warning })
 }
 
 fn answer(rule: &ExpiryRule, told: &Told<'_>) -> Answer {

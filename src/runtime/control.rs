@@ -9,12 +9,11 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Path as Segment, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router, serve::IncomingStream};
+use axum::{Json, Router};
 use rustix::fs::{Access, access};
 use serde::Deserialize;
 use serde_json::json;
@@ -25,6 +24,7 @@ use self::keeper::Identity;
 pub(crate) use self::keeper::{Keeper, LOOK};
 use self::visits::{Limits, Visits};
 use super::handle::{Handle, Peek, Request, TokenReply};
+use super::http1::Http1;
 use super::makeup::Makeup;
 use crate::atomic::{self, Folder, Kind, Warning};
 use crate::config::model::Socket;
@@ -44,14 +44,6 @@ pub(crate) struct Peer {
     pub(crate) ids: Option<(u32, u32)>,
     /// Its process.
     pub(crate) pid: Option<i32>,
-}
-
-impl Connected<IncomingStream<'_, Visits>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Visits>) -> Self {
-        let peer = stream.io().peer().ok();
-        let ids = peer.map(|peer| (peer.uid(), peer.gid()));
-        Self { ids, pid: peer.and_then(|peer| peer.pid()) }
-    }
 }
 
 /// Of the socket's folder, where it is made: whoever may use the socket must be able to reach it; the socket's own mode
@@ -173,7 +165,7 @@ async fn serve(listener: UnixListener, group: u32, handle: Handle) {
         .layer(axum::middleware::map_response(visits::one_request))
         .with_state(shared);
     let service = routes.into_make_service_with_connect_info::<Peer>();
-    if let Err(error) = axum::serve(Visits::new(listener, Limits::USUAL), service).await {
+    if let Err(error) = axum::serve(Http1(Visits::new(listener, Limits::USUAL)), service).await {
         tracing::error!(event = "socket_failed", %error, "the control socket has failed");
     }
 }

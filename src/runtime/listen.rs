@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use self::doorkeeper::{Doorkeeper, Limits};
 use super::doors::Door;
 use super::handle::{Handle, Heartbeat};
+use super::http1::Http1;
 
 /// How long after a failure to listen it is tried again.
 pub(super) const RETRY: Duration = Duration::from_secs(15);
@@ -100,7 +101,8 @@ async fn serve(listener: TcpListener, limits: Limits, handle: Handle, heartbeat:
     };
     tracing::info!(event = "listening", %address, "health and metrics are served");
     let site = routes::Site { handle, heartbeat, loopback: address.ip().is_loopback() };
-    if let Err(error) = axum::serve(Doorkeeper::new(listener, limits), routes::routes(site)).await {
+    let visitors = Http1(Doorkeeper::new(listener, limits));
+    if let Err(error) = axum::serve(visitors, routes::routes(site)).await {
         tracing::error!(event = "listen_failed", %address, %error, "health and metrics are not served any more");
     }
 }

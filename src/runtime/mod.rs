@@ -13,6 +13,7 @@ mod drift;
 mod folders;
 mod handle;
 mod home;
+mod http1;
 mod issue;
 mod keys;
 mod listen;

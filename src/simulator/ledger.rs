@@ -14,7 +14,7 @@ const PRUNE_ABOVE: usize = 20_000;
 const REMEMBER: Duration = Duration::from_secs(3_600);
 
 /// Every token of every vendor. Instants are those of the machine, not of a vendor whose clock is off.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ledger {
     seed: u64,
     counter: u64,

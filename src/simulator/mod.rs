@@ -100,6 +100,15 @@ impl Simulator {
         }
     }
 
+    /// The vendors as they are at this moment, going on by themselves: what is asked of the one, the other does not know.
+    /// Requests that are under way stay with the one.
+    #[must_use]
+    pub fn branch(&self) -> Self {
+        let mut world = self.world().clone();
+        world.keys.finish_all();
+        Self { world: Arc::new(Mutex::new(world)) }
+    }
+
     /// The base URL of a provider on a listener's address.
     pub fn base_url(address: std::net::SocketAddr, provider: Provider) -> String {
         format!("http://{address}/{provider}")

@@ -1,5 +1,7 @@
 //! JSON Web Tokens (RFC 7519) as the vendors hand them out.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{
     hmac,
@@ -9,9 +11,10 @@ use ring::{
 use serde_json::Value;
 
 /// The vendors' signing keys. HS256 is derived from the seed; ES256 is new with every start.
+#[derive(Clone)]
 pub(super) struct Signer {
     hmac: hmac::Key,
-    ecdsa: Option<EcdsaKeyPair>,
+    ecdsa: Option<Arc<EcdsaKeyPair>>,
     random: SystemRandom,
 }
 
@@ -21,7 +24,8 @@ impl Signer {
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
         let ecdsa = EcdsaKeyPair::generate_pkcs8(algorithm, &random)
             .ok()
-            .and_then(|document| EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).ok());
+            .and_then(|document| EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).ok())
+            .map(Arc::new);
         Self { hmac: hmac::Key::new(hmac::HMAC_SHA256, &seed.to_be_bytes()), ecdsa, random }
     }
 

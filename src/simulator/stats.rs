@@ -101,7 +101,7 @@ pub(super) enum Outcome {
 }
 
 /// The running counts behind [`Stats`].
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Counter {
     stats: Stats,
     window: VecDeque<Timestamp>,

@@ -23,6 +23,7 @@ use super::{
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The vendors' state.
+#[derive(Clone)]
 pub(super) struct World {
     pub(super) options: Options,
     pub(super) ledger: Ledger,

@@ -4,7 +4,7 @@
 //! deadline and never for time alone. Whatever an agent logs, at trace, is searched for every secret and token
 //! when the test ends. Longer forms: `RENEWD_LONG=600` (seconds under short lives), `RENEWD_KILLS=200`,
 //! `RENEWD_ACCOUNTS=1000`, `RENEWD_WRONG=180`, `RENEWD_OUTAGE_ACCOUNTS=200`, `RENEWD_ROTATIONS=1000`,
-//! `RENEWD_MUTATIONS=10000`, `RENEWD_COMPOSED=10000`, `RENEWD_HOOK_FAILURES=10`, `RENEWD_HOOK_OUTPUT=1000000000`, `RENEWD_INJECTIONS=1000`, `RENEWD_VENDORS=10`, `RENEWD_PHASES=100`, `RENEWD_TERMS=500`, `RENEWD_RACES=100000`, `RENEWD_MEMORY_ACCOUNTS=1000`, `RENEWD_SOAK=3600` with `RENEWD_SOAK_ACCOUNTS=500`, with
+//! `RENEWD_MUTATIONS=10000`, `RENEWD_COMPOSED=10000`, `RENEWD_HOOK_FAILURES=10`, `RENEWD_HOOK_OUTPUT=1000000000`, `RENEWD_INJECTIONS=2000`, `RENEWD_STATES=2000`, `RENEWD_VENDORS=10`, `RENEWD_PHASES=100`, `RENEWD_TERMS=500`, `RENEWD_RACES=100000`, `RENEWD_MEMORY_ACCOUNTS=1000`, `RENEWD_SOAK=3600` with `RENEWD_SOAK_ACCOUNTS=500`, with
 //! nextest's profile `long`; `RENEWD_BINARY` names another build to test.
 #![expect(
     clippy::disallowed_methods,
@@ -42,6 +42,7 @@ mod once;
 mod others;
 mod page;
 mod plan;
+mod power;
 mod reload;
 mod restart;
 mod run;

@@ -132,7 +132,38 @@ fn what_a_crash_would_leave_behind_grows_with_each_try() {
         assert_eq!((intent.attempt, intent.last_request), (attempt, Some(now)));
         assert_eq!(intent.next_try, Some(now.plus(SECOND * pause)));
         bench.fail(ErrorClass::Transient);
+        assert_eq!(bench.view("a").finished, u64::from(attempt));
         bench.pass(bench.next_ask("a"));
+    }
+}
+
+#[test]
+fn a_login_that_is_told_to_log_in_again_is_tried_again_like_any_other() {
+    let mut bench = Bench::new(&[("a", plan())]);
+    bench.fail(ErrorClass::Relogin);
+    assert_eq!(bench.view("a").error.map(|error| error.class), Some(ErrorClass::Transient));
+    assert!(bench.next_ask("a") <= SECOND * 3);
+}
+
+#[test]
+fn a_refresh_that_fails_for_another_reason_is_not_followed_by_a_login() {
+    let stored = Restored { refresh: Some(RefreshMeta { expires_at: None }), ..Restored::default() };
+    let mut bench = restored(AccountPlan { can_refresh: true, ..plan() }, stored);
+    bench.fail(ErrorClass::Transient);
+    assert_eq!((bench.issues.len(), bench.view("a").attempt), (0, 1));
+}
+
+#[test]
+fn who_asks_waits_for_what_a_vendor_has_asked_for_be_it_with_a_503_or_without_a_time() {
+    for (class, secs) in [(ErrorClass::Transient, Some(90)), (ErrorClass::Throttled, None)] {
+        let mut bench = Bench::new(&[("a", plan())]);
+        let issue = bench.issues.remove(0);
+        let wait = secs.map(Duration::from_secs);
+        let failure = FailureMeta { wait, ..FailureMeta::new(class, "later".to_owned()) };
+        bench.handle(Event::Failed { account: issue.account, epoch: issue.epoch, failure });
+        bench.handle(Event::Asked { account: id("a") });
+        assert!(bench.issues.is_empty(), "{class}");
+        assert!(bench.view("a").held_until.is_some(), "{class}");
     }
 }
 
@@ -266,13 +297,10 @@ fn a_vendors_wait_of_an_earlier_life_holds_and_one_of_ours_does_not() {
 impl Bench {
     /// Answers what is out, but not for that account.
     fn grant_all_but(&mut self, name: &str) {
-        let (kept, mut others): (Vec<Issue>, Vec<Issue>) =
-            std::mem::take(&mut self.issues).into_iter().partition(|issue| issue.account.as_str() == name);
-        while let Some(issue) = others.pop() {
+        while let Some(at) = self.issues.iter().position(|issue| issue.account.as_str() != name) {
+            let issue = self.issues.remove(at);
             self.issues.push(issue);
             self.grant(HOUR);
-            others.append(&mut self.issues);
         }
-        self.issues = kept;
     }
 }

@@ -101,3 +101,19 @@ fn many_sinks_of_one_full_disk_do_not_knock_together() {
     assert!(pauses.len() > 10, "{pauses:?}");
     assert!(pauses.first() >= Some(&1_000) && pauses.last() <= Some(&1_100), "{pauses:?}");
 }
+
+#[test]
+fn hooks_that_fail_together_are_tried_again_up_to_a_tenth_sooner() {
+    let mut bench = Bench::new(&[("a", with(&[], 20))], Vec::new());
+    bench.grant("a", HOUR);
+    bench.pass(DEBOUNCE);
+    for (set, hook, revision, _) in std::mem::take(&mut bench.hooks) {
+        let failure = HookFailure { class: ErrorClass::Transient, message: "status 1".to_owned() };
+        bench.handle(Event::Notified { set, hook, revision, result: Err(failure) });
+    }
+    let view = bench.engine.view("a", bench.now).unwrap();
+    let pauses = view.hooks.iter().map(|hook| hook.next.unwrap().since(bench.now.wall).as_millis());
+    let pauses: BTreeSet<u128> = pauses.collect();
+    assert!(pauses.len() > 10, "{pauses:?}");
+    assert!(pauses.first() >= Some(&900) && pauses.last() <= Some(&1_000), "{pauses:?}");
+}

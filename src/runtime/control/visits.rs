@@ -8,15 +8,27 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::extract::connect_info::Connected;
 use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
 use axum::response::Response;
-use axum::serve::Listener;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::{SocketAddr, UCred};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
+
+use super::Peer;
+use crate::runtime::http1::Http1;
+
+impl Connected<IncomingStream<'_, Http1<Visits>>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Http1<Visits>>) -> Self {
+        let peer = stream.io().io.peer().ok();
+        let ids = peer.map(|peer| (peer.uid(), peer.gid()));
+        Self { ids, pid: peer.and_then(|peer| peer.pid()) }
+    }
+}
 
 /// What a visitor may ask of us.
 #[derive(Debug, Clone, Copy)]

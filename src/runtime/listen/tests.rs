@@ -128,6 +128,13 @@ async fn every_answer_forbids_sniffing_and_storing() {
 }
 
 #[tokio::test]
+async fn http_2_is_not_spoken_so_that_a_connection_is_one_request() {
+    let address = site(Answers::Well).await;
+    let opening = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    assert_eq!(timeout(Duration::from_secs(5), talk(address, opening)).await.unwrap(), "");
+}
+
+#[tokio::test]
 async fn liveness_answers_while_the_loop_is_busy() {
     let address = site(Answers::Busy).await;
     let livez = timeout(Duration::from_secs(1), get(address, "/livez")).await.unwrap();

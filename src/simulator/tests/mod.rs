@@ -196,6 +196,20 @@ async fn a_stopped_simulator_lets_go_of_its_clients_and_remembers_its_tokens() {
 }
 
 #[tokio::test]
+async fn a_branch_knows_what_was_and_nothing_of_what_comes() {
+    let bench = Bench::with_lifetime(60).await;
+    let (_, first) = reply(bench.issue(Provider::PortOne, "", "secret")).await;
+    let branch = bench.simulator.branch();
+    let (_, second) = reply(bench.issue(Provider::PortOne, "", "secret")).await;
+    let known = |simulator: &Simulator| {
+        [&first, &second]
+            .map(|body| simulator.accepts(Provider::PortOne, body["accessToken"].as_str().unwrap()))
+    };
+    assert_eq!((known(&bench.simulator), known(&branch)), ([true, true], [true, false]));
+    assert_eq!((bench.simulator.stats().requests, branch.stats().requests), (2, 1));
+}
+
+#[tokio::test]
 async fn unknown_paths_methods_and_providers_are_told_apart() {
     let bench = Bench::with_lifetime(60).await;
     let get = |path: &str| bench.client.get(format!("http://{}/{path}", bench.address)).send();

@@ -17,7 +17,7 @@ use crate::simulator::{
 const KEPT: Duration = Duration::from_secs(3 * 3_600);
 
 /// The keys that were seen.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::simulator) struct Keys(HashMap<Key, Entry>);
 
 /// A key within its operation.
@@ -27,7 +27,7 @@ pub(in crate::simulator) struct Key {
     key: String,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     body: Vec<u8>,
     at: Timestamp,
@@ -58,6 +58,11 @@ impl Keys {
         if let Some(entry) = self.0.get_mut(key) {
             entry.in_flight = false;
         }
+    }
+
+    /// All clients left.
+    pub(in crate::simulator) fn finish_all(&mut self) {
+        self.0.values_mut().for_each(|entry| entry.in_flight = false);
     }
 }
 

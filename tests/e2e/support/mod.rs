@@ -3,9 +3,11 @@
 mod agent;
 mod browser;
 mod canaries;
+mod disk;
 mod reader;
 mod sim;
 mod socket;
+mod tracer;
 mod world;
 
 use std::time::{Duration, Instant};
@@ -13,9 +15,11 @@ use std::time::{Duration, Instant};
 pub(crate) use agent::{Agent, Run, binary};
 pub(crate) use browser::{Browser, axe};
 pub(crate) use canaries::Canaries;
+pub(crate) use disk::{Disk, Tree};
 pub(crate) use reader::Reader;
 pub(crate) use sim::Sim;
 pub(crate) use socket::{call, free_port, http_get};
+pub(crate) use tracer::{Call, Tracer, Verdict, Watch, can_trace};
 pub(crate) use world::{World, replace};
 
 use serde_json::Value;

@@ -29,6 +29,14 @@ impl Sim {
         sim
     }
 
+    /// Others in the place of stand-ins that have stopped.
+    pub(crate) fn in_place_of(former: &Self, simulator: Simulator) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let sim = Self { simulator, runtime: runtime.unwrap(), port: former.port, serving: Mutex::default() };
+        sim.resume();
+        sim
+    }
+
     /// Where host number `host` is: 1 unless a test needs several.
     pub(crate) fn address(&self, host: u8) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, host], self.port))

@@ -79,6 +79,18 @@ fn a_token_that_expired_on_the_way_is_no_token() {
 }
 
 #[test]
+fn a_token_whose_documented_life_was_over_on_the_way_is_no_token() {
+    let mut documented = definition(operation());
+    documented.life = Some(Duration::from_secs(60));
+    let read = |took: i64| {
+        let reply = reply(200, &json!({"access_token": "A", "expires_in": 3600}));
+        read_at(&documented, OperationKind::Issue, &reply, at(T0), at(T0 + took))
+    };
+    assert_eq!(read(59).unwrap().expires_at, at(T0 + 60));
+    assert_eq!(read(60).unwrap_err().class, ErrorClass::Malformed);
+}
+
+#[test]
 fn absolute_ends_follow_the_providers_clock_beyond_five_seconds() {
     let mut operation = operation();
     operation.expiry = vec![ExpiryRule::Rfc3339 { at: "/expires_at".to_owned() }];
