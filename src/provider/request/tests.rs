@@ -106,7 +106,7 @@ fn a_refresh_token_of_any_text_is_spent_as_it_came_or_not_at_all() {
         Some(format!("fixed=1&{encoded}").as_str())
     );
     let header = |template: &str, token: &str| {
-        let request = Request { headers: fields(&[("X-Token", template)]), ..request() };
+        let request = Request { body: Body::Empty, headers: fields(&[("X-Token", template)]), ..request() };
         let rendered = rendered(&request, &with(token)).map_err(|failure| failure.message);
         rendered.map(|rendered| rendered.headers["x-token"].to_str().unwrap().to_owned())
     };

@@ -75,7 +75,7 @@ fn a_token_that_expired_on_the_way_is_no_token() {
     let body = json!({"access_token": "A", "expires_in": 5});
     let late =
         read_at(&definition(operation()), OperationKind::Issue, &reply(200, &body), at(T0), at(T0 + 6));
-    assert_eq!(late.unwrap_err().class, ErrorClass::Malformed);
+    assert_eq!(late.unwrap_err().class, ErrorClass::Transient);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_token_whose_documented_life_was_over_on_the_way_is_no_token() {
         read_at(&documented, OperationKind::Issue, &reply, at(T0), at(T0 + took))
     };
     assert_eq!(read(59).unwrap().expires_at, at(T0 + 60));
-    assert_eq!(read(60).unwrap_err().class, ErrorClass::Malformed);
+    assert_eq!(read(60).unwrap_err().class, ErrorClass::Transient);
 }
 
 #[test]
