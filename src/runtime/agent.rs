@@ -47,6 +47,8 @@ use crate::store::Seen;
 
 /// Deadlines are looked at least this often: monotonic time stops in suspend, and the wall clock may jump.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
+/// What a refresh brings that was waited for beyond the grace is delivered within this.
+const LAST_DELIVERIES: Duration = Duration::from_secs(1);
 /// State of accounts that have left the configuration is kept this long.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -246,12 +248,17 @@ impl Agent {
                 requests = self.spending.len(),
                 "the grace is over; requests that spend a refresh token run to their own end"
             );
-        }
-        while let Some(end) = self.spending.values().copied().max().filter(|_| !in_time) {
-            if timeout_at(end, self.turn(inbox, None)).await.is_err() {
-                break;
+            while let Some(end) = self.spending.values().copied().max() {
+                if timeout_at(end, self.turn(inbox, None)).await.is_err() {
+                    break;
+                }
             }
-            in_time = !self.engine.is_busy();
+            let delivered = tokio::time::timeout(LAST_DELIVERIES, async {
+                while self.engine.is_busy() {
+                    let _ = self.turn(inbox, None).await;
+                }
+            });
+            in_time = delivered.await.is_ok();
         }
         // Short writes, of what hooks have been told: without them the next start would tell it again.
         while self.is_noting() {
