@@ -63,12 +63,12 @@ pub enum Durability {
     /// On disk, synced; where the write fails, the change is kept, is [`Store::dirty`], and stays hidden from
     /// [`Store::snapshot`] until [`Store::flush_dirty`] succeeds. For a rotated refresh token.
     Precious,
-    /// Made in memory at once, written without waiting for the disk: a killed process keeps it, a loss of power
+    /// Made in memory at once, written without a sync: a killed process keeps it, a loss of power
     /// may not. Where the write fails, the change is kept and is dirty. For what can be asked for again.
     ///
     /// A record that holds a refresh token, or the intent to spend one, still has its content synced before the
     /// rename, so that a loss of power leaves the old record or the new one, never an empty file. A login waits for no
-    /// disk.
+    /// sync.
     Cached,
 }
 
