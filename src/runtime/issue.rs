@@ -169,7 +169,9 @@ async fn attempt(
     let login = core::Issue { operation: Operation::Issue, ..order.clone() };
     let order = if foreign && account.provider.issue.is_some() { &login } else { order };
     let spent = match order.operation {
-        Operation::Refresh => Some(refresh_token(before.as_deref(), &credentials, account, &shared.store)?),
+        Operation::Refresh => {
+            Some(refresh_token(before.as_deref(), &credentials, account, &shared.store).await?)
+        }
         Operation::Issue => None,
     };
     let spent_print =

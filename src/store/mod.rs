@@ -35,7 +35,7 @@ mod wire;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::atomic;
 use crate::domain::{AccountId, Secret};
@@ -96,6 +96,7 @@ pub enum Seen {
 struct Inner {
     directory: Directory,
     writers: Arc<Writers>,
+    looked_into_all: OnceLock<()>,
     slots: Mutex<HashMap<AccountId, Arc<Slot>>>,
 }
 
@@ -107,7 +108,14 @@ impl Store {
     /// [`OpenError::Locked`] where another agent holds it; the rest when the directory is not ours or not usable.
     pub fn open(state_dir: &Path) -> Result<Self, OpenError> {
         let directory = Directory::open(state_dir)?;
-        Ok(Self { inner: Arc::new(Inner { directory, writers: Arc::default(), slots: Mutex::default() }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                directory,
+                writers: Arc::default(),
+                looked_into_all: OnceLock::new(),
+                slots: Mutex::default(),
+            }),
+        })
     }
 
     /// Whether [`Store::open`] would find a directory that it can use, or could make one. Makes nothing, takes no lock.
@@ -167,6 +175,31 @@ impl Store {
     /// starts afresh; otherwise its file is left alone and updates are refused until a later call succeeds.
     pub fn restore(&self, account: &AccountId) -> Result<Option<Arc<Record>>, Unreadable> {
         self.inner.slot(account).restore(account, &self.inner.directory)
+    }
+
+    /// The account, another than `except`, whose refresh token comes of that first one, which is spent by that; also one that has
+    /// left the configuration. What was not restored is looked into once. Blocks.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn spent_by(&self, seed: Fingerprint, except: &AccountId) -> Result<Option<AccountId>, StoreError> {
+        if self.inner.looked_into_all.get().is_none() {
+            for account in self.stored()? {
+                // What cannot be read has nothing to say here; its own account says so.
+                let _ = self.restore(&account);
+            }
+            self.inner.looked_into_all.get_or_init(|| ());
+        }
+        let others = self.inner.all().into_iter().filter(|(account, _)| account != except);
+        let has_spent = |record: &Record| {
+            record.has_spent(seed, |slot| self.seed_mark(&slot.token))
+                || record
+                    .refresh
+                    .as_ref()
+                    .is_some_and(|slot| slot.seed == Some(seed) && self.seed_mark(&slot.token) != seed)
+        };
+        let mut spenders = others.filter(|(_, slot)| slot.latest().is_some_and(|record| has_spent(&record)));
+        Ok(spenders.next().map(|(account, _)| account))
     }
 
     /// The record as far as it is as durable as was asked; `None` where there is none. Never blocks on the disk.
