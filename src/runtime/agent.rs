@@ -21,7 +21,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::alarms::Alarms;
-use self::reload::{Broken, Reloading, Why};
+use self::reload::{Broken, Look, Reloading, Why};
 use super::audit::Audit;
 use super::calendar::Calendars;
 use super::clock;
@@ -32,7 +32,7 @@ use super::drift::{Drift, Lookout, Suspicions};
 use super::handle::{Heartbeat, Request};
 use super::issue::Exchange;
 use super::progress;
-use super::restore::{self, Prepared, Running};
+use super::restore::{self, LookedAt, Running};
 use super::servers::Servers;
 use super::shared::Shared;
 use super::signals::Signal;
@@ -87,6 +87,10 @@ pub(crate) struct Agent {
     lookout: Lookout,
     touched: mpsc::Receiver<BTreeSet<PathBuf>>,
     reloading: Reloading,
+    /// Counts the looks at accounts' sources.
+    looks: u64,
+    /// The newest that has ended, of each account.
+    looked: HashMap<AccountId, u64>,
     /// When the engine was last told the time.
     ticked: BootInstant,
     /// Since when what is dirty has been being written.
@@ -126,8 +130,8 @@ enum Done {
     Saved(AccountId, Result<(), String>),
     Flushed(Vec<String>),
     Purged(Result<Vec<AccountId>, String>),
-    Loaded(Box<Result<Prepared, Broken>>, Timestamp),
-    Probed(AccountId, Probe),
+    Loaded(Box<Result<LookedAt, Broken>>, Timestamp),
+    Probed(Look, Probe),
     /// Somebody was told of what goes wrong, or was not.
     Alerted(alarms::Told),
 }
@@ -175,6 +179,8 @@ impl Agent {
             lookout,
             touched,
             reloading: Reloading::default(),
+            looks: 0,
+            looked: HashMap::new(),
             ticked: boot,
             flushing: None,
             hangs: false,
@@ -197,7 +203,8 @@ impl Agent {
         let since = self.loaded_at;
         self.keep_audit(&config);
         self.record_start();
-        let prepared = restore::prepare(config, Running::default(), &self.shared.store).await;
+        let looked = restore::look(config, &Running::default(), &self.shared.store).await;
+        let prepared = restore::prepare(looked, &Running::default(), &self.shared.store);
         self.adopt(prepared, since).await;
         self.look_for_old();
     }

@@ -11,6 +11,7 @@ use super::credentials::{self, Credentials};
 use super::servers::{Servers, VAULT};
 use super::shared::Shared;
 use super::{clock, verify};
+use crate::config::definition::OldToken;
 use crate::config::model::Account;
 use crate::core::{self, Admission, Event, FailureMeta, IssuedMeta, Operation, RefreshMeta};
 use crate::domain::{ErrorClass, Now, Timestamp, Token, TokenMeta};
@@ -270,7 +271,7 @@ async fn keep(
     let to_verify = account.verify.is_some() && admission == Admission::Promoted;
     let saved = shared.store.update(
         &order.account,
-        if precious { Durability::Precious } else { Durability::Cached },
+        if precious { Durability::Precious } else { of_a_token(account) },
         move |record| {
             if record.identity != identity {
                 // The account is another one by now, and this access token nobody's.
@@ -287,7 +288,9 @@ async fn keep(
                 record.take_refresh(&claim, slot);
             }
             if admission == Admission::Promoted {
-                record.birth = clock::boot_id().map(|boot| Birth::at(left, boot));
+                if let Some(boot) = clock::boot_id() {
+                    record.bear(Birth::at(left, boot));
+                }
                 let token = Token { meta, access_token, token_type, extra };
                 match to_verify {
                     true => record.candidate = Some(token),
@@ -316,6 +319,15 @@ async fn keep(
                 remarks,
             ))
         }
+    }
+}
+
+/// How durable a token has to be that can be asked for again. One that ends its predecessor is on the disk before it is
+/// delivered: after a loss of power the state would bring that one back, to where the new one was.
+pub(super) fn of_a_token(account: &Account) -> Durability {
+    match account.provider.old_token {
+        OldToken::Independent => Durability::Cached,
+        OldToken::KillsOld | OldToken::SameUntil | OldToken::Extends => Durability::Synced,
     }
 }
 

@@ -14,7 +14,7 @@ use super::verify::has_candidate;
 use crate::config::model::{Account, Config, Hook, TemplateTarget};
 use crate::core::{AccountPlan, HookId, Plan, RefreshMeta, Restored, TemplatePlan};
 use crate::domain::AccountId;
-use crate::store::{Durability, Record, Saving, Schedule, Settled, Store};
+use crate::store::{Durability, Record, Saving, Schedule, Settled, Store, Unreadable};
 
 /// The sources of so many accounts are looked at at once.
 const AT_ONCE: usize = 8;
@@ -40,24 +40,50 @@ pub(crate) struct Running {
     pub(crate) probes: BTreeMap<AccountId, Probe>,
 }
 
-/// Looks at secrets' sources and at stored state of all that is new or has changed.
+impl Running {
+    /// The account, where the new configuration leaves it as it is, and what the last look at its sources said.
+    fn same(&self, name: &AccountId, account: &Arc<Account>) -> Option<(&Arc<Account>, &Probe)> {
+        let same = self.config.as_ref()?.accounts.get(name).filter(|before| *before == account)?;
+        Some((same, self.probes.get(name)?))
+    }
+}
+
+/// A configuration, and what was seen of all that is new or has changed in it.
+#[derive(Debug)]
+pub(crate) struct LookedAt {
+    pub(crate) config: Config,
+    probes: BTreeMap<AccountId, Probe>,
+    /// What was found in the state directory.
+    remarks: Vec<String>,
+}
+
+/// Looks at secrets' sources and at stored state of all that is new or has changed: that takes its time.
 ///
 /// What stands in Vault is looked at afterwards: a server that is away must not hold up the configuration.
-pub(crate) async fn prepare(mut config: Config, running: Running, store: &Store) -> Prepared {
+pub(crate) async fn look(config: Config, running: &Running, store: &Store) -> LookedAt {
+    let unknown = config.accounts.iter().filter(|(name, account)| running.same(name, account).is_none());
+    let unknown: Vec<_> = unknown.map(|(name, account)| (name.clone(), Arc::clone(account))).collect();
+    let (all, names) = (store.clone(), unknown.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+    let read = tokio::task::spawn_blocking(move || {
+        let problems = names.iter().filter_map(|name| all.restore(name).err());
+        // Moved aside by now; what stays unreadable is so again.
+        problems.filter(Unreadable::is_absent).map(|problem| problem.to_string()).collect()
+    });
+    let (probes, remarks) = tokio::join!(look_at(unknown, store), read);
+    LookedAt { config, probes, remarks: remarks.unwrap_or_default() }
+}
+
+/// What the configuration comes to beside `running`, which is what runs now: since the look began an account's sources may have
+/// been seen to have changed.
+pub(crate) fn prepare(looked: LookedAt, running: &Running, store: &Store) -> Prepared {
+    let LookedAt { mut config, probes: mut looked, mut remarks } = looked;
     let (mut plan, mut restored, mut touched) = (Plan::default(), BTreeMap::new(), BTreeSet::new());
-    let (mut probes, mut remarks) = (BTreeMap::new(), Vec::new());
+    let mut probes = BTreeMap::new();
     let old = running.config.as_ref().map(|config| &config.accounts);
     let grace = config.agent.shutdown_grace;
-    let known = |name: &AccountId, account: &Arc<Account>| {
-        let same = old.and_then(|accounts| accounts.get(name)).filter(|before| *before == account)?;
-        Some((same, running.probes.get(name)?))
-    };
-    let unknown = config.accounts.iter().filter(|(name, account)| known(name, account).is_none());
-    let unknown: Vec<_> = unknown.map(|(name, account)| (name.clone(), Arc::clone(account))).collect();
-    let mut looked = look_at(unknown, store).await;
     for (name, account) in &mut config.accounts {
         let before = old.and_then(|accounts| accounts.get(name));
-        let probe = match known(name, account) {
+        let probe = match running.same(name, account) {
             Some((same, probe)) => {
                 *account = Arc::clone(same);
                 probe.clone()

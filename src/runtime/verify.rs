@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::clock;
-use super::issue::{Exchange, owner_of, refresh_of, theirs};
+use super::issue::{Exchange, of_a_token, owner_of, refresh_of, theirs};
 use super::shared::Shared;
 use crate::config::model::Account;
 use crate::core::{Admission, Ending, Event, FailureMeta, IssuedMeta};
@@ -118,7 +118,7 @@ async fn promote(
     let meta = TokenMeta { generation, ..candidate.meta };
     let why = unverified.clone();
     // Its refresh token became durable when it came.
-    let saved = shared.store.update(&account.name, Durability::Cached, move |record| {
+    let saved = shared.store.update(&account.name, of_a_token(account), move |record| {
         if record.candidate.as_ref() != Some(&candidate) {
             return; // the account is another one by now
         }

@@ -29,8 +29,10 @@ struct State {
     written: u64,
     /// The revision that survives a loss of power.
     synced: u64,
-    /// The newest revision that was asked to.
+    /// The newest revision that was asked to, and is not to be seen before.
     to_sync: u64,
+    /// The newest revision that was asked to, seen or not.
+    wanted: u64,
     /// The number of the directory that the file is in: another one has no such file yet.
     home: u64,
     /// The file was looked at (or is known to be gone): it may be written over.
@@ -128,9 +130,12 @@ impl Slot {
         state.latest = Some(Arc::new(record));
         match durability {
             Durability::Durable | Durability::Precious => state.to_sync = state.revision,
-            // On top of a change that still has to become durable, it waits with that.
-            Durability::Cached if state.to_sync <= state.synced => state.visible = state.latest.clone(),
+            Durability::Synced => state.wanted = state.revision,
             Durability::Cached => {}
+        }
+        // On top of a change that still has to become durable, it waits with that.
+        if durability.is_seen_at_once() && state.to_sync <= state.synced {
+            state.visible = state.latest.clone();
         }
         Ok(Pending { revision: state.revision, durability, before, queued: false })
     }
@@ -138,7 +143,7 @@ impl Slot {
     /// Puts the change in line. Of those that want no more than to be written one waits at a time and takes the others
     /// along: a disk that hangs makes no line that grows.
     pub(super) fn queue(&self, pending: Pending) -> Turn {
-        if pending.durability != Durability::Cached {
+        if !pending.durability.is_seen_at_once() {
             return Turn::Own(pending);
         }
         let mut state = self.state();
@@ -158,8 +163,13 @@ impl Slot {
             let mut state = self.state();
             let queued = if pending.queued { state.queued.take() } else { None };
             let joined = if pending.queued { std::mem::take(&mut state.joined) } else { Vec::new() };
-            let reached = if pending.durability == Durability::Cached { state.written } else { state.synced };
-            (reached >= queued.unwrap_or(pending.revision) || state.latest.is_none(), joined)
+            let newest = queued.unwrap_or(pending.revision);
+            let reached = match pending.durability {
+                // One that joined may want more.
+                Durability::Cached if state.wanted <= state.synced => state.written,
+                _ => state.synced,
+            };
+            (reached >= newest || state.latest.is_none(), joined)
         };
         let written = if done { Ok(()) } else { self.write_or_revert(pending, directory) };
         for waiting in joined {
@@ -198,6 +208,7 @@ impl Slot {
             written: revision,
             synced: revision,
             to_sync: revision,
+            wanted: revision,
             home: state.home,
             queued: state.queued,
             joined: std::mem::take(&mut state.joined),
@@ -214,7 +225,7 @@ impl Slot {
             let state = self.state();
             let Some(record) = state.latest.clone() else { return Ok(()) };
             let sync = match () {
-                () if state.to_sync > state.synced => SyncLevel::Full,
+                () if state.to_sync.max(state.wanted) > state.synced => SyncLevel::Full,
                 () if state.home != home && record.is_precious() => SyncLevel::Full,
                 () if record.is_precious() => SyncLevel::Content,
                 () => SyncLevel::None,
@@ -245,9 +256,17 @@ impl Slot {
     }
 }
 
+impl Durability {
+    /// Whether nobody waits for the disk to see the change.
+    fn is_seen_at_once(self) -> bool {
+        matches!(self, Self::Cached | Self::Synced)
+    }
+}
+
 impl State {
     fn is_dirty(&self, home: u64) -> bool {
-        let behind = self.written < self.revision || self.to_sync > self.synced || self.home != home;
+        let unsynced = self.to_sync.max(self.wanted) > self.synced;
+        let behind = self.written < self.revision || unsynced || self.home != home;
         self.latest.is_some() && behind
     }
 }
@@ -284,6 +303,30 @@ mod tests {
         assert!(!slot.is_dirty(&directory));
         assert_eq!(directory.read(&account).unwrap().unwrap().schedule.attempt, 1_000);
         assert!(matches!(change(1_001), Turn::Own(_)), "the line is empty again");
+    }
+
+    #[test]
+    fn a_token_that_ends_its_predecessor_is_seen_at_once_and_synced_also_by_a_write_that_takes_it_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::open(&folder.path().join("state")).unwrap();
+        let (slot, account) = (Slot::default(), AccountId::new("a").unwrap());
+        let change = |durability, attempt: u32| {
+            let change = |record: &mut Record| record.schedule.attempt = attempt;
+            slot.queue(slot.apply(&account, durability, &directory, change).unwrap())
+        };
+        let synced = || slot.state().synced;
+        let Turn::Own(first) = change(Durability::Cached, 1) else { panic!("nothing waits yet") };
+        let Turn::Joined(mut second) = change(Durability::Synced, 2) else { panic!("the first waits") };
+        assert_eq!(slot.visible().unwrap().schedule.attempt, 2, "seen at once");
+        assert_eq!(slot.commit(first, &directory), Ok(()));
+        assert_eq!((second.try_recv(), synced()), (Ok(Ok(())), 2));
+        let Turn::Own(third) = change(Durability::Cached, 3) else { panic!("nothing waits any more") };
+        assert_eq!((slot.commit(third, &directory), synced()), (Ok(()), 2), "a cache is not synced");
+        assert!(!slot.is_dirty(&directory));
+        let Turn::Own(fourth) = change(Durability::Synced, 4) else { panic!("nothing waits any more") };
+        assert!(slot.is_dirty(&directory));
+        assert_eq!((slot.commit(fourth, &directory), synced()), (Ok(()), 4));
+        assert!(!slot.is_dirty(&directory));
     }
 
     #[test]

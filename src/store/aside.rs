@@ -196,7 +196,7 @@ impl Record {
             aside,
             removed_at: before.removed_at,
             old_since: before.old_since,
-            birth: before.birth,
+            births: before.births,
             ..std::mem::replace(self, Self::new(before.account, String::new(), claim.identity))
         };
     }

@@ -64,14 +64,24 @@ impl Record {
 
     /// Notes it.
     pub fn note_step(&mut self, set_back: u64) {
-        if let Some(birth) = &mut self.birth {
-            birth.set_back = set_back;
-        }
+        let current = self.current.as_ref().map(|token| token.meta.issued_at);
+        let births = self.births.iter_mut().filter(|birth| Some(birth.issued_at) == current);
+        births.for_each(|birth| birth.set_back = set_back);
+    }
+
+    /// Notes when a token was asked for. Which of those that are held will stay is not known yet: each keeps its own.
+    pub fn bear(&mut self, birth: Birth) {
+        let aside = self.aside.token.as_ref().map(|kept| &kept.token);
+        let held = [self.current.as_ref(), self.candidate.as_ref(), aside];
+        let held = held.map(|token| token.map(|token| token.meta.issued_at));
+        self.births.retain(|known| held.contains(&Some(known.issued_at)));
+        self.births.push(birth);
     }
 
     fn born(&self) -> Option<(TokenMeta, Birth)> {
-        let (meta, birth) = (self.current.as_ref()?.meta, self.birth?);
-        (birth.issued_at == meta.issued_at).then_some((meta, birth))
+        let meta = self.current.as_ref()?.meta;
+        let birth = self.births.iter().find(|birth| birth.issued_at == meta.issued_at)?;
+        Some((meta, *birth))
     }
 }
 
@@ -106,7 +116,7 @@ mod tests {
         };
         let (token_type, extra) = ("Bearer".to_owned(), Vec::new());
         record.current = Some(Token { meta, access_token: Secret::from("t"), token_type, extra });
-        record.birth = Some(Birth::at(at(0, 100), boot("1")));
+        record.bear(Birth::at(at(0, 100), boot("1")));
         record
     }
 
@@ -143,6 +153,22 @@ mod tests {
         for wall in [39, 40, 41, 3_000, 86_400] {
             assert_eq!(record.unnoted_step(at(wall, 140), Some(boot("1"))), None, "{wall}");
         }
+    }
+
+    #[test]
+    fn a_token_that_is_refused_leaves_the_one_before_its_age() {
+        let mut record = record();
+        let later = |secs: i64| Birth::at(at(secs, 100 + u64::try_from(secs).unwrap()), boot("1"));
+        for secs in 1..20 {
+            record.bear(later(secs));
+            assert_eq!(record.births.len(), 2);
+            assert_eq!(record.age(at(0, 140), Some(boot("1"))), Some(Duration::from_secs(40)));
+        }
+        // The candidate becomes the token.
+        if let Some(token) = &mut record.current {
+            token.meta.issued_at = at(19, 0).wall;
+        }
+        assert_eq!(record.age(at(0, 140), Some(boot("1"))), Some(Duration::from_secs(21)));
     }
 
     #[test]

@@ -65,6 +65,9 @@ pub enum Durability {
     /// On disk, synced; where the write fails, the change is kept, is [`Store::dirty`], and stays hidden from
     /// [`Store::snapshot`] until [`Store::flush_dirty`] succeeds. For a rotated refresh token.
     Precious,
+    /// Made in memory at once, written and synced; where that fails, the change is kept and is dirty. For a token whose
+    /// predecessor ends with it: state that is older than what was delivered would bring that one back.
+    Synced,
     /// Made in memory at once, written without a sync: a killed process keeps it, a loss of power
     /// may not. Where the write fails, the change is kept and is dirty. For what can be asked for again.
     ///

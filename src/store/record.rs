@@ -38,8 +38,8 @@ pub struct Record {
     pub removed_at: Option<Timestamp>,
     /// Since when it has been found old enough to be forgotten, or to have something forgotten that it keeps aside.
     pub old_since: Option<Timestamp>,
-    /// When the newest token was asked for.
-    pub birth: Option<Birth>,
+    /// When its tokens were asked for.
+    pub births: Vec<Birth>,
     /// First refresh tokens that are spent, where what came of them is not here any more.
     pub spent: Vec<Fingerprint>,
     /// Its refresh token was set aside with a state directory's key that is lost: that token's mark as a seed.
@@ -127,7 +127,7 @@ impl Record {
             notified: None,
             removed_at: None,
             old_since: None,
-            birth: None,
+            births: Vec::new(),
             spent: Vec::new(),
             bereft: None,
             aside: Aside::default(),

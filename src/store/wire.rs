@@ -117,8 +117,8 @@ struct StoredRecord<'a> {
     removed_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     old_since: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    birth: Option<Birth>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    births: Cow<'a, [Birth]>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     spent: Cow<'a, [Fingerprint]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,7 +190,7 @@ impl<'a> StoredRecord<'a> {
             notified: record.notified,
             removed_at: record.removed_at,
             old_since: record.old_since,
-            birth: record.birth,
+            births: Cow::Borrowed(&record.births),
             spent: Cow::Borrowed(&record.spent),
             bereft: record.bereft,
             aside: record.aside.refresh.iter().map(StoredAside::of).collect(),
@@ -218,7 +218,7 @@ impl<'a> StoredRecord<'a> {
             notified: self.notified,
             removed_at: self.removed_at,
             old_since: self.old_since,
-            birth: self.birth,
+            births: self.births.into_owned(),
             spent: self.spent.into_owned(),
             bereft: self.bereft,
             aside: Aside {

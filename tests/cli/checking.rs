@@ -390,3 +390,21 @@ fn once_and_wait_say_in_a_line_what_they_came_to_unless_only_errors_are_wanted()
     );
     assert_eq!(once(&["once", "--log-level", "error"]), (0, String::new(), String::new()));
 }
+
+#[test]
+fn check_online_warns_of_two_paths_that_lead_to_one_place() {
+    let scene = Scene::new();
+    std::fs::create_dir(scene.at("real")).unwrap();
+    std::os::unix::fs::symlink("real", scene.at("link")).unwrap();
+    let config = scene.configure(
+        "state_dir: HERE/state, socket: off, listen: off",
+        "[{ file: HERE/real/token }, { file: HERE/link/token }, { file: HERE/link/other }]",
+    );
+    let (exit, _, stderr) = scene.check(&["--online"], &config);
+    let [real, link] = ["real/token", "link/token"].map(|name| scene.at(name).display().to_string());
+    assert!(
+        stderr.contains(&format!("warning: `{real}` and `{link}` are one and the same place")),
+        "{stderr}"
+    );
+    assert_eq!((exit, stderr.matches("one and the same place").count()), (0, 1), "{stderr}");
+}

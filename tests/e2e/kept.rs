@@ -1,6 +1,7 @@
 //! The only refresh token of an account that cannot log in: no edit and no damaged file throws it away.
 
 use renewd::simulator::Provider;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Agent, World, account, all_well, generation, is_well, millis, secs, throughout, until};
@@ -238,6 +239,76 @@ fn a_renamed_account_does_not_spend_its_seed_a_second_time_and_goes_on_under_its
     let agent = world.start(&renamed);
     agent.until("a word on it", secs(10), refused);
     assert_eq!(world.sim.requests(), 3);
+    none_dead(&world);
+    agent.stop();
+}
+
+/// A client id that a command tells, after as long as the file `delay` says; `looks` has a line for each begin and end.
+fn slow_id(world: &World, name: &str) -> Value {
+    let [delay, looks] = ["delay", "looks"].map(|file| world.path(file).display().to_string());
+    let id = world.identity(ONLY, name);
+    let script = format!("echo begin >>{looks}; sleep $(cat {delay}); echo end >>{looks}; echo {id}");
+    json!({ "command": ["sh", "-c", script] })
+}
+
+fn looks(world: &World, word: &str) -> usize {
+    std::fs::read_to_string(world.path("looks")).unwrap_or_default().matches(word).count()
+}
+
+#[test]
+fn a_look_at_a_source_that_takes_longer_than_an_edit_says_nothing_of_the_edited_account() {
+    let world = World::living(secs(600));
+    world.put("delay", "0");
+    let mut config = world.one(ONLY);
+    config["accounts"]["a"]["credentials"]["client_id"] = slow_id(&world, "a");
+    config["accounts"]["a"]["params"] = json!({ "scope": "a b" });
+    let agent = world.start(&config);
+    agent.until_well();
+    world.put("delay", "3");
+    let before = looks(&world, "begin");
+    agent.signal(Signal::HUP);
+    until("a look", secs(10), || (looks(&world, "begin") > before).then_some(()));
+    world.put("delay", "0");
+    let mut edited = config.clone();
+    edited["accounts"]["a"]["params"] = json!({ "scope": "a bb" });
+    world.write(&edited);
+    agent.until("a token of the edited account", secs(10), |status| {
+        generation(status, "a") == 2 && all_well(status)
+    });
+    until("the end of the look", secs(20), || (looks(&world, "end") == looks(&world, "begin")).then_some(()));
+    throughout("nothing more is asked for", secs(2), || {
+        generation(&agent.status(), "a") == 2 && world.sim.requests() == 2
+    });
+    world.write(&config);
+    agent.until("a token of the account as it was", secs(10), |status| {
+        generation(status, "a") == 3 && all_well(status)
+    });
+    none_dead(&world);
+    agent.stop();
+}
+
+#[test]
+fn a_source_that_changes_while_a_configuration_is_being_read_is_followed_there_and_back() {
+    let world = World::living(secs(600));
+    world.put("delay", "3");
+    let mut config = world.one(ONLY);
+    let id = world.put("id", &world.identity(ONLY, "a"));
+    config["accounts"]["a"]["credentials"]["client_id"] = json!({ "file": id });
+    let agent = rotated(&world, &config);
+    config["accounts"]["slow"] = world.account(ONLY, "slow");
+    config["accounts"]["slow"]["credentials"]["client_id"] = slow_id(&world, "slow");
+    world.write(&config);
+    until("the look at what is new", secs(10), || (looks(&world, "begin") > 0).then_some(()));
+    world.put("id", "another");
+    agent.until("the new configuration, and the changed source", secs(20), |status| {
+        status["config"]["generation"] == 2 && said(status).contains("not sent again")
+    });
+    world.put("id", &world.identity(ONLY, "a"));
+    agent.until("its token", secs(10), |status| {
+        account(status, "a")["state"] == "fresh" && said(status).is_empty()
+    });
+    assert_eq!(agent.renew("a").0, 200);
+    agent.until("all of them", secs(20), all_well);
     none_dead(&world);
     agent.stop();
 }

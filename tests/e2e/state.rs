@@ -60,11 +60,13 @@ fn a_state_file_of_a_newer_version_is_left_alone_and_says_so() {
 
     world.sim.reset_stats();
     let agent = world.start(&config);
-    agent.until("the other account", secs(10), |status| is_well(account(status, "well")));
-    let status = agent.status();
-    let told =
-        account(&status, "newer")["error"]["message"].as_str().unwrap_or_default().to_owned() + &agent.log();
+    let status = agent.until("a word on it beside the other account", secs(10), |status| {
+        is_well(account(status, "well")) && class(status, "newer") == "config"
+    });
+    let told = account(&status, "newer")["error"]["message"].as_str().unwrap();
     assert!(told.contains("schema 99") && told.contains("newer"), "{status}");
+    // A token that can be kept nowhere is not asked for.
+    assert_eq!((state(&status, "newer"), world.sim.requests()), ("pending", 0));
     assert_eq!(std::fs::read(&file).unwrap(), newer, "it is left alone");
 }
 

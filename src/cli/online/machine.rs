@@ -1,5 +1,6 @@
 //! What this machine has to give: the sinks' places, the state directory, the socket and the port.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -11,7 +12,7 @@ use crate::cli::{client, out, report};
 use crate::config::model::{Config, Sink, TemplateTarget};
 use crate::observe::status::Status;
 use crate::runtime;
-use crate::sink::file::SinkError;
+use crate::sink::file::{SinkError, Tenure};
 use crate::sink::{compose, directory, file};
 use crate::store::Store;
 
@@ -21,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Looks at everything as this user; says on standard error what it finds. Whether all is well.
 pub(super) async fn check(config: &Config, globals: &Globals) -> bool {
     let mut obstacles = sinks(config);
+    shared_places(config);
     if let Err(error) = Store::could_open(&config.agent.state_dir) {
         obstacles.push(Obstacle::new(format!("agent.state_dir: {error}"), error.hint()));
     }
@@ -86,6 +88,33 @@ fn sinks(config: &Config) -> Vec<Obstacle> {
         }
     }
     obstacles
+}
+
+/// Two that come to one place by a linked folder would write over each other for ever, and no path tells.
+fn shared_places(config: &Config) {
+    let sinks = config.accounts.values().flat_map(|account| &account.sinks).filter_map(Sink::file);
+    let sinks = sinks.map(|sink| (&sink.path, file::place_of(sink, Tenure::Unknown)));
+    let templates = config.templates.iter().map(|template| {
+        let place = match compose::file_of(template) {
+            Some(sink) => file::place_of(&sink, Tenure::Unknown),
+            None => directory::place_of(template),
+        };
+        (&template.path, place)
+    });
+    let mut first = HashMap::new();
+    for (path, place) in sinks.chain(templates) {
+        // What cannot be looked at was said above.
+        let Ok(Some(place)) = place else { continue };
+        if let Some(other) = first.insert(place, path) {
+            let (path, other) = (path.display(), other.display());
+            let message = format!("`{other}` and `{path}` are one and the same place");
+            report::finding(
+                false,
+                &message,
+                Some("a link leads from one to the other: give each a place of its own"),
+            );
+        }
+    }
 }
 
 fn could_put(template: &TemplateTarget) -> Result<Vec<Warning>, Vec<SinkError>> {

@@ -69,6 +69,12 @@ fn tokens_that_no_header_could_carry_are_refused() {
         );
         assert!(failure.message.is_ascii() && failure.message.len() < 120, "{}", failure.message);
     }
+    // A status that the definition does not take for success, but that says that something was done.
+    let body = json!({"access_token": "A", "expires_in": 60, "refresh_token": "R2"});
+    for (status, kept) in [(202, Some("R2")), (206, Some("R2")), (302, None), (400, None), (500, None)] {
+        let failure = issued(&definition(operation()), &reply(status, &body)).unwrap_err();
+        assert_eq!(failure.refresh_token.as_ref().map(Secret::expose), kept, "{status}");
+    }
     let longest = json!({"access_token": "x".repeat(LONGEST_TOKEN), "expires_in": 60});
     assert!(issued(&definition(operation()), &reply(200, &longest)).is_ok());
 }

@@ -208,7 +208,7 @@ impl Agent {
             }
             Done::Purged(result) => self.observer.purged(&result),
             Done::Loaded(result, since) => self.loaded(*result, since).await,
-            Done::Probed(account, probe) => self.probed(account, probe),
+            Done::Probed(look, probe) => self.probed(&look, probe),
             Done::Alerted(told) => self.told(told),
         }
     }

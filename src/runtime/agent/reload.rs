@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::super::calendar;
 use super::super::credentials::{self, Probe};
 use super::super::deliver::Outlet;
-use super::super::restore::{self, Prepared, Running};
+use super::super::restore::{self, LookedAt, Prepared, Running};
 use super::super::watch::{Change, Interest};
 use super::super::{clock, secret_paths};
 use super::{Agent, Done};
@@ -29,6 +29,15 @@ pub(super) struct Reloading {
     now: Asked,
     /// What came while one was under way: it may have read the file before they asked.
     next: Asked,
+}
+
+/// A look at an account's sources.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// As it was when the look began.
+    account: Arc<Account>,
+    /// Counts them.
+    number: u64,
 }
 
 /// Who wants to hear how a reading ends.
@@ -104,15 +113,26 @@ impl Agent {
         for account in config.accounts.values().filter(|account| concerns(account)) {
             let (shared, account) = (Arc::clone(&self.shared), Arc::clone(account));
             let keys = self.servers.keys.clone();
+            self.looks += 1;
+            let number = self.looks;
             self.tasks.spawn(async move {
                 let probe = credentials::probe(&account, &shared.store, keys.as_deref()).await;
-                Done::Probed(account.name.clone(), probe)
+                Done::Probed(Look { account, number }, probe)
             });
         }
     }
 
-    pub(super) fn probed(&mut self, account: AccountId, mut probe: Probe) {
+    pub(super) fn probed(&mut self, look: &Look, mut probe: Probe) {
+        let account = look.account.name.clone();
+        if self.account(&account).is_some_and(|runs| runs != look.account) {
+            // Of an account that is another one by now this says nothing.
+            return self.look_at_secrets(|known| known.name == account);
+        }
         let Some(known) = self.running.probes.get_mut(&account) else { return };
+        if self.looked.get(&account).is_some_and(|newer| *newer > look.number) {
+            return; // a source that took its time: what it says is older than what is known
+        }
+        self.looked.insert(account.clone(), look.number);
         if probe.away {
             known.away = true;
             return; // what is needed right now says so itself
@@ -208,24 +228,25 @@ impl Agent {
                 (loaded, _) => loaded,
             };
             let result = match loaded {
-                Ok(config) => Ok(restore::prepare(config, running, &shared.store).await),
+                Ok(config) => Ok(restore::look(config, &running, &shared.store).await),
                 Err(error) => Err(error),
             };
             Done::Loaded(Box::new(result), since)
         });
     }
 
-    pub(super) async fn loaded(&mut self, result: Result<Prepared, Broken>, since: Timestamp) {
+    pub(super) async fn loaded(&mut self, result: Result<LookedAt, Broken>, since: Timestamp) {
         self.reloading.busy = false;
         let asked = std::mem::take(&mut self.reloading.now);
         let answer = match result {
-            Ok(prepared) => {
-                let same = self.running.config.as_ref().is_some_and(|running| **running == *prepared.config);
+            Ok(looked) => {
+                let same = self.running.config.as_ref().is_some_and(|running| **running == looked.config);
                 let healed = self.config_error.take().is_some();
                 if !same {
+                    let prepared = restore::prepare(looked, &self.running, &self.shared.store);
                     self.adopt(prepared, since).await;
                 } else if healed {
-                    self.watch.set(interest(&prepared.config), since);
+                    self.watch.set(interest(&looked.config), since);
                 }
                 self.observer.reloaded(self.generation, !same, healed);
                 if !same {
@@ -312,6 +333,7 @@ impl Agent {
         self.keep_audit(&config);
         self.alarms.tell(&config.agent.alerts, &mut self.doors);
         self.running = Running { config: Some(config), probes };
+        self.looked.retain(|account, _| self.running.probes.contains_key(account));
         self.apply(Event::Configured { plan, restored, touched, marks });
         self.look_at_secrets(stands_in_vault);
         if moved {

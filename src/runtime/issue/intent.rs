@@ -9,7 +9,7 @@ use crate::provider::Failure;
 use crate::runtime::clock;
 use crate::runtime::credentials::Credentials;
 use crate::runtime::shared::Shared;
-use crate::store::{Durability, Fingerprint, Intent, IntentKind};
+use crate::store::{Durability, Fingerprint, Intent, IntentKind, StoreError};
 
 /// A reply to a repeated request, in the vendor's own words, that makes no sense or says that it cannot answer may be the stored
 /// reply of the first one, and come again for as long as the vendor keeps it: that request is over, and the next one has a key
@@ -87,6 +87,8 @@ pub(super) async fn intend(
     let saved = if spends { saved.await } else { saved.briefly().await };
     match saved {
         Ok(()) => Ok((intent, repeated)),
+        // Not even in memory: a token that came would be nowhere.
+        Err(error @ StoreError::Blocked { .. }) => Err(Refusal::Ours(error.worded())),
         // What can be asked for again needs no state on disk; the store says that it is dirty.
         Err(_) if !spends => Ok((intent, repeated)),
         Err(error) => Err(Refusal::Ours(format!(
