@@ -137,8 +137,8 @@ impl Engine {
             }
             return;
         };
-        if target.failures > 0 && self.timers.at(&Key::Target(id.clone())).is_some() {
-            return;
+        if self.timers.at(&Key::Target(id.clone())).is_some() {
+            return; // it has failed
         }
         match target.plan.server.clone() {
             Some(server) => self.wait_at(&server, id, now),
@@ -271,10 +271,8 @@ impl Engine {
         let Some(known) = self.accounts.get(account) else { return };
         let templates = self.templates_of.get(account).into_iter().flatten();
         let ids = known.plan.targets.iter().map(|plan| &plan.id).chain(templates);
-        let failed = |id: &&TargetId| {
-            self.targets.get(*id).is_some_and(|target| target.failures > 0 && concerns(target))
-        };
-        let ids: Vec<TargetId> = ids.filter(failed).cloned().collect();
+        let concerned = |id: &&TargetId| self.targets.get(*id).is_some_and(concerns);
+        let ids: Vec<TargetId> = ids.filter(concerned).cloned().collect();
         for id in ids {
             self.timers.clear(&Key::Target(id));
         }
