@@ -325,7 +325,7 @@ impl Engine {
     /// `via`: the server at which it had its place, which may not be its plan's any more.
     fn after_flight(&mut self, id: &TargetId, via: Option<&Arc<str>>, now: Now) {
         let Some(target) = self.targets.get(id) else { return };
-        let moved = via.is_some() && target.plan.server.as_ref() != via;
+        let moved = via.is_some_and(|via| target.plan.server.as_ref() != Some(via));
         let leaves = target.leaving;
         if leaves && self.timers.at(&Key::Retire(id.clone())).is_none() {
             self.retire(id);

@@ -43,7 +43,7 @@ impl Engine {
         }
         account.last_calendar = Some(scheduled);
         // Neither a backoff nor the pause after a crash is cut short by a calendar.
-        let pausing = account.next_try.is_some_and(|at| at > now.wall && account.attempt > 0);
+        let pausing = account.attempt > 0 && account.next_try.is_some_and(|at| now.wall < at);
         if account.earliest(now).is_none() && account.error.is_none() && !pausing {
             self.enqueue(name, now);
         }

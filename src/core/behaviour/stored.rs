@@ -48,6 +48,15 @@ fn a_stored_plan_that_lies_beyond_the_tokens_end_is_not_waited_for() {
 }
 
 #[test]
+fn a_stored_wait_is_believed_up_to_the_longest_that_there_is() {
+    let asked = |hours| {
+        let next_try = Some(Timestamp::from_secs(1_700_000_000).plus(HOUR * hours));
+        restored(Restored { attempt: 9, next_try, ..Restored::default() }).next_ask("a")
+    };
+    assert_eq!([6, 7, 70].map(asked), [HOUR * 6, HOUR * 7, HOUR * 7]);
+}
+
+#[test]
 fn the_end_of_a_token_cuts_no_backoff_short() {
     let mut bench = Bench::new(&[("a", plan())]);
     bench.grant(SECOND * 60);

@@ -99,6 +99,14 @@ fn the_answer_to_an_agent_that_was_killed_is_nobodys() {
 }
 
 #[test]
+fn what_an_agent_has_noted_outlasts_its_being_killed() {
+    let (outages, restarts) = (vec![(secs(0), secs(20))], vec![secs(5)]);
+    let report = run(&Scenario { fault: Fault::Rejected, outages, restarts, ..small() });
+    let [(0, Verdict::Rejected), (again, Verdict::Token)] = log(&report)[..] else { panic!("{report:?}") };
+    assert!((30_000..=33_200).contains(&again), "{again}");
+}
+
+#[test]
 fn who_waits_for_a_hosts_rate_is_late() {
     let limit = Limit { period: Some(secs(10)), burst: 1, concurrency: 4 };
     let late = |accounts| run(&Scenario { accounts, limit, duration: secs(290), ..small() }).lateness[2];
