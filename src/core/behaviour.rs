@@ -8,6 +8,8 @@ mod edges;
 mod hosts;
 mod keys;
 mod reloads;
+mod returns;
+mod stored;
 mod verification;
 mod wishes;
 
@@ -376,25 +378,4 @@ fn nothing_is_asked_after_shutdown_but_what_is_out_is_delivered() {
         bench.handle(Event::Asked { account: id("a") });
     }
     assert!(bench.issues.is_empty());
-}
-
-#[test]
-fn what_restarted_amid_failures_waits_no_longer_than_its_token_allows() {
-    let issued_at = Timestamp::from_secs(1_700_000_000 - 3_000);
-    let token = TokenMeta { generation: Generation(4), issued_at, expires_at: issued_at.plus(HOUR) };
-    let stored = |token, attempt| Restored {
-        token,
-        attempt,
-        generation: Generation(4),
-        next_try: Some(Timestamp::from_secs(1_700_000_001)),
-        last_request: Some(Timestamp::from_secs(1_700_000_000)),
-        ..Restored::default()
-    };
-    for (token, attempt, secs) in [(None, 1, 2), (None, 2, 15), (None, 9, 60), (Some(token), 9, 60)] {
-        let bench = Bench::restored(&[("a", plan())], [(id("a"), stored(token, attempt))].into());
-        assert_eq!(bench.next_ask("a"), Duration::from_secs(secs), "{attempt}");
-    }
-    let near = TokenMeta { expires_at: Timestamp::from_secs(1_700_000_030), ..token };
-    let bench = Bench::restored(&[("a", plan())], [(id("a"), stored(Some(near), 9))].into());
-    assert_eq!(bench.next_ask("a"), Duration::from_secs(10), "a third of what is left");
 }

@@ -1,6 +1,9 @@
 //! How templates, servers and hooks behave, one event after the other.
 
+mod away;
 mod hooks;
+mod late;
+mod marks;
 mod mended;
 mod owing;
 mod servers;

@@ -344,9 +344,9 @@ impl Engine {
 }
 
 impl Account {
-    /// Whether its failures are of before a restart, which the host's breaker knows nothing of.
+    /// Whether its failures, where it has any, are of before a restart: the host's breaker knows nothing of them.
     fn failed_in_an_earlier_life(&self) -> bool {
-        self.attempt > 0 && self.finished == 0
+        self.finished == 0
     }
 
     /// Whether it fails by its host's fault, and not by itself: it is due when that is back.

@@ -158,6 +158,11 @@ mod tests {
     }
 
     #[test]
+    fn the_pauses_without_a_living_token_have_grown_at_the_sixth_failure() {
+        assert_eq!([1, 5, 6, 60].map(has_grown), [false, false, true, true]);
+    }
+
+    #[test]
     fn malformed_replies_wait_thirty_seconds() {
         assert!(delays(ErrorClass::Malformed, 1, None).0 >= 30.0);
         assert!(delays(ErrorClass::Malformed, 1, Some((3600, 1200))).0 >= 30.0);

@@ -157,11 +157,10 @@ impl Engine {
         let until = away.until;
         self.timers.set(Key::Server(name.clone()), until);
         self.say(Note::ServerAway { server: name.clone(), message, next: until.wall, news });
-        if news && !self.sets.is_empty() {
-            let waiting = self.servers.get(name).into_iter().flat_map(|server| &server.waiting);
-            let sets: Vec<SetId> = waiting.filter_map(|(_, id)| self.set_of(id)).collect();
-            sets.iter().for_each(|set| self.publish(set, now));
-        }
+        // Hooks need not wait for what waits here.
+        let waiting = self.servers.get(name).into_iter().flat_map(|server| &server.waiting);
+        let sets: Vec<SetId> = waiting.filter_map(|(_, id)| self.set_of(id)).collect();
+        sets.iter().for_each(|set| self.publish(set, now));
     }
 
     /// An account has failed for want of a secret from the server: after a pause that grows from one look to the next,

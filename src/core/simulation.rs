@@ -360,3 +360,6 @@ fn index(account: &AccountId) -> usize {
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX / 4)
 }
+
+#[cfg(test)]
+mod tests;

@@ -284,5 +284,33 @@ mod tests {
         assert_eq!(busiest(&[1, 1, 4, 2], 1), 2.0);
         assert_eq!(busiest(&[1, 1, 4, 2], 2), 1.5);
         assert_eq!(busiest(&[], 1), 0.0);
+        assert_eq!(busiest(&[0, 0], 1), 0.0, "nothing was asked");
+    }
+
+    #[test]
+    fn a_token_that_comes_in_time_is_no_recovery_and_one_that_lives_to_the_end_is_not_expired() {
+        let secs = Duration::from_secs;
+        let outages = vec![(secs(1), secs(9))];
+        let mut tally = Tally::new(&Scenario { outages, ..Scenario::default() });
+        tally.renewed(Some(60_000), 50_000);
+        tally.renewed(Some(60_000), 60_000);
+        tally.ends(Some(240_000), 240_000);
+        tally.ends(Some(240_001), 240_000);
+        tally.ends(Some(239_999), 240_000);
+        let report = tally.report(240_000);
+        assert_eq!(report.recoveries, [Duration::ZERO]);
+        assert_eq!((report.expiries, report.left_expired, report.expired_seconds), (1, 1, 0.001));
+    }
+
+    #[test]
+    fn a_share_of_nothing_takes_no_time() {
+        assert_eq!(quantile(&[0, 0], 500), Duration::ZERO);
+        assert_eq!(quantile(&[0, 2], 0), Duration::from_millis(1), "the first that came");
+    }
+
+    #[test]
+    fn a_span_too_long_to_count_is_far_from_overflowing() {
+        assert_eq!(millis(Duration::from_millis(7)), 7);
+        assert_eq!(millis(Duration::MAX), u64::MAX / 4);
     }
 }

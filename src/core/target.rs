@@ -137,8 +137,8 @@ impl Engine {
             }
             return;
         };
-        if target.failures > 0 && self.timers.at(&Key::Target(id.clone())).is_some() {
-            return;
+        if self.timers.at(&Key::Target(id.clone())).is_some() {
+            return; // it has failed
         }
         match target.plan.server.clone() {
             Some(server) => self.wait_at(&server, id, now),
@@ -271,10 +271,8 @@ impl Engine {
         let Some(known) = self.accounts.get(account) else { return };
         let templates = self.templates_of.get(account).into_iter().flatten();
         let ids = known.plan.targets.iter().map(|plan| &plan.id).chain(templates);
-        let failed = |id: &&TargetId| {
-            self.targets.get(*id).is_some_and(|target| target.failures > 0 && concerns(target))
-        };
-        let ids: Vec<TargetId> = ids.filter(failed).cloned().collect();
+        let concerned = |id: &&TargetId| self.targets.get(*id).is_some_and(concerns);
+        let ids: Vec<TargetId> = ids.filter(concerned).cloned().collect();
         for id in ids {
             self.timers.clear(&Key::Target(id));
         }
@@ -327,7 +325,7 @@ impl Engine {
     /// `via`: the server at which it had its place, which may not be its plan's any more.
     fn after_flight(&mut self, id: &TargetId, via: Option<&Arc<str>>, now: Now) {
         let Some(target) = self.targets.get(id) else { return };
-        let moved = via.is_some() && target.plan.server.as_ref() != via;
+        let moved = via.is_some_and(|via| target.plan.server.as_ref() != Some(via));
         let leaves = target.leaving;
         if leaves && self.timers.at(&Key::Retire(id.clone())).is_none() {
             self.retire(id);

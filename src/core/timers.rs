@@ -179,6 +179,38 @@ mod tests {
     }
 
     #[test]
+    fn a_deadline_that_moves_by_one_clock_alone_is_due_by_that_clock() {
+        let at = |wall, boot| Deadline { wall: Timestamp::from_secs(wall), boot: BootInstant(boot) };
+        let now = |wall, boot| Now::from(at(wall, boot));
+        let mut timers = Timers::default();
+        timers.set("a", at(9, 9));
+        timers.set("a", at(5, 9));
+        assert_eq!(timers.pop_due(now(4, 8)), None);
+        assert_eq!(timers.pop_due(now(5, 0)), Some(("a", at(5, 9))));
+        timers.set("a", at(9, 9));
+        timers.set("a", at(9, 5));
+        assert_eq!(timers.pop_due(now(8, 4)), None);
+        assert_eq!(timers.pop_due(now(0, 5)), Some(("a", at(9, 5))));
+    }
+
+    #[test]
+    fn timers_are_equal_where_their_deadlines_are_in_whatever_order_they_were_set() {
+        let timers = |keys: &[(&'static str, u64)]| {
+            let mut timers = Timers::default();
+            keys.iter().for_each(|(key, secs)| timers.set(*key, START.after(Duration::from_secs(*secs))));
+            timers
+        };
+        let (one, other) = (timers(&[("a", 1), ("b", 2)]), timers(&[("b", 2), ("a", 1)]));
+        assert_eq!(one, other);
+        assert!(format!("{one:?}").starts_with("{\"a\": Deadline"), "{one:?}");
+        assert_eq!(format!("{one:?}"), format!("{other:?}"));
+        for different in [timers(&[("a", 1)]), timers(&[("a", 1), ("b", 3)]), timers(&[("a", 1), ("c", 2)])] {
+            assert_ne!(one, different);
+            assert_ne!(different, one);
+        }
+    }
+
+    #[test]
     fn what_was_replaced_is_not_kept_for_ever() {
         let mut timers = Timers::default();
         for count in 0..10_000_u64 {

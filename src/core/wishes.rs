@@ -5,7 +5,6 @@ use super::effect::{Effect, Note};
 use super::engine::{CLOCK_TOLERANCE, Engine, Key};
 use super::event::CredentialChange;
 use super::plan::TargetId;
-use super::target::Target;
 use crate::domain::{AccountId, ErrorClass, ErrorInfo, Generation, Now, Timestamp};
 
 impl Engine {
@@ -44,7 +43,7 @@ impl Engine {
         }
         account.last_calendar = Some(scheduled);
         // Neither a backoff nor the pause after a crash is cut short by a calendar.
-        let pausing = account.next_try.is_some_and(|at| at > now.wall && account.attempt > 0);
+        let pausing = account.attempt > 0 && account.next_try.is_some_and(|at| now.wall < at);
         if account.earliest(now).is_none() && account.error.is_none() && !pausing {
             self.enqueue(name, now);
         }
@@ -117,13 +116,7 @@ impl Engine {
             return;
         }
         // What a person has mended need not wait for its turn: failed targets and hooks, and what someone has done on a server.
-        let looked_at = |target: &Target| target.failures > 0 || target.plan.compare_every.is_some();
-        let ids: Vec<TargetId> = self
-            .targets
-            .iter()
-            .filter(|(_, target)| !target.leaving && looked_at(target))
-            .map(|(id, _)| id.clone())
-            .collect();
+        let ids: Vec<TargetId> = self.targets.keys().cloned().collect();
         for id in ids {
             self.timers.clear(&Key::Target(id.clone()));
             self.compare(&id, now);

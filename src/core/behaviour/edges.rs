@@ -199,6 +199,17 @@ fn the_same_token_is_asked_for_again_in_its_last_window_where_that_is_known() {
     bench.same(token);
     let left = HOUR - bench.next_ask("a");
     assert!(left >= SECOND * 30 && left <= SECOND * 54, "{left:?}");
+
+    let mut bench = Bench::new(&[("a", AccountPlan { reuse_window: Some(Duration::ZERO), ..plan() })]);
+    let token = bench.grant(SECOND * 10);
+    bench.handle(Event::Asked { account: id("a") });
+    bench.pass(SECOND * 9);
+    bench.same(token);
+    assert_eq!(
+        bench.next_ask("a").as_millis(),
+        1_200,
+        "a window that is over by then is waited for no longer"
+    );
 }
 
 #[test]

@@ -198,6 +198,18 @@ fn other_waits_have_other_names() {
     let until = bench.now.wall.plus(min_interval);
     assert_eq!(waiting(&bench, "a"), Some((WaitsFor::MinInterval, Some(until))));
 
+    let mut bench = Bench::new(&[("a", AccountPlan { min_interval: HOUR, ..plan() })]);
+    let issue = bench.issues.remove(0);
+    let wait = Some(Duration::from_secs(90));
+    let failure = FailureMeta { wait, ..FailureMeta::new(ErrorClass::Throttled, "slow down".to_owned()) };
+    bench.handle(Event::Failed { account: issue.account, epoch: issue.epoch, failure });
+    let until = bench.now.wall.plus(HOUR);
+    assert_eq!(
+        waiting(&bench, "a"),
+        Some((WaitsFor::MinInterval, Some(until))),
+        "the vendor's wait is shorter"
+    );
+
     let mut bench = Bench::new(&["a", "b"].map(|name| (name, plan())));
     let issue = bench.issues.remove(0);
     let failure = FailureMeta {

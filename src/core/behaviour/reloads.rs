@@ -91,3 +91,67 @@ fn the_strictest_limit_that_the_accounts_of_a_host_bring_counts() {
     assert_eq!(out(limit(second, 3, 9)), 3);
     assert_eq!(out(wide.clone()), 4);
 }
+
+#[test]
+fn a_backoff_of_a_token_that_lives_outlasts_another_lead() {
+    let lead = |secs| AccountPlan { lead: Some(Lead::Time(Duration::from_secs(secs))), ..plan() };
+    let mut bench = Bench::new(&[("a", lead(600))]);
+    bench.grant(HOUR);
+    bench.pass(SECOND * 3_000);
+    bench.fail(ErrorClass::Rejected);
+    let ask = bench.next_ask("a");
+    reload(&mut bench, lead(900));
+    assert_eq!((bench.next_ask("a"), bench.issues.len()), (ask, 0));
+}
+
+#[test]
+fn who_waits_for_a_hosts_rate_leaves_in_its_turn_whatever_is_reloaded_meanwhile() {
+    let limit = Limit { period: Some(SECOND * 10), burst: 1, concurrency: 4 };
+    let plans = |timeout| ["a", "b"].map(|name| (name, AccountPlan { limit, timeout, ..plan() }));
+    let mut bench = Bench::new(&plans(SECOND * 30));
+    bench.grant(HOUR);
+    for timeout in [30, 20] {
+        bench.configure(&plans(SECOND * timeout), BTreeMap::new());
+        assert!(bench.issues.is_empty());
+    }
+    bench.pass(SECOND * 10);
+    assert_eq!(bench.issues.len(), 1);
+}
+
+#[test]
+fn what_was_asked_for_an_identity_before_counts_for_nothing_however_often_that_changes() {
+    let who = |identity| AccountPlan { identity: Some(identity), ..plan() };
+    for answered in [1, 2, 3] {
+        let mut bench = Bench::new(&[("a", who(1))]);
+        for identity in 2..5 {
+            if identity <= answered {
+                bench.fail(ErrorClass::Malformed);
+            }
+            reload(&mut bench, who(identity));
+        }
+        assert_eq!(bench.issues.len(), 1, "one request at a time");
+        bench.grant(HOUR);
+        assert_eq!(bench.view("a").token, None, "{answered}: another's");
+        assert_eq!(bench.issues.len(), 1, "its own");
+        let own = bench.grant(HOUR);
+        assert_eq!(bench.view("a").token, Some(own));
+    }
+}
+
+#[test]
+fn an_account_that_is_another_by_now_does_not_ask_by_its_predecessors_place() {
+    let limit = Limit { period: None, burst: 1, concurrency: 1 };
+    let who = |identity| AccountPlan { identity: Some(identity), limit, ..plan() };
+    let mut bench = Bench::new(&[("a", who(1)), ("b", who(1))]);
+    let waits = if bench.issues[0].account == id("a") { "b" } else { "a" };
+    let token = TokenMeta {
+        generation: Generation(4),
+        issued_at: bench.now.wall,
+        expires_at: bench.now.wall.plus(HOUR),
+    };
+    let stored = Restored { token: Some(token), generation: Generation(4), ..Restored::default() };
+    let plans = ["a", "b"].map(|name| (name, who(if name == waits { 2 } else { 1 })));
+    bench.configure(&plans, [(id(waits), stored)].into());
+    bench.grant(HOUR);
+    assert!(bench.issues.is_empty(), "it has a token");
+}

@@ -46,7 +46,9 @@ fn a_calendar_cuts_no_wait_short() {
     let mut bench = Bench::new(&[("a", AccountPlan { min_interval: HOUR, ..with_calendar() })]);
     bench.grant(9 * HOUR);
     bench.pass(SECOND * 60);
+    let ask = bench.next_ask("a");
     assert_eq!(fire(&mut bench, 0), 0, "min_interval");
+    assert_eq!(bench.next_ask("a"), ask, "nor is anything made up for");
     bench.pass(HOUR);
     assert_eq!(fire(&mut bench, 0), 1);
 

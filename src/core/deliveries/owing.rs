@@ -42,6 +42,7 @@ fn what_is_withdrawn_when_its_token_has_ended_is_removed_until_the_next_is_there
     assert_eq!(seen(&bench), [(SinkState::Written, false); 2]);
     bench.handle(Event::Asked { account: id("a") });
     bench.pass(SECOND * 60);
+    assert_eq!(seen(&bench), [(SinkState::Written, false); 2], "it is being removed");
     let (target, revision) = bench.take_write("x");
     assert!(bench.writes.is_empty(), "the other one is kept");
     bench.said.clear();

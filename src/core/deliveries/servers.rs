@@ -324,6 +324,33 @@ fn a_server_that_answers_a_look_and_fails_the_request_is_not_hurried() {
 }
 
 #[test]
+fn a_look_that_nobody_waits_for_any_more_is_followed_by_none() {
+    let mut bench = lacking();
+    knocks_after(&mut bench);
+    bench.handle(Event::Asked { account: id("a") });
+    bench.grant("a", HOUR);
+    bench.knocked(false);
+    bench.pass(SECOND);
+    bench.handle(Event::Asked { account: id("a") });
+    bench.lacks_again();
+    assert_eq!(knocks_after(&mut bench), SECOND * 2, "from now");
+}
+
+#[test]
+fn an_absence_begins_anew_more_than_a_minute_after_the_last_look() {
+    for (since, pause) in [(SECOND * 60, 2), (SECOND * 60 + Duration::from_millis(1), 1)] {
+        let mut bench = lacking();
+        knocks_after(&mut bench);
+        bench.knocked(true);
+        bench.grant("a", HOUR);
+        bench.pass(since);
+        bench.handle(Event::Asked { account: id("a") });
+        bench.lacks_again();
+        assert_eq!(knocks_after(&mut bench), SECOND * pause, "{since:?}");
+    }
+}
+
+#[test]
 fn and_when_one_of_its_sinks_can_be_written_again() {
     let mut bench = lacking();
     bench.refuse("v", true);

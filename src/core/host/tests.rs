@@ -129,3 +129,98 @@ fn a_rate_that_is_no_whole_number_of_milliseconds_never_waits_for_nothing() {
     }
     assert!((10_000..=10_030).contains(&at.boot.0), "{at:?}");
 }
+
+/// Opened at the start, for as long as nobody probes.
+fn down() -> Host {
+    let mut host = Host::new(Limit::default());
+    host.open(0, None, 0.5, now(0));
+    host
+}
+
+/// In how many milliseconds the next probe comes of one whose last left at `left`, where `waiting` share them.
+fn next_probe(host: &mut Host, waiting: u32, left: u64, draw: f64, at: u64) -> Option<u128> {
+    host.next_probe(waiting, BootInstant(left), draw, now(at)).map(|wait| wait.as_millis())
+}
+
+#[test]
+fn an_account_probes_twenty_five_seconds_after_its_last_try_up_to_a_tenth_later_and_a_second_from_now_at_least()
+ {
+    assert_eq!(next_probe(&mut down(), 1, 0, 0.0, 0), Some(25_000));
+    assert_eq!(next_probe(&mut down(), 1, 10_000, 0.0, 12_000), Some(23_000));
+    assert_eq!(next_probe(&mut down(), 1, 0, 1.0, 0), Some(27_500));
+    assert_eq!(next_probe(&mut down(), 1, 0, 0.0, 90_000), Some(1_000));
+    assert_eq!(next_probe(&mut Host::new(Limit::default()), 1, 0, 0.0, 0), None, "the host is not down");
+}
+
+#[test]
+fn those_that_wait_share_the_probes_five_seconds_apart_at_least_and_a_minute_from_now_at_most() {
+    let row = |waiting: u32, draw| {
+        let mut host = down();
+        [(); 4].map(|()| next_probe(&mut host, waiting, 0, draw, 0).unwrap())
+    };
+    assert_eq!(row(2, 0.0), [25_000, 37_500, 50_000, 60_000]);
+    assert_eq!(row(5, 0.0), [25_000, 30_000, 35_000, 40_000]);
+    assert_eq!(row(9, 0.0), [25_000, 30_000, 35_000, 40_000]);
+    assert_eq!(row(1, 1.0), [27_500, 52_500, 54_000, 54_000], "or a tenth sooner");
+}
+
+#[test]
+fn a_shared_row_of_probes_lasts_until_the_host_is_back_and_no_longer() {
+    let mut host = down();
+    assert_eq!(next_probe(&mut host, 2, 0, 0.0, 0), Some(25_000));
+    assert_eq!(host.finish(&account("old"), false, Sign::Fault, BootInstant(0), now(0)), Turn::Nothing);
+    assert_eq!(next_probe(&mut host, 2, 0, 0.0, 0), Some(37_500), "it is still down");
+    assert_eq!(answer(&mut host, "a", now(1_000)), Turn::Closes);
+    host.open(0, None, 0.5, now(1_000));
+    assert_eq!(next_probe(&mut host, 2, 1_000, 0.0, 1_000), Some(25_000), "another outage");
+}
+
+#[test]
+fn only_one_that_has_failed_waits_for_a_host_that_is_down() {
+    let host = down();
+    let waits = |failing| host.waits_for(Place { order: Timestamp::from_secs(2_000), failing }, now(1));
+    assert!(matches!(waits(true), (WaitsFor::Host, Some(_))));
+    assert_eq!(waits(false), (WaitsFor::Limit, None));
+}
+
+#[test]
+fn a_host_is_idle_once_nothing_waits_or_runs_there_and_all_is_paid_for() {
+    let idle = |change: fn(&mut Host)| {
+        let mut host = Host::new(Limit { period: None, ..Limit::default() });
+        change(&mut host);
+        host.is_idle(now(0))
+    };
+    assert!(idle(|_| {}));
+    for failing in [true, false] {
+        let mut host = Host::new(Limit::default());
+        let place = Place { order: Timestamp::from_secs(2_000), failing };
+        host.queue(account("a"), place);
+        assert!(!host.is_idle(now(0)));
+        host.unqueue(&account("a"), place);
+        assert!(host.is_idle(now(0)));
+    }
+    assert!(!idle(|host| host.start(&account("a"), now(0))));
+    assert!(!idle(|host| {
+        host.start(&account("a"), now(0));
+        host.stall(&account("a"));
+    }));
+    assert!(idle(|host| {
+        host.start(&account("a"), now(0));
+        answer(host, "a", now(0));
+    }));
+    let second = Some(Duration::from_secs(1));
+    let mut host = Host::new(Limit { period: second, ..Limit::default() });
+    host.start(&account("a"), now(0));
+    answer(&mut host, "a", now(0));
+    assert_eq!([999, 1_000].map(|at| host.is_idle(now(at))), [false, true], "the bucket is full again");
+    host.throttle(Some(Duration::from_secs(5)), Duration::from_secs(5), now(0));
+    assert_eq!([4_999, 5_000].map(|at| host.is_idle(now(at))), [false, true], "a vendor's pause");
+}
+
+#[test]
+fn a_row_of_failures_is_the_accounts_own_where_the_host_has_answered_others_since() {
+    let mut host = Host::new(Limit::default());
+    assert!(!host.fails_alone(BootInstant(0)));
+    answer(&mut host, "good", now(10_000));
+    assert_eq!([7_999, 8_000].map(|since| host.fails_alone(BootInstant(since))), [true, false]);
+}
