@@ -118,6 +118,7 @@ impl Account {
     pub(super) fn new(plan: AccountPlan, epoch: u64, restored: Restored, now: Now) -> Self {
         let Restored {
             token,
+            age,
             generation,
             refresh,
             owner,
@@ -134,7 +135,7 @@ impl Account {
             error.as_ref().is_some_and(|error| error.class == crate::domain::ErrorClass::Throttled);
         // A last request in the future shows that the clock was set back: then its plans mean nothing.
         let set_back = last_request.is_some_and(|last| last > now.wall.plus(Duration::from_secs(300)));
-        let token = token.map(|meta| Held::restored(meta, now));
+        let token = token.map(|meta| Held::restored(meta, age, now));
         let alive = token.filter(|held| held.lives(now));
         let alive = alive.map(|held| (held.meta.lifetime(), held.expiry.left(now)));
         // A restart inherits the backoff. It may be one of many: then an answered failure allows no more than one that
@@ -321,10 +322,13 @@ impl Held {
         Self { meta, expiry, known: true, ended: false }
     }
 
-    /// A token of an earlier life of the agent. It has its whole life before it at most, however far the wall clock
-    /// was set back.
-    pub(super) fn restored(meta: TokenMeta, now: Now) -> Self {
-        Self { known: false, ..Self::issued(meta, now, now) }
+    /// A token of an earlier life of the agent. However far the wall clock was set back, it has no more before it than its
+    /// life without its age, or its whole life where nobody knows that.
+    pub(super) fn restored(meta: TokenMeta, age: Option<Duration>, now: Now) -> Self {
+        let whole = Self::issued(meta, now, now);
+        let left = meta.lifetime().saturating_sub(age.unwrap_or_default());
+        let expiry = whole.expiry.earlier(Deadline { wall: meta.expires_at, boot: now.boot.plus(left) });
+        Self { expiry, known: false, ..whole }
     }
 
     pub(super) fn lives(&self, now: Now) -> bool {
@@ -351,6 +355,19 @@ mod tests {
             generation: Generation(3),
             issued_at: Timestamp::from_secs(1_000),
             expires_at: Timestamp::from_secs(end),
+        }
+    }
+
+    #[test]
+    fn a_stored_token_ends_by_its_age_where_that_is_known_and_by_the_wall_clock_at_the_latest() {
+        // 2,000 s of life, of which the wall clock says that 600 are over.
+        let now = Now { wall: Timestamp::from_secs(1_600), boot: BootInstant(50_000) };
+        for (age, left) in
+            [(None, 1_400), (Some(0), 1_400), (Some(600), 1_400), (Some(1_900), 100), (Some(9_000), 0)]
+        {
+            let held = Held::restored(held(3_000), age.map(Duration::from_secs), now);
+            assert_eq!(held.expiry.left(now), Duration::from_secs(left), "{age:?}");
+            assert_eq!(held.lives(now), left > 0, "{age:?}");
         }
     }
 

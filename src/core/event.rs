@@ -208,6 +208,8 @@ pub struct FailureMeta {
 pub struct Restored {
     /// The current token where it belongs to the account's identity.
     pub token: Option<TokenMeta>,
+    /// How old it is, where that is known without the wall clock.
+    pub age: Option<Duration>,
     /// The highest generation ever.
     pub generation: Generation,
     /// A refresh token that belongs to the identity.

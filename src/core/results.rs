@@ -132,7 +132,7 @@ impl Engine {
         let held = match (meta.admission, account.token) {
             (Admission::Same | Admission::Shorter, Some(held)) if held.meta == meta.token => held,
             (Admission::Promoted, _) => Held::issued(meta.token, flight.left, now),
-            _ => Held::restored(meta.token, now),
+            _ => Held::restored(meta.token, None, now),
         };
         if let Some(before) = account.token.filter(|before| before.meta.generation != held.meta.generation) {
             account.before = Some(before);

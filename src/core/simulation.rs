@@ -209,6 +209,7 @@ impl<'a> World<'a> {
             let (token, generation) = (stored.token, stored.generation);
             let account = Restored {
                 token,
+                age: None,
                 generation,
                 refresh: None,
                 attempt,

@@ -116,8 +116,7 @@ impl Watch {
                     last_request,
                     error,
                     owner: stored.owner,
-                    unverified: None,
-                    untried: false,
+                    ..Restored::default()
                 },
             ))
         });

@@ -2,6 +2,7 @@
 
 mod account_id;
 mod alert_level;
+mod boot;
 mod class;
 mod generation;
 mod place;
@@ -12,6 +13,7 @@ mod token;
 
 pub use account_id::{AccountId, InvalidAccountId};
 pub use alert_level::AlertLevel;
+pub use boot::BootId;
 pub use class::{ErrorClass, ErrorInfo};
 pub use generation::Generation;
 pub use place::host_port;

@@ -6,7 +6,10 @@ use std::time::Duration;
 pub struct Timestamp(i64);
 
 /// Milliseconds of the boot-time clock, which goes on during suspend and never jumps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
 pub struct BootInstant(pub u64);
 
 /// Both clocks, read together.

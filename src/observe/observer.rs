@@ -1,6 +1,7 @@
 //! The choke point: whatever happens passes here once, on its way into the engine or out of it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::log;
 use super::metrics::{Counters, Recorder};
 use super::stderr;
 use crate::core::{Effect, Event, HookId, SetId, TargetId};
-use crate::domain::{AccountId, ErrorClass, Now};
+use crate::domain::{AccountId, ErrorClass, Now, human_duration};
 
 /// Sees everything, decides nothing.
 #[derive(Debug, Default)]
@@ -184,7 +185,7 @@ impl Observer {
     }
 
     /// What was delivered to a target that has left the configuration was deleted, or was not.
-    pub fn deleted(&mut self, target: &TargetId, result: &Result<bool, String>) {
+    pub fn deleted(&mut self, target: &TargetId, result: Result<bool, &str>) {
         self.warned.remove(target);
         match result {
             Ok(true) => {
@@ -195,12 +196,34 @@ impl Observer {
         }
     }
 
+    /// It was not deleted, since another target delivers to the same place.
+    pub fn taken_over(&mut self, target: &TargetId) {
+        self.warned.remove(target);
+        tracing::info!(event = "sink_taken_over", sink = %target, "not deleted: another sink delivers to this very place");
+    }
+
     /// State could not be written; it is kept in memory and tried again.
     pub fn not_saved(&mut self, account: &AccountId, error: &str) {
         if self.unsaved.get(account).map(String::as_str) != Some(error) {
             tracing::error!(event = "state_not_saved", %account, error, "state cannot be written, trying again");
             self.unsaved.insert(account.clone(), error.to_owned());
         }
+    }
+
+    /// Writing state has not come to an end for so long; what can be asked for again goes on without.
+    pub fn state_hangs(&mut self, state_dir: &Path, so_long: Duration) {
+        tracing::error!(
+            event = "state_hangs",
+            "writing to `{}` has not ended for {}: its disk hangs; accounts that log in are renewed all the same, those \
+             that spend refresh tokens wait for it",
+            state_dir.display(),
+            human_duration(so_long)
+        );
+    }
+
+    /// It has ended.
+    pub fn state_answers(&mut self) {
+        tracing::info!(event = "state_answers", "the disk of the state answers again");
     }
 
     /// A try to write what could not be written before.

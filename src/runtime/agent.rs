@@ -26,7 +26,7 @@ use super::audit::Audit;
 use super::calendar::Calendars;
 use super::clock;
 use super::credentials::Probe;
-use super::deliver::{Delivered, Outlet};
+use super::deliver::{Delivered, Outlet, Removal};
 use super::doors::Doors;
 use super::drift::{Drift, Lookout, Suspicions};
 use super::handle::{Heartbeat, Request};
@@ -49,8 +49,6 @@ use crate::store::Seen;
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 /// What a refresh brings that was waited for beyond the grace is delivered within this.
 const LAST_DELIVERIES: Duration = Duration::from_secs(1);
-/// State of accounts that have left the configuration is kept this long.
-const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// How a configuration is read; never on the loop.
 #[derive(Clone)]
@@ -89,8 +87,16 @@ pub(crate) struct Agent {
     lookout: Lookout,
     touched: mpsc::Receiver<BTreeSet<PathBuf>>,
     reloading: Reloading,
-    flushing: bool,
+    /// When the engine was last told the time.
+    ticked: BootInstant,
+    /// Since when what is dirty has been being written.
+    flushing: Option<BootInstant>,
+    /// It was said that this takes long.
+    hangs: bool,
     looked_for_dirt: BootInstant,
+    looked_for_old: BootInstant,
+    /// How far the wall clock was from the other one, in milliseconds, when their steps were last noted.
+    clocks: Option<i64>,
     pub(super) observer: Observer,
     revisions: watch::Sender<u64>,
     /// Something has happened since those who wait were told: a mere question is no news.
@@ -109,7 +115,7 @@ enum Done {
     Delivery(Delivered),
     /// A look at delivered files; whether at all of them.
     Looked(Suspicions, bool),
-    Deleted(TargetId, Result<bool, String>),
+    Deleted(TargetId, Result<Removal, String>),
     /// A hook's kind, and how it ended.
     Notified(&'static str, Event),
     Marked(Result<(), String>),
@@ -169,7 +175,11 @@ impl Agent {
             lookout,
             touched,
             reloading: Reloading::default(),
-            flushing: false,
+            ticked: boot,
+            flushing: None,
+            hangs: false,
+            clocks: None,
+            looked_for_old: boot,
             looked_for_dirt: boot,
             observer,
             revisions,
@@ -189,11 +199,7 @@ impl Agent {
         self.record_start();
         let prepared = restore::prepare(config, Running::default(), &self.shared.store).await;
         self.adopt(prepared, since).await;
-        let store = self.shared.store.clone();
-        let now = clock::wall();
-        self.tasks.spawn_blocking(move || {
-            Done::Purged(store.purge_older_than(now, KEPT).map_err(|error| error.to_string()))
-        });
+        self.look_for_old();
     }
 
     /// One turn of the loop, within `limit`; gives the signal, where it was one that made it turn.
@@ -201,7 +207,9 @@ impl Agent {
         let now = clock::now();
         let drift = self.drift.next_wake(now.boot).unwrap_or(LONGEST_SLEEP);
         let nap = self.engine.next_wake(now).unwrap_or(LONGEST_SLEEP).min(drift);
-        let nap = nap.min(LONGEST_SLEEP).min(limit.unwrap_or(LONGEST_SLEEP)).min(self.alarms.nap());
+        // Also an agent that is asked something every second looks after what is to be looked after.
+        let rest = LONGEST_SLEEP.saturating_sub(now.boot.since(self.ticked));
+        let nap = nap.min(rest).min(limit.unwrap_or(LONGEST_SLEEP)).min(self.alarms.nap());
         let mut taken = None;
         tokio::select! {
             biased;

@@ -1,8 +1,10 @@
 //! **Architecture invariant:** the only reader of clocks.
 
+use std::os::unix::fs::MetadataExt;
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::domain::{BootInstant, Now, Timestamp};
+use crate::domain::{BootId, BootInstant, Now, Timestamp};
 
 /// Both clocks, now.
 #[must_use]
@@ -27,6 +29,17 @@ pub fn wall() -> Timestamp {
 #[expect(clippy::disallowed_methods, reason = "the one room for it")]
 pub fn timer_after(span: Duration) -> tokio::time::Instant {
     tokio::time::Instant::now() + span
+}
+
+/// The boot that [`now`] counts from; `None` where the system does not say (no `/proc`).
+#[must_use]
+pub fn boot_id() -> Option<BootId> {
+    static THIS: LazyLock<Option<BootId>> = LazyLock::new(|| {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let namespace = std::fs::metadata("/proc/self/ns/time").map_or(0, |found| found.ino());
+        Some(id.parse::<BootId>().ok()?.within(namespace))
+    });
+    *THIS
 }
 
 fn boot() -> BootInstant {

@@ -4,7 +4,7 @@
 
 mod served;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::config::model::{FileSink, Sink, TemplateForm, TemplateTarget};
 use crate::core::{Event, TargetId};
 use crate::domain::{AccountId, ErrorClass, Generation, Token, TokenDocument};
 use crate::sink::file::Tenure;
-use crate::sink::{Member, compose, content, directory, file};
+use crate::sink::{Member, Place, compose, content, directory, file};
 use crate::store::Record;
 
 /// A write that takes longer gives its place to the next.
@@ -133,14 +133,52 @@ pub(crate) async fn withdraw(
     event.into()
 }
 
-/// Deletes what a target that has left the configuration was given. Nobody retries: it says what stays behind.
+/// What became of what a target had been given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// It is gone.
+    Deleted,
+    /// There was nothing.
+    Nothing,
+    /// It stays, as another target delivers to the same place.
+    TakenOver,
+}
+
+/// Deletes what a target that has left the configuration was given, unless it stands in one of the places `kept` by others.
+/// Nobody retries: it says what stays behind.
 pub(crate) async fn delete(
     shared: Arc<Shared>,
     servers: Servers,
     outlet: Outlet,
     tenure: Tenure,
-) -> Result<bool, String> {
-    remove(&shared, &servers, &outlet, tenure).await.map_err(|trouble| trouble.message)
+    kept: HashSet<Place>,
+) -> Result<Removal, String> {
+    let words = |trouble: Trouble| trouble.message;
+    let place = place_of(&shared, &outlet, tenure).await.map_err(words)?;
+    if place.is_some_and(|place| kept.contains(&place)) {
+        return Ok(Removal::TakenOver);
+    }
+    let removed = remove(&shared, &servers, &outlet, tenure).await.map_err(words)?;
+    Ok(if removed { Removal::Deleted } else { Removal::Nothing })
+}
+
+/// Where its files stand, whatever path leads there.
+async fn place_of(shared: &Shared, outlet: &Outlet, tenure: Tenure) -> Result<Option<Place>, Trouble> {
+    let outlet = outlet.clone();
+    let work = move || {
+        let place = match &outlet {
+            Outlet::Sink(_, sink) => match sink.as_ref() {
+                Sink::File(sink) => file::place_of(sink, tenure),
+                Sink::Vault(_) | Sink::Kubernetes(_) => Ok(None),
+            },
+            Outlet::Template(template) => match compose::file_of(template) {
+                Some(sink) => file::place_of(&sink, tenure),
+                None => directory::place_of(template),
+            },
+        };
+        place.map_err(|error| worded(&error))
+    };
+    Ok(patiently(shared, work).await?)
 }
 
 async fn remove(
@@ -222,7 +260,7 @@ async fn composed(shared: &Shared, template: Arc<TemplateTarget>, tenure: Tenure
 }
 
 fn done(held: Vec<Generation>, print: u64, put: file::Put, paths: Vec<PathBuf>) -> Done {
-    let look = Some(Sight::after_write(paths));
+    let look = Some(Sight::after_write(paths, Some(put.place)));
     let warnings = put.warnings.iter().map(ToString::to_string).collect();
     let written = put.outcome == file::Outcome::Written;
     Done { held, written, print, warnings, look, tenure: put.tenure, displaced: put.displaced }

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use super::folders::{Folders, aside};
 use crate::core::TargetId;
 use crate::domain::BootInstant;
+use crate::sink::Place;
 use crate::sink::file::Tenure;
 
 /// All files are looked at this often.
@@ -42,6 +43,7 @@ pub(crate) type Look = u64;
 pub(crate) struct Sight {
     paths: Vec<PathBuf>,
     look: Look,
+    place: Option<Place>,
 }
 
 /// What every delivered file looked like after its delivery.
@@ -131,6 +133,11 @@ impl Drift {
             self.mended.insert(target.clone(), now);
         }
         mended
+    }
+
+    /// Where files stand that are looked after.
+    pub(crate) fn places(&self) -> HashSet<Place> {
+        self.sights.values().filter_map(|sight| sight.place).collect()
     }
 
     /// The target is no more.
@@ -240,9 +247,9 @@ pub(crate) fn suspicious(listed: Listed) -> Suspicions {
 impl Sight {
     /// What stands there right after a write of ours. What is gone by then looks like nothing that can stand there, so
     /// that the next look differs. Blocks.
-    pub(crate) fn after_write(paths: Vec<PathBuf>) -> Self {
+    pub(crate) fn after_write(paths: Vec<PathBuf>, place: Option<Place>) -> Self {
         let look = look(&paths).unwrap_or_default();
-        Self { paths, look }
+        Self { paths, look, place }
     }
 
     /// What has to be watched. Of a set: its own folder, and the one that `..data` leads to.

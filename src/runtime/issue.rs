@@ -13,9 +13,9 @@ use super::shared::Shared;
 use super::{clock, verify};
 use crate::config::model::Account;
 use crate::core::{self, Admission, Event, FailureMeta, IssuedMeta, Operation, RefreshMeta};
-use crate::domain::{ErrorClass, Timestamp, Token, TokenMeta};
+use crate::domain::{ErrorClass, Now, Timestamp, Token, TokenMeta};
 use crate::provider::{Call, Failure, Issued, OperationKind};
-use crate::store::{Durability, Fingerprint, Record, RefreshSlot};
+use crate::store::{Birth, Durability, Fingerprint, Record, RefreshSlot};
 
 /// What came of it, for the engine and for the metrics.
 #[derive(Debug)]
@@ -169,7 +169,9 @@ async fn attempt(
     let login = core::Issue { operation: Operation::Issue, ..order.clone() };
     let order = if foreign && account.provider.issue.is_some() { &login } else { order };
     let spent = match order.operation {
-        Operation::Refresh => Some(refresh_token(before.as_deref(), &credentials, account, &shared.store)?),
+        Operation::Refresh => {
+            Some(refresh_token(before.as_deref(), &credentials, account, &shared.store).await?)
+        }
         Operation::Issue => None,
     };
     let spent_print =
@@ -194,10 +196,11 @@ async fn attempt(
         timeout: order.timeout,
         now: &clock::wall,
     };
-    let t0 = clock::wall();
+    let left = clock::now();
+    let t0 = left.wall;
     match shared.clients.exchange(call).await {
         Ok(issued) => {
-            keep(shared, account, order, &credentials, spent.map(|(_, seed)| seed), t0, issued).await
+            keep(shared, account, order, &credentials, spent.map(|(_, seed)| seed), left, issued).await
         }
         Err(failure) => {
             let can_log_in = account.provider.issue.is_some();
@@ -236,7 +239,7 @@ async fn keep(
     order: &core::Issue,
     credentials: &Credentials,
     seed: Option<Option<Fingerprint>>,
-    t0: Timestamp,
+    left: Now,
     issued: Issued,
 ) -> Result<(Kept, Remarks), Refusal> {
     let Issued { access_token, token_type, refresh_token, refresh_expires_at, expires_at, extra, .. } =
@@ -247,6 +250,7 @@ async fn keep(
         clock_offset_ms: issued.clock_offset_ms,
         warnings: issued.warnings,
     };
+    let t0 = left.wall;
     let before = shared.store.latest(&order.account);
     let current = before.as_ref().filter(|record| record.identity == credentials.identity);
     let current = current.and_then(|record| record.current.as_ref());
@@ -283,6 +287,7 @@ async fn keep(
                 record.take_refresh(&claim, slot);
             }
             if admission == Admission::Promoted {
+                record.birth = clock::boot_id().map(|boot| Birth::at(left, boot));
                 let token = Token { meta, access_token, token_type, extra };
                 match to_verify {
                     true => record.candidate = Some(token),
@@ -298,7 +303,8 @@ async fn keep(
             record.schedule = crate::store::Schedule { last_request: Some(t0), ..Default::default() };
         },
     );
-    match saved.await {
+    let saved = if precious { saved.await } else { saved.briefly().await };
+    match saved {
         Err(error) if precious => Err(Refusal::Ours(format!(
             "a new refresh token came but cannot be made durable: {error}; the old token stays in use meanwhile"
         ))),
@@ -348,7 +354,8 @@ async fn note_failure(
             }
         },
     );
-    if let Err(error) = saved.await
+    let saved = if precious { saved.await } else { saved.briefly().await };
+    if let Err(error) = saved
         && precious
     {
         failure.message =

@@ -161,6 +161,7 @@ pub(crate) fn recall(
     };
     Restored {
         token: record.current.as_ref().map(|token| token.meta),
+        age: record.age(clock::now(), clock::boot_id()),
         generation,
         refresh: refresh.or(seed),
         owner: record.owner.map(|owner| owner.as_u128()),

@@ -130,7 +130,7 @@ async fn promote(
         record.schedule = crate::store::Schedule { last_request, ..Default::default() };
     });
     // A write that fails leaves the change in memory, dirty, and is said elsewhere.
-    let _ = saved.await;
+    let _ = saved.briefly().await;
     let (refresh, owner) = (refresh_of(shared, account), owner_of(shared, account));
     IssuedMeta { token: meta, admission: Admission::Promoted, refresh, owner, unverified }
 }
@@ -142,5 +142,5 @@ async fn drop_candidate(shared: &Shared, account: &AccountId, candidate: &Token)
             record.candidate = None;
         }
     });
-    let _ = saved.await; // as above
+    let _ = saved.briefly().await; // as above
 }

@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 use super::file::{Outcome, Put, SinkError, Tenure, is_right};
-use super::owner;
+use super::{Place, owner};
 use crate::atomic::{Attributes, Folder, Linked, SyncLevel, Warning, unique_suffix};
 use crate::config::model::{TemplateForm, TemplateTarget};
 
@@ -61,6 +61,7 @@ pub fn put(target: &TemplateTarget, files: &Files) -> Result<Put, SinkError> {
     let whole = |outcome| Put {
         outcome,
         tenure: Tenure::Unknown,
+        place: Place::of(&folder, OsStr::new("")),
         displaced: false,
         warnings: folder.warning().into_iter().collect(),
     };
@@ -106,10 +107,7 @@ pub fn could_put(target: &TemplateTarget) -> Result<Vec<Warning>, Vec<SinkError>
 /// # Errors
 /// [`SinkError`].
 pub fn remove(target: &TemplateTarget) -> Result<bool, SinkError> {
-    let folder = match Folder::open(&target.path) {
-        Err(error) if error.is_absent() => return Ok(false),
-        opened => opened?,
-    };
+    let Some(folder) = standing(target)? else { return Ok(false) };
     let names = folder.names()?;
     match folder.linked(OsStr::new(DATA))? {
         Linked::To(text) if !is_set(&text) => return Ok(false),
@@ -127,6 +125,21 @@ pub fn remove(target: &TemplateTarget) -> Result<bool, SinkError> {
     }
     folder.sync()?;
     Ok(removed)
+}
+
+/// Where [`remove`] would take a set away; `None` where there is no such folder. Blocks.
+///
+/// # Errors
+/// As there.
+pub fn place_of(target: &TemplateTarget) -> Result<Option<Place>, SinkError> {
+    Ok(standing(target)?.map(|folder| Place::of(&folder, OsStr::new(""))))
+}
+
+fn standing(target: &TemplateTarget) -> Result<Option<Folder>, SinkError> {
+    match Folder::open(&target.path) {
+        Err(error) if error.is_absent() => Ok(None),
+        opened => Ok(Some(opened?)),
+    }
 }
 
 /// Removes sets that a killed agent left half made, or unpublished, below the folders of these targets, and counts

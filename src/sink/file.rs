@@ -5,13 +5,13 @@
 //! the link names, unless we have put a file there ourselves ([`Tenure`]): then somebody has put the link in its place.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, fsync, ftruncate};
 use rustix::io::Errno;
 
-use super::owner;
+use super::{Place, owner};
 use crate::atomic::{
     self, Attributes, Folder, Linked, Missing, Operation, SyncLevel, Warning, could_locate, locate,
     locate_name,
@@ -25,6 +25,8 @@ pub struct Put {
     pub outcome: Outcome,
     /// What stands under the path is now a file of ours, not one that a link there names.
     pub tenure: Tenure,
+    /// Where it stands.
+    pub place: Place,
     /// A link stood there although the place was ours: it was replaced.
     pub displaced: bool,
     /// What works but should not stay so.
@@ -113,7 +115,13 @@ pub fn put(sink: &FileSink, content: &[u8], tenure: Tenure) -> Result<Put, SinkE
         }
         Tenure::Unknown | Tenure::Ours => (Tenure::Ours, is_link),
     };
-    let put = |outcome| Put { outcome, tenure, displaced, warnings: folder.warning().into_iter().collect() };
+    let put = |outcome| Put {
+        outcome,
+        tenure,
+        place: Place::of(&folder, &name),
+        displaced,
+        warnings: folder.warning().into_iter().collect(),
+    };
     if is_right(&folder, &name, content, attributes) {
         return Ok(put(Outcome::Unchanged));
     }
@@ -145,14 +153,7 @@ pub fn could_put(sink: &FileSink) -> Result<Vec<Warning>, Vec<SinkError>> {
 /// # Errors
 /// [`SinkError`]; anything that is not a regular file is left alone.
 pub fn remove(sink: &FileSink, tenure: Tenure) -> Result<bool, SinkError> {
-    let place = match tenure {
-        Tenure::Unknown => locate(&sink.path, Missing::Refuse),
-        Tenure::Ours => locate_name(&sink.path, Missing::Refuse),
-    };
-    let (folder, name) = match place {
-        Err(error) if error.is_absent() => return Ok(false),
-        located => located?,
-    };
+    let Some((folder, name)) = standing(sink, tenure)? else { return Ok(false) };
     if tenure == Tenure::Ours && matches!(folder.linked(&name)?, Linked::To(_)) {
         let removed = folder.unlink(&name)?;
         folder.sync()?;
@@ -163,6 +164,25 @@ pub fn remove(sink: &FileSink, tenure: Tenure) -> Result<bool, SinkError> {
             empty(&folder, &name)
         }
         removed => Ok(removed?),
+    }
+}
+
+/// Where [`remove`] would take a file away; `None` where there is no such folder. Blocks.
+///
+/// # Errors
+/// As there.
+pub fn place_of(sink: &FileSink, tenure: Tenure) -> Result<Option<Place>, SinkError> {
+    Ok(standing(sink, tenure)?.map(|(folder, name)| Place::of(&folder, &name)))
+}
+
+fn standing(sink: &FileSink, tenure: Tenure) -> Result<Option<(Folder, OsString)>, SinkError> {
+    let place = match tenure {
+        Tenure::Unknown => locate(&sink.path, Missing::Refuse),
+        Tenure::Ours => locate_name(&sink.path, Missing::Refuse),
+    };
+    match place {
+        Err(error) if error.is_absent() => Ok(None),
+        located => Ok(Some(located?)),
     }
 }
 

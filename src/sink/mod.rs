@@ -15,9 +15,11 @@ pub mod template;
 pub mod trial;
 
 mod escape;
+mod place;
 
 pub use context::Member;
 pub use escape::{Escape, Refusal};
+pub use place::Place;
 
 #[cfg(test)]
 mod tests;

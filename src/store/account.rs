@@ -1,5 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::oneshot;
+
 use super::directory::Directory;
 use super::{Durability, Record, StoreError, Unreadable};
 use crate::atomic::SyncLevel;
@@ -33,6 +35,10 @@ struct State {
     home: u64,
     /// The file was looked at (or is known to be gone): it may be written over.
     restored: bool,
+    /// The newest revision that a write will take along that waits for its turn.
+    queued: Option<u64>,
+    /// Who waits for that write as well.
+    joined: Vec<oneshot::Sender<Result<(), StoreError>>>,
 }
 
 /// A change that was applied and is to be written.
@@ -41,6 +47,16 @@ pub(super) struct Pending {
     durability: Durability,
     /// What to go back to.
     before: Option<(Option<Arc<Record>>, u64)>,
+    /// Others may join it until it begins.
+    queued: bool,
+}
+
+/// How a change gets to the disk.
+pub(super) enum Turn {
+    /// By a write of its own.
+    Own(Pending),
+    /// By one that waits for its turn.
+    Joined(oneshot::Receiver<Result<(), StoreError>>),
 }
 
 impl Slot {
@@ -116,20 +132,43 @@ impl Slot {
             Durability::Cached if state.to_sync <= state.synced => state.visible = state.latest.clone(),
             Durability::Cached => {}
         }
-        Ok(Pending { revision: state.revision, durability, before })
+        Ok(Pending { revision: state.revision, durability, before, queued: false })
+    }
+
+    /// Puts the change in line. Of those that want no more than to be written one waits at a time and takes the others
+    /// along: a disk that hangs makes no line that grows.
+    pub(super) fn queue(&self, pending: Pending) -> Turn {
+        if pending.durability != Durability::Cached {
+            return Turn::Own(pending);
+        }
+        let mut state = self.state();
+        if state.queued.replace(pending.revision).is_none() {
+            return Turn::Own(Pending { queued: true, ..pending });
+        }
+        let (sender, receiver) = oneshot::channel();
+        state.joined.retain(|waiting| !waiting.is_closed());
+        state.joined.push(sender);
+        Turn::Joined(receiver)
     }
 
     /// Writes the change, unless a later write has taken it along.
     pub(super) fn commit(&self, pending: Pending, directory: &Directory) -> Result<(), StoreError> {
         let _disk = self.disk();
-        let done = {
-            let state = self.state();
+        let (done, joined) = {
+            let mut state = self.state();
+            let queued = if pending.queued { state.queued.take() } else { None };
+            let joined = if pending.queued { std::mem::take(&mut state.joined) } else { Vec::new() };
             let reached = if pending.durability == Durability::Cached { state.written } else { state.synced };
-            reached >= pending.revision || state.latest.is_none()
+            (reached >= queued.unwrap_or(pending.revision) || state.latest.is_none(), joined)
         };
-        if done {
-            return Ok(());
+        let written = if done { Ok(()) } else { self.write_or_revert(pending, directory) };
+        for waiting in joined {
+            let _ = waiting.send(written.clone()); // it may have given up
         }
+        written
+    }
+
+    fn write_or_revert(&self, pending: Pending, directory: &Directory) -> Result<(), StoreError> {
         self.write(directory).inspect_err(|_| {
             let mut state = self.state();
             if let Some((before, to_sync)) = pending.before
@@ -160,6 +199,8 @@ impl Slot {
             synced: revision,
             to_sync: revision,
             home: state.home,
+            queued: state.queued,
+            joined: std::mem::take(&mut state.joined),
             ..State::default()
         };
         drop(state);
@@ -208,5 +249,51 @@ impl State {
     fn is_dirty(&self, home: u64) -> bool {
         let behind = self.written < self.revision || self.to_sync > self.synced || self.home != home;
         self.latest.is_some() && behind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_a_write_hangs_one_more_waits_and_takes_all_later_changes_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::open(&folder.path().join("state")).unwrap();
+        let (slot, account) = (Slot::default(), AccountId::new("a").unwrap());
+        let change = |attempt: u32| {
+            let change = |record: &mut Record| record.schedule.attempt = attempt;
+            slot.queue(slot.apply(&account, Durability::Cached, &directory, change).unwrap())
+        };
+        std::thread::scope(|scope| {
+            slot.restore(&account, &directory).unwrap();
+            let hangs = slot.disk();
+            let Turn::Own(first) = change(1) else { panic!("the first has a write of its own") };
+            let first = scope.spawn(|| slot.commit(first, &directory));
+            for attempt in 2..1_000 {
+                // Who does not wait for it leaves nothing behind.
+                assert!(matches!(change(attempt), Turn::Joined(_)));
+                assert!(slot.state().joined.len() <= 1);
+            }
+            let Turn::Joined(mut last) = change(1_000) else { panic!("it has a write that waits") };
+            assert!(last.try_recv().is_err(), "nothing is written yet");
+            drop(hangs);
+            assert_eq!(first.join().unwrap(), Ok(()));
+            assert_eq!(last.blocking_recv(), Ok(Ok(())));
+        });
+        assert!(!slot.is_dirty(&directory));
+        assert_eq!(directory.read(&account).unwrap().unwrap().schedule.attempt, 1_000);
+        assert!(matches!(change(1_001), Turn::Own(_)), "the line is empty again");
+    }
+
+    #[test]
+    fn what_has_to_be_durable_has_a_write_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::open(&folder.path().join("state")).unwrap();
+        let (slot, account) = (Slot::default(), AccountId::new("a").unwrap());
+        for durability in [Durability::Cached, Durability::Durable, Durability::Precious] {
+            let pending = slot.apply(&account, durability, &directory, |_| {}).unwrap();
+            assert!(matches!(slot.queue(pending), Turn::Own(_)), "{durability:?}");
+        }
     }
 }

@@ -127,21 +127,27 @@ impl Record {
         self.spent.contains(&seed) || self.aside.refresh.iter().any(spent)
     }
 
-    /// Forgets what was put aside at least `age` before `now`, but not which seeds are spent. Whether there was any.
+    /// Whether [`Record::forget_aside`] would find any.
+    pub(super) fn has_old_aside(&self, now: Timestamp, age: Duration) -> bool {
+        let old = |at: Timestamp| at.plus(age) <= now;
+        let tokens = self.aside.token.iter().map(|kept| kept.at);
+        tokens.chain(self.aside.refresh.iter().map(|kept| kept.at)).any(old)
+    }
+
+    /// Forgets what was put aside at least `age` before `now`, but not which seeds are spent.
     pub(super) fn forget_aside(
         &mut self,
         now: Timestamp,
         age: Duration,
         mark: impl Fn(&RefreshSlot) -> Fingerprint,
-    ) -> bool {
+    ) {
         let old = |at: Timestamp| at.plus(age) <= now;
-        let token = self.aside.token.take_if(|kept| old(kept.at)).is_some();
+        self.aside.token.take_if(|kept| old(kept.at));
         let all = std::mem::take(&mut self.aside.refresh).into_iter();
         let (gone, kept): (Vec<_>, Vec<_>) = all.partition(|kept| old(kept.at));
         self.aside.refresh = kept;
         let seeds = gone.iter().filter_map(|kept| kept.slot.seed.filter(|seed| mark(&kept.slot) != *seed));
         seeds.for_each(|seed| self.note_spent(seed));
-        token || !gone.is_empty()
     }
 
     /// Where the refresh token was lost with the state directory's key, the seed that stands there now is the one that it
@@ -189,6 +195,8 @@ impl Record {
             bereft: before.bereft,
             aside,
             removed_at: before.removed_at,
+            old_since: before.old_since,
+            birth: before.birth,
             ..std::mem::replace(self, Self::new(before.account, String::new(), claim.identity))
         };
     }

@@ -21,32 +21,34 @@
 
 mod account;
 mod aside;
+mod birth;
 mod directory;
 mod error;
 mod fingerprint;
 mod home;
 mod installation;
 mod marks;
+mod purge;
 mod record;
+mod saving;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::atomic;
-use crate::domain::{AccountId, Secret, Timestamp};
-use account::Slot;
+use crate::domain::{AccountId, Secret};
+use account::{Slot, Turn};
 use directory::{Directory, Look};
+use saving::Writers;
 
 pub use aside::{Aside, AsideRefresh, AsideToken, Claim, Settled};
+pub use birth::Birth;
 pub use error::{Lost, Notice, OpenError, StoreError, Unreadable};
 pub use fingerprint::Fingerprint;
 pub use record::{Intent, IntentKind, Record, RefreshSlot, Schedule};
+pub use saving::Saving;
 
 /// The accounts' records, in memory and on disk. Clones share one store.
 #[derive(Debug, Clone)]
@@ -68,7 +70,7 @@ pub enum Durability {
     ///
     /// A record that holds a refresh token, or the intent to spend one, still has its content synced before the
     /// rename, so that a loss of power leaves the old record or the new one, never an empty file. A login waits for no
-    /// sync.
+    /// sync, and for no disk that hangs ([`Saving::briefly`]).
     Cached,
 }
 
@@ -93,6 +95,8 @@ pub enum Seen {
 #[derive(Debug)]
 struct Inner {
     directory: Directory,
+    writers: Arc<Writers>,
+    looked_into_all: OnceLock<()>,
     slots: Mutex<HashMap<AccountId, Arc<Slot>>>,
 }
 
@@ -104,7 +108,14 @@ impl Store {
     /// [`OpenError::Locked`] where another agent holds it; the rest when the directory is not ours or not usable.
     pub fn open(state_dir: &Path) -> Result<Self, OpenError> {
         let directory = Directory::open(state_dir)?;
-        Ok(Self { inner: Arc::new(Inner { directory, slots: Mutex::default() }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                directory,
+                writers: Arc::default(),
+                looked_into_all: OnceLock::new(),
+                slots: Mutex::default(),
+            }),
+        })
     }
 
     /// Whether [`Store::open`] would find a directory that it can use, or could make one. Makes nothing, takes no lock.
@@ -166,6 +177,31 @@ impl Store {
         self.inner.slot(account).restore(account, &self.inner.directory)
     }
 
+    /// The account, another than `except`, whose refresh token comes of that first one, which is spent by that; also one that has
+    /// left the configuration. What was not restored is looked into once. Blocks.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn spent_by(&self, seed: Fingerprint, except: &AccountId) -> Result<Option<AccountId>, StoreError> {
+        if self.inner.looked_into_all.get().is_none() {
+            for account in self.stored()? {
+                // What cannot be read has nothing to say here; its own account says so.
+                let _ = self.restore(&account);
+            }
+            self.inner.looked_into_all.get_or_init(|| ());
+        }
+        let others = self.inner.all().into_iter().filter(|(account, _)| account != except);
+        let has_spent = |record: &Record| {
+            record.has_spent(seed, |slot| self.seed_mark(&slot.token))
+                || record
+                    .refresh
+                    .as_ref()
+                    .is_some_and(|slot| slot.seed == Some(seed) && self.seed_mark(&slot.token) != seed)
+        };
+        let mut spenders = others.filter(|(_, slot)| slot.latest().is_some_and(|record| has_spent(&record)));
+        Ok(spenders.next().map(|(account, _)| account))
+    }
+
     /// The record as far as it is as durable as was asked; `None` where there is none. Never blocks on the disk.
     #[must_use]
     pub fn snapshot(&self, account: &AccountId) -> Option<Arc<Record>> {
@@ -180,8 +216,8 @@ impl Store {
 
     /// Changes a record, a blank one ([`Record::new`]) where there is none. `change` must not call the store.
     ///
-    /// The change is applied before this returns (so calls take effect in their order) and its write begins at
-    /// once on the blocking pool: dropping the result does not stop it. Wants a tokio runtime. An account that
+    /// The change is applied before this returns (so calls take effect in their order) and its write begins on the blocking
+    /// pool, or waits for a place there: dropping the result does not stop it. Wants a tokio runtime. An account that
     /// was never restored is restored first, on the calling thread.
     ///
     /// # Errors
@@ -194,11 +230,13 @@ impl Store {
     ) -> Saving {
         let slot = self.inner.slot(account);
         match slot.apply(account, durability, &self.inner.directory, change) {
-            Ok(pending) => {
-                let inner = Arc::clone(&self.inner);
-                let commit = move || slot.commit(pending, &inner.directory);
-                Saving::Running(account.clone(), tokio::task::spawn_blocking(commit))
-            }
+            Ok(pending) => match slot.queue(pending) {
+                Turn::Own(pending) => {
+                    let (inner, write) = (Arc::clone(&self.inner), Arc::clone(&self.inner.writers));
+                    write.begin(account.clone(), move || slot.commit(pending, &inner.directory))
+                }
+                Turn::Joined(written) => Saving::Joined(account.clone(), written),
+            },
             Err(error) => Saving::Done(Some(Err(error))),
         }
     }
@@ -262,34 +300,6 @@ impl Store {
         self.inner.slot(account).remove(account, &self.inner.directory)
     }
 
-    /// Removes the records of accounts that left the configuration (`removed_at`) at least `age` before `now`, and
-    /// names them; what the others have put aside for so long is forgotten, too. Files that were not restored are looked into.
-    /// Blocks.
-    ///
-    /// # Errors
-    /// The first that failed, after all others were tried.
-    pub fn purge_older_than(&self, now: Timestamp, age: Duration) -> Result<Vec<AccountId>, StoreError> {
-        let (mut purged, mut failed) = (Vec::new(), None);
-        for account in self.stored()? {
-            let Ok(Some(record)) = self.restore(&account) else { continue };
-            let removed_at = record.removed_at;
-            let mark = |slot: &RefreshSlot| self.seed_mark(&slot.token);
-            if Record::clone(&record).forget_aside(now, age, mark) {
-                let saved = self.update_blocking(&account, Durability::Cached, |record| {
-                    record.forget_aside(now, age, mark);
-                });
-                failed = failed.or(saved.err());
-            }
-            if removed_at.is_some_and(|at| at.plus(age) <= now) {
-                match self.remove(&account) {
-                    Ok(()) => purged.push(account),
-                    Err(error) => failed = failed.or(Some(error)),
-                }
-            }
-        }
-        failed.map_or(Ok(purged), Err)
-    }
-
     /// What the hooks of templates were last told, by the template's name; a cache.
     #[must_use]
     pub fn marks(&self) -> BTreeMap<String, u64> {
@@ -332,29 +342,6 @@ impl Inner {
 
     fn all(&self) -> Vec<(AccountId, Arc<Slot>)> {
         self.slots().iter().map(|(account, slot)| (account.clone(), Arc::clone(slot))).collect()
-    }
-}
-
-/// A change on its way to the disk. Dropping it does not stop it.
-#[derive(Debug)]
-#[must_use = "only its result says whether the change is as durable as was asked"]
-pub enum Saving {
-    /// Being written.
-    Running(AccountId, tokio::task::JoinHandle<Result<(), StoreError>>),
-    /// Refused before any write; `None` once that was said.
-    Done(Option<Result<(), StoreError>>),
-}
-
-impl Future for Saving {
-    type Output = Result<(), StoreError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            Self::Running(account, task) => Pin::new(task)
-                .poll(context)
-                .map(|joined| joined.unwrap_or_else(|_| Err(StoreError::Interrupted(account.clone())))),
-            Self::Done(result) => result.take().map_or(Poll::Pending, Poll::Ready),
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Aside, Fingerprint};
+use super::{Aside, Birth, Fingerprint};
 use crate::domain::{AccountId, ErrorInfo, Generation, Secret, Timestamp, Token};
 
 /// All that is kept of one account. `Debug` masks the tokens.
@@ -36,6 +36,10 @@ pub struct Record {
     pub notified: Option<u64>,
     /// When the account left the configuration.
     pub removed_at: Option<Timestamp>,
+    /// Since when it has been found old enough to be forgotten, or to have something forgotten that it keeps aside.
+    pub old_since: Option<Timestamp>,
+    /// When the newest token was asked for.
+    pub birth: Option<Birth>,
     /// First refresh tokens that are spent, where what came of them is not here any more.
     pub spent: Vec<Fingerprint>,
     /// Its refresh token was set aside with a state directory's key that is lost: that token's mark as a seed.
@@ -122,6 +126,8 @@ impl Record {
             intent: None,
             notified: None,
             removed_at: None,
+            old_since: None,
+            birth: None,
             spent: Vec::new(),
             bereft: None,
             aside: Aside::default(),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{Aside, AsideRefresh, AsideToken, Fingerprint, Intent, Record, RefreshSlot, Schedule};
+use super::{Aside, AsideRefresh, AsideToken, Birth, Fingerprint, Intent, Record, RefreshSlot, Schedule};
 use crate::domain::{AccountId, ErrorInfo, Generation, Secret, Timestamp, Token, TokenMeta};
 
 /// The schema that this version writes.
@@ -115,6 +115,10 @@ struct StoredRecord<'a> {
     notified: Option<u64>,
     #[serde(default)]
     removed_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    old_since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    birth: Option<Birth>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     spent: Cow<'a, [Fingerprint]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,6 +189,8 @@ impl<'a> StoredRecord<'a> {
             intent: record.intent.as_ref().map(Cow::Borrowed),
             notified: record.notified,
             removed_at: record.removed_at,
+            old_since: record.old_since,
+            birth: record.birth,
             spent: Cow::Borrowed(&record.spent),
             bereft: record.bereft,
             aside: record.aside.refresh.iter().map(StoredAside::of).collect(),
@@ -211,6 +217,8 @@ impl<'a> StoredRecord<'a> {
             intent: self.intent.map(Cow::into_owned),
             notified: self.notified,
             removed_at: self.removed_at,
+            old_since: self.old_since,
+            birth: self.birth,
             spent: self.spent.into_owned(),
             bereft: self.bereft,
             aside: Aside {

@@ -178,6 +178,40 @@ fn an_agent_that_starts_with_another_boot_clock_goes_on_with_its_tokens() {
     }
 }
 
+/// A clock that ran ahead at the boot and is put right, then a restart: by its stored times a token seems younger than it is,
+/// by as much as it will be refused while the agent calls it fresh.
+#[test]
+fn a_token_of_a_clock_that_ran_ahead_is_renewed_in_time_after_it_was_put_right_and_the_agent_restarted() {
+    let test =
+        "a_token_of_a_clock_that_ran_ahead_is_renewed_in_time_after_it_was_put_right_and_the_agent_restarted";
+    if is_missing(test) {
+        return;
+    }
+    const KIND: Provider = Provider::OAuthClientCredentials;
+    let world = World::living(secs(24));
+    let mut config = world.one(KIND);
+    config["accounts"]["a"]["renew"] = json!({ "before": "5s" });
+    set_clock(&world, "+10");
+    let agent = start(&world, &config);
+    agent.until_well();
+    let simulator = (*world.sim).clone();
+    let reader = Reader::start(world.out("a.token"), millis(2), move |content| {
+        let token = String::from_utf8(content.ok_or("no file")?.to_vec()).map_err(|_| "no text")?;
+        simulator.accepts(KIND, &token).then_some(()).ok_or_else(|| "not accepted".to_owned())
+    });
+    std::thread::sleep(secs(12));
+    set_clock(&world, "+0");
+    agent.stop();
+    let requests = world.sim.requests();
+    let agent = start(&world, &config);
+    let status = agent.until("its token", secs(5), all_well);
+    assert_eq!((generation(&status, "a"), world.sim.requests()), (1, requests), "it is not asked for anew");
+    agent.until("the next token", secs(20), |status| generation(status, "a") == 2);
+    let seen = reader.stop();
+    assert!(seen.bad.is_empty(), "{seen:?}");
+    agent.stop();
+}
+
 /// A stopped process (`docker pause`, a frozen cgroup, a suspended machine) reads no reply. Its clocks run on, so that
 /// afterwards the request's time is over and its reply lies in the socket.
 #[test]

@@ -207,3 +207,37 @@ fn where_the_installation_and_its_copy_are_lost_the_refresh_token_is_kept_and_it
     agent.until("a token", secs(15), |status| generation(status, "a") == 4 && all_well(status));
     none_dead(&world);
 }
+
+#[test]
+fn a_renamed_account_does_not_spend_its_seed_a_second_time_and_goes_on_under_its_former_name() {
+    let world = World::living(secs(600));
+    let config = world.one(ONLY);
+    let mut renamed = config.clone();
+    let accounts = renamed["accounts"].as_object_mut().unwrap();
+    let account_of_a = accounts.remove("a").unwrap();
+    accounts.insert("b".to_owned(), account_of_a);
+    renamed["accounts"]["b"]["sinks"] = json!([{ "file": world.out("b.token") }]);
+    let refused = |status: &Value| {
+        let account = status["accounts"].as_array().unwrap().iter().find(|account| account["name"] == "b");
+        account.and_then(|account| account["error"]["message"].as_str()).is_some_and(|said| {
+            said.contains("was spent by the account `a`") && said.contains("give it that name again")
+        })
+    };
+    let agent = rotated(&world, &config);
+    world.write(&renamed);
+    agent.until("a word on it", secs(10), refused);
+    throughout("no request", secs(1), || world.sim.requests() == 2);
+    world.write(&config);
+    agent.until("its token under its own name", secs(10), |status| {
+        status["accounts"][0]["name"] == "a" && status["accounts"][0]["generation"] == 2 && all_well(status)
+    });
+    assert_eq!(agent.renew("a").0, 200);
+    agent.until_well();
+    agent.stop();
+    // While it is down, too.
+    let agent = world.start(&renamed);
+    agent.until("a word on it", secs(10), refused);
+    assert_eq!(world.sim.requests(), 3);
+    none_dead(&world);
+    agent.stop();
+}

@@ -190,9 +190,11 @@ fn one_added_one_changed_and_one_removed_account_leave_the_others_without_reques
 #[test]
 fn a_moved_sink_is_written_at_its_new_place_and_the_old_one_is_kept_or_deleted_after_10_s() {
     let world = World::living(secs(600));
-    let mut config = world
-        .config(["kept", "deleted", "back", "gone"].map(|name| (name.to_owned(), world.account(ANY, name))));
+    let mut config = world.config(
+        ["kept", "deleted", "back", "gone", "linked"].map(|name| (name.to_owned(), world.account(ANY, name))),
+    );
     let sink = |name: &str| json!([{ "file": { "path": world.out(name), "on_remove": "delete" } }]);
+    config["accounts"]["linked"]["sinks"] = sink("linked.token");
     config["accounts"]["deleted"]["sinks"] = sink("deleted.token");
     config["accounts"]["back"]["sinks"] = sink("back.token");
     config["accounts"]["gone"]["sinks"] = sink("gone.token");
@@ -200,7 +202,11 @@ fn a_moved_sink_is_written_at_its_new_place_and_the_old_one_is_kept_or_deleted_a
     agent.until_well();
     let requests = world.sim.requests();
 
+    // Another path to the same place is no other place.
+    symlink(world.path("out"), world.path("link")).unwrap();
     let original = config.clone();
+    config["accounts"]["linked"]["sinks"] =
+        json!([{ "file": { "path": world.path("link/linked.token"), "on_remove": "delete" } }]);
     config["accounts"]["kept"]["sinks"] = json!([{ "file": world.out("kept-new.token") }]);
     config["accounts"]["deleted"]["sinks"] = sink("deleted-new.token");
     config["accounts"]["back"]["sinks"] = sink("back-new.token");
@@ -220,7 +226,9 @@ fn a_moved_sink_is_written_at_its_new_place_and_the_old_one_is_kept_or_deleted_a
         let after = moved.elapsed();
         assert!(after > millis(9_500), "{name}: already after {after:?}");
     }
-    std::thread::sleep(millis(500));
+    until("what becomes of the other path", secs(20), || (agent.logged("sink_taken_over") > 0).then_some(()));
+    throughout("the file is there all the time", millis(500), || world.out("linked.token").exists());
+    assert_eq!(agent.logged("sink_mended"), 0);
     assert_eq!(world.read("kept.token"), world.read("kept-new.token"));
     assert!(world.sim.accepts(ANY, &world.read("back.token")), "it came back in time");
     until("the deletion of what was only meant for a moment", secs(20), || {

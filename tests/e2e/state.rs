@@ -1,6 +1,7 @@
 //! State that is corrupt, newer, locked or cannot be written.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 
 use renewd::simulator::Provider;
 use serde_json::{Value, json};
@@ -239,4 +240,73 @@ fn a_state_directory_that_cannot_be_had_again_is_said_everywhere_and_spends_no_r
     assert_eq!(agent.status()["state_dir"], Value::Null);
     assert_eq!(agent.renew("single").0, 200);
     agent.until("both", secs(10), all_well);
+}
+
+/// An ext4 of its own at `state` in the agent's mount namespace, which can be frozen.
+struct Disk {
+    path: std::path::PathBuf,
+    agent: i32,
+}
+
+impl Disk {
+    fn wrapper(world: &World) -> Option<Vec<String>> {
+        let (image, state) = (world.path("disk.img"), world.path("state"));
+        std::fs::create_dir_all(&state).unwrap();
+        std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+        let made = Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image).status();
+        let mount = format!("mount -o loop '{}' '{}' && exec \"$@\"", image.display(), state.display());
+        let wrapper = ["unshare", "--mount", "sh", "-c", &mount, "sh"];
+        let tried = Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").stderr(Stdio::null()).status();
+        let works = made.is_ok_and(|status| status.success()) && tried.is_ok_and(|status| status.success());
+        works.then(|| wrapper.map(str::to_owned).to_vec())
+    }
+
+    fn fsfreeze(&self, how: &str) -> bool {
+        let namespace = format!("--mount=/proc/{}/ns/mnt", self.agent);
+        let done = Command::new("nsenter").args([&namespace, "fsfreeze", how]).arg(&self.path).status();
+        done.is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Whoever writes to it could not even be killed.
+        self.fsfreeze("--unfreeze");
+    }
+}
+
+#[test]
+fn while_the_disk_of_the_state_hangs_accounts_that_log_in_are_renewed_and_others_spend_nothing() {
+    let test = "while_the_disk_of_the_state_hangs_accounts_that_log_in_are_renewed_and_others_spend_nothing";
+    const LOGS_IN: Provider = Provider::OAuthClientCredentials;
+    const SPENDS: Provider = Provider::OAuthRefreshToken;
+    let world = World::living(secs(10));
+    let Some(wrapper) = is_root().then(|| Disk::wrapper(&world)).flatten() else {
+        return skip(test, "no file system can be mounted");
+    };
+    let accounts = [("one", LOGS_IN), ("two", LOGS_IN), ("spends", SPENDS)];
+    let accounts = accounts.map(|(name, kind)| (name.to_owned(), world.account(kind, name)));
+    world.write(&world.config(accounts));
+    let mut run = world.run();
+    run.wrapper = wrapper;
+    let agent = run.start();
+    let before = agent.until_well();
+    let disk = Disk { path: world.path("state"), agent: agent.pid() };
+    if !disk.fsfreeze("--freeze") {
+        return skip(test, "its file system cannot be frozen");
+    }
+    let names = ["one", "two"];
+    let token = |name: &str| world.sim.accepts(LOGS_IN, &world.read(&format!("{name}.token")));
+    until("renewals of those that log in", secs(60), || {
+        assert!(names.iter().all(|name| token(name)), "{}", agent.status());
+        let status = agent.status();
+        let renewed = |name: &&str| generation(&status, name) >= generation(&before, name) + 4;
+        (names.iter().all(renewed) && agent.logged("state_hangs") == 1).then_some(())
+    });
+    assert!(disk.fsfreeze("--unfreeze"));
+    agent.until("all of them", secs(60), all_well);
+    until("its word", secs(20), || (agent.logged("state_answers") == 1).then_some(()));
+    let operations = &world.sim.stats().providers[SPENDS.name()].operations["refresh"];
+    assert_eq!(operations[&world.identity(SPENDS, "spends")].dead_refresh_tokens, 0);
+    agent.stop();
 }

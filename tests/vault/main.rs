@@ -1,6 +1,6 @@
 //! The Vault client, and the agent with it, against a real OpenBao server, which `scripts/test` fetches into `.cache/bao`;
 //! where it is missing, these tests are skipped and say so, and with `CI=true` they fail. Longer form:
-//! `RENEWD_VAULT_ACCOUNTS=200` (a minute's outage), with nextest's profile `long`.
+//! `RENEWD_VAULT_ACCOUNTS=200` (a minute's outage; `RENEWD_VAULT_OUTAGE=3600` an hour's), with nextest's profile `long`.
 
 #![expect(
     clippy::unwrap_used,

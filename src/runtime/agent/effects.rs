@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::task::Id;
+use tokio::time::timeout;
 
-use super::super::deliver::{self, Delivered, Outlet};
+use super::super::deliver::{self, Delivered, Outlet, Removal};
 use super::super::issue::{self, Exchange};
 use super::super::notify::{self, Notifier};
 use super::super::verify::{self, Try};
 use super::super::{clock, credentials, restore};
+use super::chores::HANGS;
 use super::{Agent, Done};
 use crate::config::model::Account;
 use crate::core::{self, Effect, Event, FailureMeta, HookFailure, Operation, SetId};
 use crate::domain::{AccountId, ErrorClass};
 use crate::observe;
 use crate::sink::file::Tenure;
-use crate::store::Durability;
+use crate::store::{Durability, Saving};
 
 impl Agent {
     pub(super) fn begin_effect(&mut self, effect: Effect) {
@@ -68,8 +70,9 @@ impl Agent {
                 let tenure = self.drift.tenure(&target);
                 self.drift.forget(&target);
                 let Some(outlet) = self.outlets.remove(&target).filter(|_| delete) else { return };
+                let kept = self.drift.places();
                 self.tasks.spawn(async move {
-                    Done::Deleted(target, deliver::delete(shared, servers, outlet, tenure).await)
+                    Done::Deleted(target, deliver::delete(shared, servers, outlet, tenure, kept).await)
                 });
             }
             Effect::Notify { set, hook, revision, targets, .. } => {
@@ -123,12 +126,20 @@ impl Agent {
         }
     }
 
-    fn save(&mut self, account: AccountId, change: impl FnOnce(&mut crate::store::Record)) {
+    pub(super) fn save(&mut self, account: AccountId, change: impl FnOnce(&mut crate::store::Record)) {
         if self.shared.store.latest(&account).is_none() {
             return; // nothing was ever stored: there is nothing to keep
         }
         let saving = self.shared.store.update(&account, Durability::Cached, change);
-        self.tasks.spawn(async move { Done::Saved(account, saving.await.map_err(|error| error.worded())) });
+        self.await_saved(account, saving);
+    }
+
+    /// Hears of a write that fails. Of one that hangs the tick speaks, for all.
+    pub(super) fn await_saved(&mut self, account: AccountId, saving: Saving) {
+        self.tasks.spawn(async move {
+            let saved = timeout(HANGS, saving).await.unwrap_or(Ok(()));
+            Done::Saved(account, saved.map_err(|error| error.worded()))
+        });
     }
 
     fn notifier(&self, set: &SetId) -> Option<Notifier> {
@@ -166,7 +177,11 @@ impl Agent {
                 }
             }
             Done::Deleted(target, result) => {
-                self.observer.deleted(&target, &result);
+                match &result {
+                    Ok(Removal::TakenOver) => self.observer.taken_over(&target),
+                    Ok(removal) => self.observer.deleted(&target, Ok(*removal == Removal::Deleted)),
+                    Err(error) => self.observer.deleted(&target, Err(error)),
+                }
                 self.keep_deleted(&target, &result);
             }
             Done::Notified(kind, event) => {
@@ -185,7 +200,10 @@ impl Agent {
             Done::Saved(account, Err(error)) => self.observer.not_saved(&account, &error),
             Done::Saved(_, Ok(())) => {}
             Done::Flushed(errors) => {
-                self.flushing = false;
+                self.flushing = None;
+                if std::mem::take(&mut self.hangs) {
+                    self.observer.state_answers();
+                }
                 self.observer.flushed(&errors);
             }
             Done::Purged(result) => self.observer.purged(&result),

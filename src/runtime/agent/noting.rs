@@ -1,7 +1,7 @@
 //! The audit log's entries, where the loop knows of them.
 
 use super::super::audit::RETRY;
-use super::super::deliver::Outlet;
+use super::super::deliver::{Outlet, Removal};
 use super::Agent;
 use crate::config::model::Config;
 use crate::core::{Effect, Event, TargetId};
@@ -61,11 +61,11 @@ impl Agent {
     }
 
     /// What was deleted with its sink.
-    pub(super) fn keep_deleted(&self, target: &TargetId, result: &Result<bool, String>) {
+    pub(super) fn keep_deleted(&self, target: &TargetId, result: &Result<Removal, String>) {
         let target = target.to_string();
         match result {
-            Ok(true) => self.record(&Entry::Deleted { target }),
-            Ok(false) => {}
+            Ok(Removal::Deleted) => self.record(&Entry::Deleted { target }),
+            Ok(Removal::Nothing | Removal::TakenOver) => {}
             Err(error) => self.record(&Entry::NotDeleted { target, error: error.clone() }),
         }
     }

@@ -128,9 +128,7 @@ impl Agent {
             .as_ref()
             .and_then(|configured| restore::adopt(&self.shared.store, &account, configured, &probe));
         let restored = adopted.and_then(|adopted| {
-            let (name, saving) = (account.clone(), adopted.saving);
-            self.tasks
-                .spawn(async move { Done::Saved(name, saving.await.map_err(|error| error.to_string())) });
+            self.await_saved(account.clone(), adopted.saving);
             adopted.restored
         });
         // A request that was made with them may have been there first.
@@ -285,10 +283,8 @@ impl Agent {
                 && restored.contains_key(name)
                 && let Some(adopted) = restore::adopt(&self.shared.store, name, account, probe)
             {
-                let (name, saving) = (name.clone(), adopted.saving);
                 restored.extend(adopted.restored.map(|stored| (name.clone(), stored)));
-                self.tasks
-                    .spawn(async move { Done::Saved(name, saving.await.map_err(|error| error.to_string())) });
+                self.await_saved(name.clone(), adopted.saving);
             }
             for sink in &account.sinks {
                 let id: TargetId = sink.id().into();

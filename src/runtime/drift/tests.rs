@@ -10,7 +10,7 @@ fn at(secs: u64) -> BootInstant {
 }
 
 fn sight(path: &Path) -> Sight {
-    Sight::after_write(vec![path.to_owned()])
+    Sight::after_write(vec![path.to_owned()], None)
 }
 
 fn told(drift: &mut Drift, path: &Path, now: BootInstant) -> bool {
@@ -180,7 +180,7 @@ fn a_set_is_suspicious_where_a_link_a_file_or_its_folder_is_another_and_a_neighb
         let dir = outside.path().join("set");
         fs::create_dir(&dir).unwrap();
         let mut drift = Drift::new(at(0));
-        let seen = Sight::after_write(set(&dir, "..renewd.1"));
+        let seen = Sight::after_write(set(&dir, "..renewd.1"), None);
         drift.delivered(&"template:set".into(), Some(seen), true, at(0));
         fs::File::create(dir.join("somebody-elses")).unwrap();
         fs::create_dir(dir.join("..renewd.0")).unwrap();
@@ -197,7 +197,7 @@ fn each_delivery_of_a_set_asks_for_its_folders_to_be_watched_anew_once_a_second(
     let target: TargetId = "template:set".into();
     let mut drift = Drift::new(at(0));
     let deliver = |drift: &mut Drift, name: &str, now| {
-        let seen = Sight::after_write(set(dir.path(), name));
+        let seen = Sight::after_write(set(dir.path(), name), None);
         drift.delivered(&target, Some(seen), true, now)
     };
     deliver(&mut drift, "..renewd.1", at(1));

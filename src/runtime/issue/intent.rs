@@ -84,7 +84,8 @@ pub(super) async fn intend(
         record.schedule = crate::runtime::restore::schedule(schedule);
         record.removed_at = None;
     });
-    match saved.await {
+    let saved = if spends { saved.await } else { saved.briefly().await };
+    match saved {
         Ok(()) => Ok((intent, repeated)),
         // What can be asked for again needs no state on disk; the store says that it is dirty.
         Err(_) if !spends => Ok((intent, repeated)),

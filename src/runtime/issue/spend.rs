@@ -47,7 +47,7 @@ pub(super) fn settled(
 }
 
 /// The refresh token to spend, and the seed that it descends from.
-pub(super) fn refresh_token(
+pub(super) async fn refresh_token(
     record: Option<&Record>,
     credentials: &Credentials,
     account: &Account,
@@ -62,9 +62,33 @@ pub(super) fn refresh_token(
         (_, Some((_, seed))) if account.provider.refresh_single_use && is_spent(record, *seed, store) => {
             Err(Refusal::Ours(SPENT.to_owned()))
         }
-        (_, Some((token, seed))) => Ok((token.clone(), Some(*seed))),
+        (_, Some((token, seed))) => {
+            if account.provider.refresh_single_use {
+                not_spent_by_another(account, *seed, store).await?;
+            }
+            Ok((token.clone(), Some(*seed)))
+        }
         (Some(slot), None) => Ok((slot.token.clone(), None)),
         (None, None) => Err(Refusal::Ours(format!("no refresh token is stored for {}", account.name))),
+    }
+}
+
+/// An account that was given another name begins with nothing but its seed, and so do two that were given the same one.
+async fn not_spent_by_another(account: &Account, seed: Fingerprint, store: &Store) -> Result<(), Refusal> {
+    let (store, name) = (store.clone(), account.name.clone());
+    let looked = tokio::task::spawn_blocking(move || store.spent_by(seed, &name)).await;
+    match looked {
+        Ok(Ok(Some(other))) => Err(Refusal::Ours(format!(
+            "the configured first refresh token was spent by the account `{other}`: it is not sent again; hint: if `{other}` \
+             is this account's former name, give it that name again, as its state is kept; else each account needs a \
+             refresh token of its own"
+        ))),
+        // Who cannot look may not have it wrong for all time.
+        Ok(Err(error)) => Err(Refusal::Ours(format!(
+            "whether the first refresh token was spent by another account cannot be told: {}",
+            error.worded()
+        ))),
+        Ok(Ok(None)) | Err(_) => Ok(()),
     }
 }
 

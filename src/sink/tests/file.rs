@@ -1,7 +1,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use super::super::file::{Outcome, SinkError, Tenure, clean_leftovers, folders_of, put, remove};
+use super::super::file::{Outcome, SinkError, Tenure, clean_leftovers, folders_of, place_of, put, remove};
 use super::{Content, FileSink, WriteMode, sink};
 use crate::atomic::{Error, Warning};
 
@@ -27,6 +27,28 @@ fn set_mode(path: &Path, mode: u32) {
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+#[test]
+fn a_place_is_the_same_by_whatever_path_and_another_under_another_name_or_in_another_folder() {
+    let scratch = tempfile::tempdir().unwrap();
+    let root = scratch.path().canonicalize().unwrap();
+    for folder in ["real", "other"] {
+        std::fs::create_dir(root.join(folder)).unwrap();
+    }
+    symlink("real", root.join("link")).unwrap();
+    symlink("real/token", root.join("file")).unwrap();
+    let of = |path: &str| sink(root.join(path).to_str().unwrap(), Content::Token);
+    let place = |path: &str, tenure| place_of(&of(path), tenure).unwrap();
+    let real = put(&of("real/token"), b"x", Tenure::Unknown).unwrap().place;
+    for path in ["real/token", "link/token", "other/../link/token", "file"] {
+        assert_eq!(place(path, Tenure::Unknown), Some(real), "{path}");
+    }
+    for path in ["real/other", "other/token"] {
+        assert_ne!(place(path, Tenure::Unknown), Some(real), "{path}");
+    }
+    assert_ne!(place("file", Tenure::Ours), Some(real), "the link itself");
+    assert_eq!(place("nowhere/token", Tenure::Ours), None);
 }
 
 #[test]
