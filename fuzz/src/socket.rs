@@ -142,8 +142,10 @@ impl Agent {
         assert!(status < 500 || [502, 503, 504].contains(&status), "{request:?}: {text}");
         let asks = request.contains("token") || request.contains('%');
         let token = std::fs::read_to_string(self.place.path("token")).unwrap_or_default();
-        assert!(token.is_empty() || !text.contains(&token) || (!tcp && asks), "a token for {request:?}");
-        assert!(!text.contains(CANARY), "a credential for {request:?}: {text}");
+        // The fuzzer sees what is compared with what, and so comes to know both; the page repeats what is searched for.
+        let tells = |secret: &str| !secret.is_empty() && text.contains(secret) && !request.contains(secret);
+        assert!(!tells(&token) || (!tcp && asks), "a token for {request:?}");
+        assert!(!tells(CANARY), "a credential for {request:?}: {text}");
         let Some((head, body)) = text.split_once("\r\n\r\n") else { return };
         assert!(tame_lines(&head.replace("\r\n", "\n")), "{head:?}");
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));

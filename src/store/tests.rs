@@ -34,7 +34,11 @@ fn token(generation: u64, text: &str) -> Token {
         },
         access_token: Secret::from(text),
         token_type: "Bearer".into(),
-        extra: vec![("zone".into(), "kr".into()), ("a".into(), serde_json::json!([1, null]))],
+        // The number has as many digits as there can be.
+        extra: vec![
+            ("zone".into(), "kr".into()),
+            ("a".into(), serde_json::json!([1, null, 123_456_789.123_456_79])),
+        ],
     }
 }
 

@@ -74,6 +74,8 @@ const SHOWN: &[Case] = &[
     ("accounts:\n  a:\n    verify:\n\texpect: 200\n", "→expect: 200"),
     ("accounts:\n  a:\n    credentials:\n\tappkey: hunter2\n", "→appkey: ***"),
     ("accounts:\n  a:\n    credentials:\n      account: x\n\t  appsecret: hunter2\n", "→  appsecret: ***"),
+    // A block without a line ends where the next key begins.
+    ("accounts:\n  a:\n    labels: |\n    provder: kis\n", "    provder: kis"),
     // A file that cannot be parsed for another reason.
     ("accounts:\n  a:\n    provider: \"bizppurio\n", "    provider: \"bizppurio"),
     ("accounts:\n  a:\n    provider:bizppurio\n    renew: {}\n", "    provider:***"),

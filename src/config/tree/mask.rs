@@ -62,7 +62,8 @@ impl<'a> Mask<'a> {
                 break;
             }
             let (start, end) = (span.start.max(at), span.end.min(line.end));
-            if start >= end && span.start != span.end {
+            // Shown already, or as with a text block without a line (`key: |`), which is said to be where the next key begins.
+            if start > end || (start == end && span.start != span.end) {
                 continue;
             }
             if self.gap(at..start, shown) {
