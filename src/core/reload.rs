@@ -182,7 +182,8 @@ impl Engine {
         }
         match inherited {
             Some(next) => self.ask_at(name, next),
-            None if live && !account.is_foreign() => {
+            // One that waits to be tried may have ended the living one.
+            None if live && !account.is_foreign() && !account.untried => {
                 self.schedule_renewal(name, now);
             }
             None => self.ask_at(name, now.at_once()),

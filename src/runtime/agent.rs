@@ -47,6 +47,8 @@ use crate::store::Seen;
 
 /// Deadlines are looked at least this often: monotonic time stops in suspend, and the wall clock may jump.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
+/// What a hanging disk may take of the end.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 /// What a refresh brings that was waited for beyond the grace is delivered within this.
 const LAST_DELIVERIES: Duration = Duration::from_secs(1);
 
@@ -257,13 +259,15 @@ impl Agent {
             }
         });
         let mut in_time = drained.await.is_ok();
-        if !in_time && !self.spending.is_empty() {
+        // What has not left by now never does.
+        if !in_time && self.shared.spending() > 0 {
             tracing::info!(
                 event = "refresh_awaited",
-                requests = self.spending.len(),
+                requests = self.shared.spending(),
                 "the grace is over; requests that spend a refresh token run to their own end"
             );
-            while let Some(end) = self.spending.values().copied().max() {
+            while let Some(end) = self.spending.values().copied().max().filter(|_| self.shared.spending() > 0)
+            {
                 if timeout_at(end, self.turn(inbox, None)).await.is_err() {
                     break;
                 }
@@ -276,10 +280,28 @@ impl Agent {
             in_time = delivered.await.is_ok();
         }
         // Short writes, of what hooks have been told: without them the next start would tell it again.
-        while self.is_noting() {
-            let _ = self.turn(inbox, None).await;
-        }
+        let _ = tokio::time::timeout(LAST_WRITES, async {
+            while self.is_noting() {
+                let _ = self.turn(inbox, None).await;
+            }
+        })
+        .await;
+        self.write_the_last(grace).await;
+        self.record(&Entry::Stopped { drained: in_time });
+        self.audit.end().await;
+        in_time
+    }
+
+    /// Writes what is not on the disk yet. For a refresh token that nobody has but this process, a disk that hangs is waited
+    /// for as long again as for all else; for what can be had again, or was written there before, hardly.
+    async fn write_the_last(&self, grace: Duration) {
         let store = self.shared.store.clone();
+        let dirty = store.dirty();
+        let patience = if dirty.iter().any(|account| self.shared.hides(account)) {
+            grace.max(LAST_WRITES)
+        } else {
+            LAST_WRITES
+        };
         let flush = tokio::task::spawn_blocking(move || {
             let lost = match store.look() {
                 Seen::Lost(lost) => Some(lost),
@@ -287,7 +309,15 @@ impl Agent {
             };
             (lost, store.flush_dirty().err().unwrap_or_default())
         });
-        let (lost, unsaved) = flush.await.unwrap_or_default();
+        let Ok(flushed) = tokio::time::timeout(patience, flush).await else {
+            tracing::error!(
+                event = "state_not_durable",
+                accounts = dirty.len(),
+                "the disk of the state does not answer: what these accounts have got since is not written"
+            );
+            return;
+        };
+        let (lost, unsaved) = flushed.unwrap_or_default();
         if let Some(error) = lost {
             tracing::error!(event = "state_not_durable", %error, "nothing of the state is where the next start looks for it");
         }
@@ -299,9 +329,6 @@ impl Agent {
                 "state could not be made durable before the end"
             );
         }
-        self.record(&Entry::Stopped { drained: in_time });
-        self.audit.end().await;
-        in_time
     }
 
     /// Says which hooks an end waits for.

@@ -178,6 +178,8 @@ async fn attempt(
     let spent_print =
         spent.as_ref().map(|(token, _)| shared.store.fingerprint(&[b"refresh", token.expose().as_bytes()]));
     let (intent, repeated) = intend(shared, account, order, &credentials, spent_print).await?;
+    let spends = order.operation == Operation::Refresh && account.provider.refresh_single_use;
+    let _spending = spends.then(|| shared.spend());
     if shared.is_closed() {
         return Err(Refusal::Ours("the agent is stopping".to_owned()));
     }

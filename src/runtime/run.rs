@@ -30,6 +30,9 @@ use crate::store::{OpenError, Store};
 /// How long the start waits for what a killed agent may have left beside its targets.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// A state directory that has not answered for so long is spoken of.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// What the command line brings along.
 pub struct Options {
     /// Reads the configuration: at a reload, off the loop. Problems come as text for people.
@@ -107,7 +110,9 @@ pub async fn run(
 ) -> Result<Outcome, StartError> {
     let (handle, requests, revisions) = Handle::new();
     let mut inbox = Inbox { signals, requests };
-    let mut agent = start(&config, &options, revisions).await?;
+    let Some(mut agent) = start(&config, &options, revisions, &mut inbox.signals).await? else {
+        return Ok(Outcome::Drained);
+    };
     agent.audit = handle.audit.clone();
     let keeper = match config.agent.socket.clone() {
         Some(socket) => {
@@ -161,7 +166,16 @@ pub async fn once(
 ) -> Result<Once, StartError> {
     let (_handle, requests, revisions) = Handle::new();
     let mut inbox = Inbox { signals, requests };
-    let mut agent = start(&config, &options, revisions).await?;
+    let begun = start(&config, &options, revisions, &mut inbox.signals);
+    let Some(mut agent) = tokio::time::timeout(limit, begun).await.unwrap_or(Ok(None))? else {
+        let lines =
+            vec![format!("the state directory `{}` has not answered", config.agent.state_dir.display())];
+        return Ok(Once::TimedOut(Missing {
+            accounts: config.accounts.len(),
+            templates: config.templates.len(),
+            lines,
+        }));
+    };
     let grace = config.agent.shutdown_grace;
     agent.begin(config).await;
     let settled = async {
@@ -176,14 +190,36 @@ pub async fn once(
     Ok(verdict(&agent, in_time))
 }
 
+/// An agent that has its state; `None` where [`Signal::Stop`] came first.
 async fn start(
     config: &Config,
     options: &Options,
     revisions: tokio::sync::watch::Sender<u64>,
-) -> Result<Agent, StartError> {
+    signals: &mut mpsc::Receiver<Signal>,
+) -> Result<Option<Agent>, StartError> {
     let state_dir = config.agent.state_dir.clone();
-    let opened = tokio::task::spawn_blocking(move || Store::open(&state_dir));
-    let store = match opened.await {
+    let mut opened = tokio::task::spawn_blocking(move || Store::open(&state_dir));
+    let mut said = false;
+    let opened = loop {
+        tokio::select! {
+            biased;
+            opened = &mut opened => break opened,
+            // Whatever else is asked for happens at a start anyway.
+            Some(signal) = signals.recv() => if signal == Signal::Stop {
+                return Ok(None);
+            },
+            () = tokio::time::sleep(SILENCE), if !said => {
+                said = true;
+                tracing::error!(
+                    event = "state_hangs",
+                    "opening `{}` has not ended for {} s: its disk hangs; waiting for it",
+                    config.agent.state_dir.display(),
+                    SILENCE.as_secs()
+                );
+            }
+        }
+    };
+    let store = match opened {
         Ok(opened) => opened?,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
@@ -193,7 +229,7 @@ async fn start(
     clean(config).await;
     let loader = Loader { load: Arc::clone(&options.loader), watched: Arc::clone(&options.watched) };
     let servers = Servers::new().map_err(StartError::Tls)?;
-    Ok(Agent::new(Shared::new(store, Clients::new()), servers, loader, revisions, Observer::new()))
+    Ok(Some(Agent::new(Shared::new(store, Clients::new()), servers, loader, revisions, Observer::new())))
 }
 
 /// Removes what a killed agent left beside its targets, before anything is delivered there. Where a file system hangs the

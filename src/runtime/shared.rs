@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 
@@ -19,6 +19,17 @@ pub(crate) struct Shared {
     counter: AtomicU64,
     /// Whether nobody is left to keep what a provider would answer.
     closed: AtomicBool,
+    /// How many requests are out that spend a refresh token, or have their reply being kept.
+    spending: AtomicUsize,
+}
+
+/// One of those; over when it is dropped.
+pub(crate) struct Spending<'a>(&'a AtomicUsize);
+
+impl Drop for Spending<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Shared {
@@ -32,17 +43,29 @@ impl Shared {
             writers: Semaphore::new(Self::WRITERS),
             counter: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            spending: AtomicUsize::new(0),
         }
     }
 
     /// No request leaves from now on: the process is about to end, and would take its reply with it.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
+        self.closed.store(true, Ordering::SeqCst);
     }
 
     /// Whether [`close`](Self::close) was called.
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// A request is about to spend a refresh token; whoever says so looks at [`is_closed`](Self::is_closed) afterwards.
+    pub(crate) fn spend(&self) -> Spending<'_> {
+        self.spending.fetch_add(1, Ordering::SeqCst);
+        Spending(&self.spending)
+    }
+
+    /// How many do. After [`close`](Self::close) that grows no more, but for those that find it closed.
+    pub(crate) fn spending(&self) -> usize {
+        self.spending.load(Ordering::SeqCst)
     }
 
     /// Whether the account's newest record is not yet as durable as it must be before anyone may use it.

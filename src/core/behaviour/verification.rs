@@ -177,6 +177,22 @@ fn a_candidate_of_an_earlier_life_is_tried_at_once_and_its_request_counts_for_mi
 }
 
 #[test]
+fn a_candidate_of_an_earlier_life_is_tried_at_once_although_the_token_before_it_lives() {
+    let now = Timestamp::from_secs(1_700_000_000);
+    let token = TokenMeta {
+        generation: Generation(1),
+        issued_at: now.minus(Duration::from_secs(1)),
+        expires_at: now.plus(HOUR),
+    };
+    for untried in [true, false] {
+        let stored =
+            Restored { token: Some(token), generation: Generation(1), untried, ..Restored::default() };
+        let bench = Bench::restored(&[("a", verifying())], BTreeMap::from([(id("a"), stored)]));
+        assert_eq!(bench.issues.len(), usize::from(untried));
+    }
+}
+
+#[test]
 fn a_candidate_of_an_account_that_has_changed_meanwhile_is_not_tried() {
     let mut bench = Bench::new(&[("a", verifying())]);
     let issue = bench.issues.remove(0);
