@@ -255,17 +255,31 @@ fn traced(test: &str, provider: Provider, calls: &str, rounds: u64) -> Option<St
 }
 
 #[test]
-fn a_login_waits_for_no_disk_and_only_the_delivered_file_is_synced() {
-    let test = "a_login_waits_for_no_disk_and_only_the_delivered_file_is_synced";
-    let Some(text) = traced(test, Provider::Bizppurio, "trace=fsync,fdatasync,sync,syncfs", 10) else {
-        return;
-    };
-    let synced: Vec<&str> = text.lines().filter(|line| line.contains("sync(")).collect();
-    let state: Vec<_> = synced.iter().filter(|line| line.contains("/state/accounts")).collect();
-    assert!(state.is_empty(), "{state:#?}");
-    // Eleven tokens, each its file and its folder.
-    let sink = synced.iter().filter(|line| line.contains("/out")).count();
-    assert!((11..=22).contains(&sink), "{synced:#?}");
+fn a_login_is_synced_before_its_delivery_where_its_token_ends_the_one_before_and_else_not_at_all() {
+    let test =
+        "a_login_is_synced_before_its_delivery_where_its_token_ends_the_one_before_and_else_not_at_all";
+    let calls = "trace=fsync,fdatasync,sync,syncfs,rename,renameat,renameat2";
+    for (provider, ends_the_old) in [(ANY, false), (Provider::Bizppurio, true)] {
+        let Some(text) = traced(test, provider, calls, 10) else { return };
+        let synced: Vec<&str> = text.lines().filter(|line| line.contains("sync(")).collect();
+        // Eleven tokens, each its file and its folder.
+        let of = |place: &str| synced.iter().filter(|line| line.contains(place)).count();
+        assert!((11..=22).contains(&of("/out")), "{provider}: {synced:#?}");
+        let state = of("/state/accounts");
+        assert_eq!(state > 0, ends_the_old, "{provider}: {synced:#?}");
+        // No sink before the record of its token is where the next start looks for it.
+        let mut durable = 0;
+        for step in text.lines().filter_map(step).filter(|_| ends_the_old) {
+            match step {
+                Step::StateFolderSynced => durable += 1,
+                Step::SinkRenamed => {
+                    assert!(durable > 0, "{text}");
+                    durable = 0;
+                }
+                Step::StateRenamed | Step::RequestSent => {}
+            }
+        }
+    }
 }
 
 #[test]

@@ -11,7 +11,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Reader, World, account, class, free_port, generation, http_get, millis, secs, state, throughout, until,
+    Reader, World, account, all_well, class, free_port, generation, http_get, millis, secs, state,
+    throughout, until,
 };
 
 /// The API that a token is for: answers with one status and notes which tokens were shown to it.
@@ -234,11 +235,10 @@ fn term_does_not_wait_for_a_verification_and_the_next_start_tries_that_very_toke
 
     api.answer(204);
     let agent = world.run().start();
-    let status = agent.until_well();
-    assert_eq!((state(&status, "a"), generation(&status, "a")), ("fresh", 1), "nothing has failed");
-    assert_eq!(agent.renew("a").0, 200);
-    until("the second token", secs(10), || (world.read("a.token") != old).then_some(()));
-    assert_eq!(generation(&agent.status(), "a"), 2);
+    agent.until("the second token, at once", secs(10), |status| {
+        generation(status, "a") == 2 && all_well(status)
+    });
+    assert_ne!(world.read("a.token"), old);
     assert_eq!(world.sim.requests(), requests, "it was there already");
     agent.stop();
 }
