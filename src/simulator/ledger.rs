@@ -1,6 +1,9 @@
 //! The vendors' books: which tokens were issued, to whom, and until when they hold.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
@@ -21,6 +24,12 @@ pub(super) struct Ledger {
     access: HashMap<(Provider, String), Access>,
     refresh: HashMap<(Provider, String), Refresh>,
     newest: HashMap<(Provider, String), Minted>,
+    /// By account: its access tokens that a renewal may have to end. Books of days are long, these are not.
+    unended: HashMap<(Provider, String), Vec<String>>,
+    /// The refresh tokens that are live.
+    live: HashSet<(Provider, String)>,
+    /// Accounts that have ever held one.
+    holders: HashSet<(Provider, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,7 +86,16 @@ pub(super) enum RefreshStanding {
 
 impl Ledger {
     pub(super) fn new(seed: u64) -> Self {
-        Self { seed, counter: 0, access: HashMap::new(), refresh: HashMap::new(), newest: HashMap::new() }
+        Self {
+            seed,
+            counter: 0,
+            access: HashMap::new(),
+            refresh: HashMap::new(),
+            newest: HashMap::new(),
+            unended: HashMap::new(),
+            live: HashSet::new(),
+            holders: HashSet::new(),
+        }
     }
 
     /// 43 characters that no other call of this simulator returns; the same seed gives the same row of them.
@@ -109,14 +127,22 @@ impl Ledger {
     /// Enters a new access token and applies what the vendor does to the account's earlier ones.
     pub(super) fn enter(&mut self, provider: Provider, account: &str, minted: &Minted, old: OldToken) {
         self.prune(minted.issued_at);
+        let unended = self.unended.entry((provider, account.to_owned())).or_default();
         if let OldToken::KillsOld { overlap } = old {
             let end = later(minted.issued_at, overlap);
-            for ((of, _), access) in &mut self.access {
-                if *of == provider && access.account == account && access.revoked_at.is_none() {
+            for token in std::mem::take(unended) {
+                if let Some(access) = self.access.get_mut(&(provider, token))
+                    && access.revoked_at.is_none()
+                {
                     access.revoked_at = Some(end);
                 }
             }
         }
+        unended.retain(|token| {
+            let access = self.access.get(&(provider, token.clone()));
+            access.is_some_and(|access| access.expires_at > minted.issued_at)
+        });
+        unended.push(minted.token.clone());
         let access = Access { account: account.to_owned(), expires_at: minted.expires_at, revoked_at: None };
         self.access.insert((provider, minted.token.clone()), access);
         self.newest.insert((provider, account.to_owned()), minted.clone());
@@ -125,6 +151,8 @@ impl Ledger {
     /// The same grant under another text, for a fault that had to rewrite the token.
     pub(super) fn alias(&mut self, provider: Provider, token: &str, other: &str) {
         if let Some(access) = self.access.get(&(provider, token.to_owned())).cloned() {
+            let account = (provider, access.account.clone());
+            self.unended.entry(account).or_default().push(other.to_owned());
             self.access.insert((provider, other.to_owned()), access);
         }
     }
@@ -167,6 +195,8 @@ impl Ledger {
     ) {
         let refresh = Refresh { account: account.to_owned(), family, expires_at, live: true };
         self.refresh.insert((provider, token.to_owned()), refresh);
+        self.live.insert((provider, token.to_owned()));
+        self.holders.insert((provider, account.to_owned()));
     }
 
     pub(super) fn refresh_standing(
@@ -191,7 +221,7 @@ impl Ledger {
 
     /// Whether the account ever held a refresh token.
     pub(super) fn knows_refresh_of(&self, provider: Provider, account: &str) -> bool {
-        self.refresh.iter().any(|((of, _), refresh)| *of == provider && refresh.account == account)
+        self.holders.contains(&(provider, account.to_owned()))
     }
 
     /// Ends every refresh token of an account.
@@ -205,16 +235,59 @@ impl Ledger {
     }
 
     fn end_refresh_where(&mut self, provider: Provider, ends: impl Fn(&Refresh) -> bool) {
-        for ((of, _), refresh) in &mut self.refresh {
-            if *of == provider && ends(refresh) {
-                refresh.live = false;
-            }
-        }
+        let books = &mut self.refresh;
+        self.live.retain(|held| {
+            let Some(refresh) = books.get_mut(held).filter(|refresh| held.0 == provider && ends(refresh))
+            else {
+                return true;
+            };
+            refresh.live = false;
+            false
+        });
     }
 
     fn prune(&mut self, now: Timestamp) {
         if self.access.len() > PRUNE_ABOVE && self.access.len().is_multiple_of(1_000) {
             self.access.retain(|_, access| later(access.expires_at, REMEMBER) > now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// What a thousand renewals cost with so many in the books already.
+    #[expect(clippy::disallowed_methods, reason = "a test that measures")]
+    fn cost(before: u64) -> Duration {
+        let mut ledger = Ledger::new(7);
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let mut renew = |number: u64| {
+            let account = (number % 100).to_string();
+            let minted = Minted { token: ledger.nonce(), issued_at: now, expires_at: later(now, REMEMBER) };
+            ledger.enter(
+                Provider::PortOne,
+                &account,
+                &minted,
+                OldToken::KillsOld { overlap: Duration::ZERO },
+            );
+            let refresh = ledger.nonce();
+            ledger.end_refresh_of(Provider::PortOne, &account);
+            ledger.enter_refresh(Provider::PortOne, &account, &refresh, number, minted.expires_at);
+            assert!(ledger.knows_refresh_of(Provider::PortOne, &account));
+        };
+        (0..before).for_each(&mut renew);
+        let start = Instant::now();
+        (0..1_000).for_each(&mut renew);
+        start.elapsed()
+    }
+
+    #[test]
+    fn a_renewal_costs_as_much_after_ten_thousand_as_at_first() {
+        let cheapest = |before| (0..2).map(|_| cost(before)).min().unwrap();
+        let (first, last) = (cheapest(100), cheapest(10_000));
+        assert!(last < first * 8, "{last:?}, at first {first:?}");
     }
 }
