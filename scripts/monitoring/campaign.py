@@ -160,6 +160,8 @@ def nobody(world, prometheus, agents):
     say("  fires: RenewdNoAgent critical, as service discovery is empty")
     targets(world, agents)
     until("no alerts", 40, lambda: not prometheus.alerts(scale=str(SCALE)))
+    # One agent that is there again ends the alert; the others' series may still be marked as gone.
+    until("the agents are scraped again", 20, lambda: prometheus.value('sum(up{job="renewd"})') == len(agents))
     say("  clears: RenewdNoAgent critical")
 
 
