@@ -87,7 +87,7 @@ pub fn read(reading: &Reading<'_>, reply: &RawReply) -> Result<Issued, Failure> 
     let body = coding::decoded(reply).map(|body| json::parse(&body));
     if !operation.success.status.iter().any(|pattern| pattern.matches(reply.status)) {
         let document = body.as_ref().ok().and_then(|document| document.as_ref().ok());
-        // "No content", "accepted": something was done all the same, whatever the definition knows of such a status.
+        // "Accepted", "partial content": something was done all the same, whatever the definition knows of such a status.
         let done = document.filter(|_| (200..300).contains(&reply.status));
         let refresh_token = done.and_then(|document| refresh_token(reading, document, &mut Vec::new()));
         return Err(errors::refused(reading, reply, document).keeping(refresh_token));
